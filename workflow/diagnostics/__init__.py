@@ -1,0 +1,1 @@
+"""Mistakes in the user's file as data; located, rendered."""

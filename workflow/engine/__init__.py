@@ -1,0 +1,1 @@
+"""The processes of the pool, one file each, and what they share."""

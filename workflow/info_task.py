@@ -1,0 +1,312 @@
+"""What is pushed: one task, its limits and its arguments.
+
+An ``InfoTask`` is checked when it is made, so that a mistake is raised where it was written and not in a process
+far away.  It is frozen, and made of slots set through their descriptors: a program may push a million of them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+RETRYABLE: Final = ("failed", "timed_out", "crashed", "memory_exceeded")
+MAX_RETRIES: Final = 65_534
+"""An attempt's number has 16 bits of the word that names it in shared memory."""
+
+
+class RetryPolicy(NamedTuple):
+    """When an attempt that did not succeed is followed by another."""
+
+    max: int = 0
+    """Tries after the first."""
+    delay_s: float = 0.0
+    """Seconds between an attempt's end and the next one's place in the queue."""
+    backoff: float = 1.0
+    """Factor by which the delay grows from try to try."""
+    max_delay_s: float = math.inf
+    jitter: bool = True
+    """Whether the delay is drawn between its half and its whole, so that failures do not return in step."""
+    on: tuple[str, ...] = RETRYABLE
+    """Outcomes that are tried again."""
+
+
+class InfoTask:
+    """One task: what runs, for how long at most, and with which arguments.
+
+    ``module`` is ``"package.module.Class"``, a ``Model``.  ``timeout`` is the limit of one attempt in seconds, counted
+    from its start in a worker; None is no limit.  Further positional arguments go to ``runnable``.
+
+    ``kwargs``            keyword arguments for ``runnable``
+    ``id``                name in errors, reports and ``WORKFLOW_TASK_ID`` (its number, when not given)
+    ``retries``           tries after the first, or a ``RetryPolicy``
+    ``grace``             seconds between SIGTERM and SIGKILL (5)
+    ``callback_timeout``  seconds the callback may take (30); None is no limit
+    ``memory``            bytes that the task and all processes it starts may use together
+    ``priority``          higher starts first (0)
+    ``env``               added environment; None as a value removes the variable
+    ``cwd``               working folder
+    ``isolate``           whether it gets a worker of its own, which ends with it
+    ``on_success`` ``on_failure``  ``"package.module:function"``, called in place of ``callback``/``error_callback``
+
+    Raises TypeError or ValueError, naming the value, for anything that cannot be meant.  Whether ``module`` can be
+    imported is found out by the worker, and is that task's failure.
+    """
+
+    __slots__ = (
+        "args",
+        "callback_timeout",
+        "cwd",
+        "env",
+        "grace",
+        "id",
+        "isolate",
+        "kwargs",
+        "memory",
+        "module",
+        "on_failure",
+        "on_success",
+        "plain",
+        "priority",
+        "retries",
+        "timeout",
+    )
+
+    module: str
+    timeout: float | None
+    args: tuple[object, ...]
+    kwargs: Mapping[str, object] | None
+    id: str | None
+    retries: RetryPolicy
+    grace: float
+    callback_timeout: float | None
+    memory: int | None
+    priority: int
+    env: Mapping[str, str | None] | None
+    cwd: str | None
+    isolate: bool
+    on_success: str | None
+    on_failure: str | None
+    plain: bool
+    """Whether every option has its default: such a task travels without them."""
+
+    def __init__(self, module: str, timeout: float | None, *args: object, **options: object) -> None:
+        # The type first: an instance of a class, or the class itself, is the likeliest mistake here.
+        if type(module) is not str:
+            raise TypeError(_not_a_path(module))
+        if module not in _known_paths:
+            _check_path(module)
+        if timeout is not None:
+            timeout = _seconds("timeout", timeout, above_zero=True)
+        _set_module(self, module)
+        _set_timeout(self, timeout)
+        _set_args(self, args)
+        _set_plain(self, not options)
+        if options:
+            _set_options(self, options)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        message = f"an InfoTask does not change: {name!r} cannot be set"
+        raise AttributeError(message)
+
+    def __delattr__(self, name: str) -> None:
+        message = f"an InfoTask does not change: {name!r} cannot be deleted"
+        raise AttributeError(message)
+
+    def __getattr__(self, name: str) -> object:
+        # Reached for slots that were never set, that is for options left at their default.
+        try:
+            return _DEFAULTS[name]
+        except KeyError:
+            message = f"'InfoTask' object has no attribute {name!r}"
+            raise AttributeError(message) from None
+
+    def __repr__(self) -> str:
+        options = "".join(f", {name}={getattr(self, name)!r}" for name in _CHECKS if getattr(self, name) != _DEFAULTS[name])
+        args = "".join(f", {arg!r}" for arg in self.args)
+        return f"InfoTask({self.module!r}, {self.timeout!r}{args}{options})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, InfoTask):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]  # its arguments may be anything
+
+    def __reduce__(self) -> tuple[object, ...]:
+        options = {name: getattr(self, name) for name in _CHECKS if getattr(self, name) != _DEFAULTS[name]}
+        return (_remake, (self.module, self.timeout, self.args, options))
+
+
+def _remake(module: str, timeout: float | None, args: tuple[object, ...], options: dict[str, object]) -> InfoTask:
+    return InfoTask(module, timeout, *args, **options)
+
+
+# The slots' own setters: a plain assignment would go through __setattr__, and object.__setattr__ costs twice as much.
+_slots = vars(InfoTask)
+_set_module = _slots["module"].__set__
+_set_timeout = _slots["timeout"].__set__
+_set_args = _slots["args"].__set__
+_set_plain = _slots["plain"].__set__
+
+_known_paths: set[str] = set()
+
+
+def _check_path(module: str) -> None:
+    parts = module.split(".")
+    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+        raise ValueError(_not_a_path(module))
+    if len(_known_paths) < 10_000:  # a memo of checks, not a registry: a program that makes names up may not fill it
+        _known_paths.add(module)
+
+
+def _not_a_path(module: object) -> str:
+    hint = ""
+    if isinstance(module, type):
+        hint = f"; for this class that is {module.__module__ + '.' + module.__qualname__!r}"
+    elif isinstance(module, str) and ":" in module:
+        hint = f"; did you mean {module.replace(':', '.')!r}?"
+    return f"module must be the dotted path of a Model, 'package.module.Class', not {module!r}{hint}"
+
+
+def _seconds(name: str, value: object, *, above_zero: bool = False) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        message = f"{name} must be a number of seconds or None, not {value!r}"
+        raise TypeError(message)
+    if not (value > 0 or (value == 0 and not above_zero)):  # also refuses NaN
+        message = f"{name} must be {'above 0' if above_zero else '0 or more'} seconds, not {value!r}"
+        raise ValueError(message)
+    return value
+
+
+def _retries(value: object) -> RetryPolicy:
+    if isinstance(value, RetryPolicy):
+        policy = value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        policy = RetryPolicy(max=value)
+    else:
+        message = f"retries must be a number or a RetryPolicy, not {value!r}"
+        raise TypeError(message)
+    if not 0 <= policy.max <= MAX_RETRIES:
+        message = f"retries must be from 0 to {MAX_RETRIES}, not {policy.max}"
+        raise ValueError(message)
+    unknown = [outcome for outcome in policy.on if outcome not in RETRYABLE]
+    if unknown:
+        message = f"a retry is possible on {', '.join(RETRYABLE)}, not on {unknown[0]!r}"
+        raise ValueError(message)
+    _seconds("delay_s", policy.delay_s)
+    _seconds("max_delay_s", policy.max_delay_s)
+    if not policy.backoff >= 1:
+        message = f"backoff is a factor of 1 or more, not {policy.backoff!r}"
+        raise ValueError(message)
+    return policy
+
+
+def _whole(name: str, value: object, least: int | None) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        message = f"{name} must be a whole number, not {value!r}"
+        raise TypeError(message)
+    if least is not None and value < least:
+        message = f"{name} must be {least} or more, not {value}"
+        raise ValueError(message)
+    return value
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        message = f"{name} must be text, not {value!r}"
+        raise TypeError(message)
+    if not value or "\0" in value:
+        message = f"{name} must not be empty or hold a NUL, as {value!r} does"
+        raise ValueError(message)
+    return value
+
+
+def _folder(name: str, value: object) -> str:
+    return _text(name, os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def _kwargs(_name: str, value: object) -> dict[str, object]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        message = f"kwargs must be a mapping with text keys, not {value!r}"
+        raise TypeError(message)
+    return dict(value)
+
+
+def _env(_name: str, value: object) -> dict[str, str | None]:
+    if not isinstance(value, Mapping):
+        message = f"env must be a mapping, not {value!r}"
+        raise TypeError(message)
+    for key, text in value.items():
+        if not isinstance(key, str) or not (text is None or isinstance(text, str)):
+            message = f"env maps names to text, or to None for removal, not {key!r} to {text!r}"
+            raise TypeError(message)
+        if not key or "=" in key or "\0" in key or "\0" in (text or ""):
+            message = f"env cannot hold {key!r} = {text!r}"
+            raise ValueError(message)
+    return dict(value)
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        message = f"{name} must be true or false, not {value!r}"
+        raise TypeError(message)
+    return value
+
+
+def _hook(name: str, value: object) -> str:
+    path = _text(name, value)
+    module, colon, function = path.partition(":")
+    parts = [*module.split("."), *function.split(".")]
+    if not colon or not all(part.isidentifier() for part in parts):
+        message = f"{name} must be 'package.module:function', not {value!r}"
+        raise ValueError(message)
+    return path
+
+
+_DEFAULTS: Final[dict[str, object]] = {
+    "kwargs": None,
+    "id": None,
+    "retries": RetryPolicy(),
+    "grace": 5.0,
+    "callback_timeout": 30.0,
+    "memory": None,
+    "priority": 0,
+    "env": None,
+    "cwd": None,
+    "isolate": False,
+    "on_success": None,
+    "on_failure": None,
+}
+_CHECKS: Final = {
+    "kwargs": _kwargs,
+    "id": _text,
+    "retries": lambda _name, value: _retries(value),
+    "grace": _seconds,
+    "callback_timeout": lambda name, value: _seconds(name, value, above_zero=True),
+    "memory": lambda name, value: _whole(name, value, 1),
+    "priority": lambda name, value: _whole(name, value, None),
+    "env": _env,
+    "cwd": _folder,
+    "isolate": _flag,
+    "on_success": _hook,
+    "on_failure": _hook,
+}
+
+
+def _set_options(task: InfoTask, options: dict[str, object]) -> None:
+    for name, value in options.items():
+        check = _CHECKS.get(name)
+        if check is None:
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, _CHECKS, 1)
+            hint = f", did you mean {close[0]!r}?" if close else f"; it takes {', '.join(_CHECKS)}"
+            message = f"InfoTask has no option {name!r}{hint}"
+            raise TypeError(message)
+        # None is "no limit" for two of the options and "not given" for the others: the default, both times.
+        if value is None and name != "callback_timeout":
+            continue
+        checked = None if value is None else check(name, value)
+        _slots[name].__set__(task, checked)

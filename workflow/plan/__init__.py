@@ -1,0 +1,1 @@
+"""Pipeline to Plan: expand the matrix, order the graph, compile to InfoTask."""

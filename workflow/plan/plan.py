@@ -1,0 +1,79 @@
+"""A Plan: every task of a run, its matrix expanded, in an order in which prerequisites come first.
+
+Written, checked, runnable are three types: TOML text, ``Pipeline`` (``spec``), ``Plan``.  A plan is frozen data and
+depends on the file alone, never on the machine: the same file gives the same plan, and the same ``hash``, anywhere.
+What a task needs from tasks that must run first stays open in it until ``compile`` is given their results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Union
+
+Json = Union[None, bool, int, float, str, "list[Json]", "dict[str, Json]"]
+Kind = Literal["module", "call", "cmd", "shell"]
+Halt = Literal["never", "soon", "now"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The file-wide settings, defaults filled in."""
+
+    pool: int | Literal["cpus"]
+    timeout_s: float | None
+    """Limit for the whole run."""
+    halt: Halt
+    max_failures: int | None
+    """Failures after which ``halt`` applies; a percentage is already a count here.  None when ``halt`` is never."""
+    path: tuple[str, ...]
+    """Folders for ``sys.path``, absolute, the file's own folder first."""
+    preload: tuple[str, ...]
+    max_log_bytes: int | None
+    max_result_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTask:
+    """One instance of one task of the file."""
+
+    id: str
+    """``name``, or ``name@a-b`` for an instance of a matrix."""
+    name: str
+    matrix: Mapping[str, Json] | None
+    kind: Kind
+    target: str | tuple[Json, ...]
+    """Dotted path, ``pkg.mod:function``, argv, or shell line; argv and line may hold references to results."""
+    args: tuple[Json, ...]
+    kwargs: Mapping[str, Json]
+    needs: tuple[str, ...]
+    """Ids of instances that must have succeeded, references to their results included; no doubles, in file order."""
+    timeout_s: float | None
+    grace_s: float
+    callback_timeout_s: float | None
+    env: Mapping[str, str | None]
+    """None removes the variable."""
+    cwd: str
+    """Absolute."""
+    on_success: str | None
+    on_failure: str | None
+    isolate: bool
+    allow_failure: bool
+    tags: tuple[str, ...]
+    doc: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run does."""
+
+    file: Path
+    """Absolute path of the pipeline file."""
+    name: str | None
+    doc: str | None
+    settings: Settings
+    tasks: tuple[PlannedTask, ...]
+    """Prerequisites before what needs them; otherwise in the order of the file, then of the matrix."""
+    hash: str
+    """``sha256:`` and 64 hex digits, over what ``plan --json`` prints without it."""

@@ -1,0 +1,1 @@
+"""What the parent was told, as console lines, JSON lines and JSON."""

@@ -1,0 +1,1 @@
+"""Plan to Report: which task may start, the run folder, events."""

@@ -1,0 +1,1 @@
+"""Every decision of the pool; no process, pipe, signal or clock."""

@@ -1,0 +1,68 @@
+"""What the scheduler orders: imperatives.  The dispatcher does them in the order given, and decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Union
+
+from workflow.scheduler.events import Task, Ticket
+
+
+class Run(NamedTuple):
+    """Send these tasks to a worker, to run one after the other."""
+
+    worker: int
+    tasks: Sequence[Task]
+
+
+class Recall(NamedTuple):
+    """Have the worker refuse what it has not begun, and tell ``Recalled``."""
+
+    worker: int
+
+
+class Kill(NamedTuple):
+    """End the running attempt as cancelled: SIGTERM, its grace, SIGKILL.  ``WorkerExited`` or ``Answered`` follows."""
+
+    worker: int
+    ticket: Ticket
+
+
+class Retire(NamedTuple):
+    """The worker gets nothing more; let it end.  ``WorkerExited`` follows."""
+
+    worker: int
+
+
+class Spawn(NamedTuple):
+    """Start so many workers.  ``WorkerStarted`` or ``SpawnFailed`` follows for each."""
+
+    count: int
+
+
+class Settle(NamedTuple):
+    """Announce an ending that no worker announced.
+
+    ``ticket`` has attempt 0 when the task never began one.  ``outcome`` is ``crashed``, ``timed_out``,
+    ``memory_exceeded`` or ``cancelled``.  ``final`` is false when another attempt follows.
+    """
+
+    ticket: Ticket
+    outcome: str
+    final: bool
+    worker: int | None
+
+
+class Retry(NamedTuple):
+    """An answered attempt of this ``Answered`` event was not the task's last: announce it as such."""
+
+    ticket: Ticket
+
+
+class Fail(NamedTuple):
+    """The pool cannot go on, for this reason.  Nothing more is ordered after it."""
+
+    reason: str
+
+
+Effect = Union[Run, Recall, Kill, Retire, Spawn, Settle, Retry, Fail]

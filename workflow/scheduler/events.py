@@ -1,0 +1,120 @@
+"""What the scheduler is told: facts, as participles.
+
+Tuples, not frozen dataclasses: the dispatcher makes some of them for every batch of tasks, a named tuple costs a
+quarter of a frozen dataclass to make, and importing ``dataclasses`` would cost each start of a pool 6 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Union
+
+from workflow.info_task import RetryPolicy
+
+Ticket = int
+"""One attempt of one task: ``number << 16 | attempt``, attempts counting from 1."""
+
+
+class Task(NamedTuple):
+    """A task as the scheduler knows it: enough to decide, and a payload it never looks into."""
+
+    number: int
+    """Unique in the life of the engine, growing."""
+    payload: object
+    attempt: int = 1
+    """The attempt to begin with; above 1 when an earlier dispatcher saw the ones before."""
+    priority: int = 0
+    retries: RetryPolicy | None = None
+    """None is no retry."""
+    isolate: bool = False
+    size: int = 0
+    """Bytes it takes in a worker's channel."""
+
+
+class Pushed(NamedTuple):
+    """Tasks arrived from the parent."""
+
+    tasks: Sequence[Task]
+
+
+class CancelAsked(NamedTuple):
+    """The parent wants a task ended, wherever it is."""
+
+    number: int
+
+
+class CancelAllAsked(NamedTuple):
+    """The parent wants every task ended that has not ended, and none tried again."""
+
+
+class WorkerStarted(NamedTuple):
+    """A worker was forked; it can be sent tasks."""
+
+    worker: int
+
+
+class WorkerReady(NamedTuple):
+    """A worker gave its first sign of life."""
+
+    worker: int
+
+
+class WorkerAdopted(NamedTuple):
+    """A worker of an earlier dispatcher was taken over, after everything sent to it and not begun was refused."""
+
+    worker: int
+    running: Ticket | None
+
+
+class Answered(NamedTuple):
+    """A worker's attempts ended, in this order, with ``succeeded``, ``failed`` or ``crashed``.
+
+    ``crashed`` is a command that was killed by a signal: its worker lives on.
+    """
+
+    worker: int
+    answers: Sequence[tuple[Ticket, str]]
+
+
+class Recalled(NamedTuple):
+    """A worker will not begin anything it was sent so far; ``running`` is what it is in the middle of."""
+
+    worker: int
+    running: Ticket | None
+
+
+class WorkerExited(NamedTuple):
+    """A worker is dead, its tree with it, and all its answers have been told.
+
+    ``running`` is the attempt it was in the middle of, if any; ``sentence`` says as what that attempt had been
+    killed on purpose (``timed_out``, ``memory_exceeded``, ``cancelled``), None when it died by itself.
+    """
+
+    worker: int
+    running: Ticket | None
+    sentence: str | None
+
+
+class SpawnFailed(NamedTuple):
+    """A worker could not be started."""
+
+    reason: str
+
+
+class Woke(NamedTuple):
+    """Nothing but time has passed."""
+
+
+Event = Union[
+    Pushed,
+    CancelAsked,
+    CancelAllAsked,
+    WorkerStarted,
+    WorkerReady,
+    WorkerAdopted,
+    Answered,
+    Recalled,
+    WorkerExited,
+    SpawnFailed,
+    Woke,
+]
