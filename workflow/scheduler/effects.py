@@ -43,7 +43,8 @@ class Spawn(NamedTuple):
 class Settle(NamedTuple):
     """Announce an ending that no worker announced.
 
-    ``ticket`` has attempt 0 when the task never began one.  ``outcome`` is ``crashed``, ``timed_out``,
+    ``ticket`` has attempt 0 when it is no attempt that ends: the task was queued, or waited for its next one;
+    ``worker`` is None then.  ``outcome`` is ``crashed``, ``timed_out``,
     ``memory_exceeded`` or ``cancelled``.  ``final`` is false when another attempt follows.
     """
 
