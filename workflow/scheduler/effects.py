@@ -37,7 +37,7 @@ class Retire(NamedTuple):
 class Spawn(NamedTuple):
     """Start so many workers.  ``WorkerStarted`` or ``SpawnFailed`` follows for each."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple's method, which nobody wants of an order
 
 
 class Settle(NamedTuple):
