@@ -55,7 +55,16 @@ class Settle(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """An answered attempt of this ``Answered`` event was not the task's last: announce it as such."""
+    """An answered attempt of this ``Answered`` event was not the task's last: announce it as such.
+
+    After a take-over the parent may have been told before, and then passes over it: it knows of a later attempt.
+    """
+
+    ticket: Ticket
+
+
+class Discard(NamedTuple):
+    """An answer of this ``Answered`` event is not to be announced: it was before, or that attempt is another worker's."""
 
     ticket: Ticket
 
@@ -66,4 +75,4 @@ class Fail(NamedTuple):
     reason: str
 
 
-Effect = Union[Run, Recall, Kill, Retire, Spawn, Settle, Retry, Fail]
+Effect = Union[Run, Recall, Kill, Retire, Spawn, Settle, Retry, Discard, Fail]

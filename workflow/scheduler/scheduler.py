@@ -25,7 +25,7 @@ from typing import NoReturn
 from workflow.scheduler import events as ev
 from workflow.scheduler import states as st
 from workflow.scheduler.backlog import Backlog
-from workflow.scheduler.effects import Effect, Fail, Kill, Recall, Retire, Retry, Run, Settle, Spawn
+from workflow.scheduler.effects import Discard, Effect, Fail, Kill, Recall, Retire, Retry, Run, Settle, Spawn
 from workflow.scheduler.events import Event, Task, Ticket
 from workflow.scheduler.pauses import STARTS_MAX, Starts, retry_delay_s
 from workflow.scheduler.seat import KILLING, OPEN, RECALLING, RETIRING, STUCK, Seat
@@ -126,7 +126,7 @@ class Scheduler:
             case ev.Recalled():
                 self._recalled(event, effects)
             case ev.WorkerStarted():
-                self._started(event.worker, now, effects)
+                self._started(event.worker, now)
             case ev.WorkerReady():
                 self._ready(event.worker)
             case ev.WorkerExited():
@@ -209,7 +209,10 @@ class Scheduler:
         """An answer from a worker that was not sent this, as far as we know."""
         claimed = self._claim(ticket)
         if claimed is None:
-            return  # told already, or begun elsewhere
+            attempt = self._attempt_of(ticket >> 16)
+            # An attempt before the present one: whether it was announced, an earlier dispatcher knew.
+            effects.append(Retry(ticket) if ticket & 0xFFFF < attempt else Discard(ticket))
+            return
         task, state = claimed
         if task.isolate and worker not in self.seats:
             self._to_retire.add(worker)
@@ -275,13 +278,11 @@ class Scheduler:
         else:
             seat.state = STUCK
 
-    def _started(self, worker: int, now: float, effects: list[Effect]) -> None:
+    def _started(self, worker: int, now: float) -> None:
         if worker in self.seats:
             raise st.IllegalMove(self.seats[worker].state, "started", f"worker {worker}")
         self.spawning = max(0, self.spawning - 1)
-        seat = self.seats[worker] = Seat(worker, now, ready=False)
-        if len(self.seats) - self._leaving() > self.pool:  # ordered by a dispatcher that is no more
-            self._retire(seat, effects)
+        self.seats[worker] = Seat(worker, now, ready=False)
 
     def _ready(self, worker: int) -> None:
         seat = self.seats.get(worker)
@@ -293,6 +294,7 @@ class Scheduler:
         worker, running, sentence = event
         seat = self.seats.pop(worker, None)
         if running is not None:
+            self._starts.alive()
             task = None if seat is None else seat.tasks.pop(running, None)
             if task is not None and seat is not None:
                 blamed: tuple[Task, str] | None = (task, self._state_sent(seat, task))
@@ -305,7 +307,7 @@ class Scheduler:
         if seat is None:
             return
         self._take_back(seat, list(seat.tasks.values()), effects)
-        if running is not None or sentence is not None or seat.state in (RETIRING, KILLING):
+        if running is not None or sentence is not None or seat.alone or seat.state in (RETIRING, KILLING):
             return
         if not seat.ready:
             self._start_failed(f"worker {worker} died before it was ready", now, effects)
@@ -361,9 +363,13 @@ class Scheduler:
         if missing > 0 and self._starts.allowed_at <= now:
             self.spawning += missing
             effects.append(Spawn(missing))
+        # A dispatcher that is no more may have ordered workers that this one, not knowing, ordered as well.
+        surplus = len(self.seats) - self.pool
+        surplus -= self._leaving() if surplus > 0 else 0
         for seat in self.seats.values():
-            if seat.alone and not seat.tasks and seat.state == OPEN:
+            if (seat.alone or surplus > 0) and not seat.tasks and seat.state == OPEN:
                 self._retire(seat, effects)
+                surplus -= 1
         if self.backlog.tasks or self.isolated.tasks:
             self._fill(now, effects)
         if not self.backlog.tasks and self._somebody_is_idle():
@@ -514,16 +520,38 @@ class Scheduler:
 
     # ---- where things stand
 
+    def due(self) -> list[tuple[float, int]]:
+        """When which tasks are to be queued again, cancelled ones included; in no order."""
+        return self._due
+
     def _claim(self, ticket: Ticket) -> tuple[Task, str] | None:
-        """Take a task out of the backlog of which a worker says that it began this attempt; None when it cannot be."""
+        """Take out a task of which a worker says that it began this attempt; None when that cannot be, or is old."""
         number, attempt = ticket >> 16, ticket & 0xFFFF
         task = self.backlog.tasks.get(number) or self.isolated.tasks.get(number)
+        if task is None and self.adopting and number in self.waiting:
+            task = self.waiting[number][1]
         if task is None or attempt < task.attempt or (attempt > task.attempt and not self.adopting):
             return None
-        state = self._state_queued(number)
-        del self._line_of(task).tasks[number]
+        if self.waiting.pop(number, None) is not None:
+            state = st.WAITING
+        else:
+            state = self._state_queued(number)
+            del self._line_of(task).tasks[number]
         # Above the snapshot's attempt: the parent had not yet been told that the one before ended.
         return (task if attempt == task.attempt else task._replace(attempt=attempt), state)
+
+    def _attempt_of(self, number: int) -> int:
+        """The attempt a task is at, or 0 when there is none of that number."""
+        if number in self.waiting:
+            return self.waiting[number][1].attempt
+        task = self.backlog.tasks.get(number) or self.isolated.tasks.get(number)
+        if task is not None:
+            return task.attempt
+        for seat in self.seats.values():
+            for ticket in seat.tasks:
+                if ticket >> 16 == number:
+                    return ticket & 0xFFFF
+        return 0
 
     def _line_of(self, task: Task) -> Backlog:
         return self.isolated if task.isolate else self.backlog

@@ -57,6 +57,11 @@ TRANSITIONS = {
     (DOOMED, END): GONE,
     (WAITING, DUE): QUEUED,
     (WAITING, CANCEL): GONE,
+    # While taking over: the end of an attempt is heard before it is heard that the next one has begun already.
+    (WAITING, ADOPT): SENT,
+    (WAITING, SUCCEED): GONE,
+    (WAITING, END): GONE,
+    (WAITING, RETRY): WAITING,
     (SENT, SUCCEED): GONE,
     (SENT, END): GONE,
     (SENT, RETRY): WAITING,
