@@ -150,6 +150,14 @@ def tree_memory_exceeds(pid: int, limit: int) -> int | None:
     return used if used > limit else None
 
 
+def peak_resident_bytes(pid: int) -> int | None:
+    """The largest resident size a process had since its program was loaded; None when it is gone, or not told."""
+    for line in _read(f"/proc/{pid}/status").splitlines():
+        if line.startswith(b"VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
 def describe(pid: int) -> str:
     """A process for people: its pid and its command line, cut to 200 characters, without control characters."""
     if _has_proc():
