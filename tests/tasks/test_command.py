@@ -401,7 +401,7 @@ def test_at_the_limit_what_is_left_is_killed(tmp_path: Path) -> None:
     here = tmp_path / "here"
     sender = at_limit(after_line=here)
     with pytest.raises(Limit):
-        Shell().runnable(f"setsid sleep 1000 & touch '{here}'; wait")
+        Shell().runnable(f"setsid sh -c \": >'{here}'; exec sleep 1000\" & wait")
     sender.join()
     assert notes.signal == "SIGTERM"
     assert notes.left == 1
