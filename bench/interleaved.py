@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 MEASUREMENT_S_MAX = 120
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""Of every measurement: an installed package has its bytecode, and is not compiled at each start."""
 Measure = Callable[[], "float | None"]
 
 
@@ -36,7 +38,12 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 
 def take_turns(candidates: Mapping[str, Measure], repetitions: int) -> dict[str, list[float | None]]:
-    """Measure each candidate once in every repetition; who begins changes from repetition to repetition."""
+    """Measure each candidate once in every repetition; who begins changes from repetition to repetition.
+
+    One turn of each goes before and does not count: it fills the caches of bytecode and of files.
+    """
+    for measure in candidates.values():
+        measure()
     taken: dict[str, list[float | None]] = {name: [] for name in candidates}
     names = list(candidates)
     for repetition in range(repetitions):
@@ -61,6 +68,7 @@ def run_script(script: str, *arguments: str) -> dict[str, float] | None:
         done = subprocess.run(
             [sys.executable, script, *arguments],
             stdin=subprocess.DEVNULL,
+            env=ENVIRONMENT,
             capture_output=True,
             timeout=MEASUREMENT_S_MAX,
             check=False,

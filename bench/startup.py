@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import json
 import multiprocessing
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,23 +17,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from interleaved import MEASUREMENT_S_MAX, parser, ratios, run_script, show, spread, take_turns, this_machine
+from interleaved import (
+    ENVIRONMENT,
+    MEASUREMENT_S_MAX,
+    parser,
+    ratios,
+    run_script,
+    show,
+    spread,
+    take_turns,
+    this_machine,
+)
+from noop import same
 
-from workflow import InfoTask, Model, MultiProcess
+from workflow import InfoTask, MultiProcess
 
 PIPELINE = '[tasks.one]\ncmd = ["true"]\n'
-
-
-def same(value: int) -> int:
-    """The task of ``multiprocessing.Pool``."""
-    return value
-
-
-class Same(Model):
-    """The task of ours."""
-
-    def runnable(self, value: int) -> int:
-        return value
 
 
 def pool_of_ours() -> dict[str, float]:
@@ -42,7 +40,7 @@ def pool_of_ours() -> dict[str, float]:
     began = time.perf_counter()
     pool = MultiProcess(2)
     pool.start()
-    pool.push(InfoTask("startup.Same", 10, 1)).result(MEASUREMENT_S_MAX)
+    pool.push(InfoTask("noop.Same", 10, 1)).result(MEASUREMENT_S_MAX)
     first = time.perf_counter()
     pool.stop()
     return {"first result": (first - began) * 1000, "stop": (time.perf_counter() - first) * 1000}
@@ -69,7 +67,13 @@ def process_ms(command: Sequence[str], cwd: str) -> float | None:
     """A whole process, from outside; None, with its last words on stderr, when it fails."""
     began = time.perf_counter()
     done = subprocess.run(
-        command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, timeout=MEASUREMENT_S_MAX, check=False
+        command,
+        cwd=cwd,
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=MEASUREMENT_S_MAX,
+        check=False,
     )
     took = time.perf_counter() - began
     if done.returncode:
@@ -116,7 +120,7 @@ def main() -> None:
         processes = {
             "python -c pass": ("-c", "pass"),
             "import workflow": ("-c", "import workflow"),
-            "import workflow, use MultiProcess": ("-c", "from workflow import InfoTask, Model, MultiProcess"),
+            "import workflow, use MultiProcess": ("-c", "from workflow import InfoTask, MultiProcess"),
             "workflow run, one task": ("-m", "workflow", "run"),
         }
         candidates: dict[str, Callable[[], float | None]] = {
@@ -128,7 +132,6 @@ def main() -> None:
                 candidates[f"{name}: {moment}"] = functools.partial(pool_ms, name, moment)
         ours, theirs = POOLS
         bases |= {f"{ours}: {moment}": f"{theirs}: {moment}" for moment in ("first result", "stop")}
-        os.environ.setdefault("CI", "true")  # no terminal is there, and no run should look for one
         taken = take_turns(candidates, given.repetitions)
     if given.json:
         results = {

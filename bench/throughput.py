@@ -23,28 +23,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from interleaved import parser, ratios, run_script, show, spread, take_turns, this_machine
+from noop import same
 
-from workflow import InfoTask, Model, MultiProcess
+from workflow import InfoTask, MultiProcess
 
 LIMIT_S = 10
 WARM_UP_TASKS = 200
 BASE = "Pool.apply_async"
-
-
-def same(value: int) -> int:
-    """The task of the others."""
-    return value
-
-
-class Same(Model):
-    """The task of ours, with a callback to be called."""
-
-    def runnable(self, value: int) -> int:
-        return value
-
-    def callback(self, result: int) -> None:
-        if result < 0:
-            raise ValueError(result)
 
 
 class Countdown:
@@ -81,7 +66,7 @@ class Ours(AbstractContextManager[Push]):
     def __enter__(self) -> Push:
         self._pool.start()
         push = self._pool.push
-        return lambda value: push(InfoTask("throughput.Same", LIMIT_S, value))
+        return lambda value: push(InfoTask("noop.Same", LIMIT_S, value))
 
     def __exit__(self, *_error: object) -> None:
         self._pool.stop()
