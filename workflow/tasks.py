@@ -24,7 +24,7 @@ import sys
 import time
 
 from workflow.engine import processes
-from workflow.engine.attempt_notes import notes
+from workflow.engine.attempt_notes import Terminated, notes
 from workflow.engine.program import KEPT_BYTES, Program, write_all
 from workflow.model import Model
 
@@ -157,9 +157,14 @@ def _run(argv: Sequence[str], what: str) -> str:
         if program is None:
             raise CommandNotStarted(_why_not_started(argv[0], error)) from None
         raise
+    except Terminated:
+        # The program was sent SIGTERM too; a second one, to many programs, means "at once".  Until the engine kills
+        # all of this after the grace, it may tidy up, and what it says is still passed on.
+        if program is not None:
+            program.follow()
+        raise
     except BaseException:
-        # The task's limit, most likely: the engine raises it here, and kills all of this after its grace.  Until
-        # then the program may tidy up, and what it says is still passed on.
+        # Somebody else interrupts: nobody has told the program, which is in a session of its own.
         if program is not None:
             program.ask_to_end()
             program.follow()
