@@ -16,11 +16,16 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 MEASUREMENT_S_MAX = 120
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-"""Of every measurement: an installed package has its bytecode, and is not compiled at each start."""
+_ROOT = str(Path(__file__).resolve().parents[1])
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+    "PYTHONPATH": os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH")))),
+}
+"""Of every measurement: this tree, with its bytecode; an installed package is not compiled at each start either."""
 Measure = Callable[[], "float | None"]
 
 
@@ -62,12 +67,13 @@ def ratios(values: Sequence[float | None], base: Sequence[float | None]) -> list
     return [value / beside for value, beside in zip(values, base, strict=True) if value and beside]
 
 
-def run_script(script: str, *arguments: str) -> dict[str, float] | None:
+def run_module(module: str, *arguments: str) -> dict[str, float] | None:
     """The JSON object that a measurement prints; None, with its last words on stderr, when it fails."""
     try:
         done = subprocess.run(
-            [sys.executable, script, *arguments],
+            [sys.executable, "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
+            cwd=_ROOT,
             env=ENVIRONMENT,
             capture_output=True,
             timeout=MEASUREMENT_S_MAX,

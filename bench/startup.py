@@ -17,19 +17,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from interleaved import (
+from bench.interleaved import (
     ENVIRONMENT,
     MEASUREMENT_S_MAX,
     parser,
     ratios,
-    run_script,
+    run_module,
     show,
     spread,
     take_turns,
     this_machine,
 )
-from noop import same
-
+from bench.noop import same
 from workflow import InfoTask, MultiProcess
 
 PIPELINE = '[tasks.one]\ncmd = ["true"]\n'
@@ -40,7 +39,7 @@ def pool_of_ours() -> dict[str, float]:
     began = time.perf_counter()
     pool = MultiProcess(2)
     pool.start()
-    pool.push(InfoTask("noop.Same", 10, 1)).result(MEASUREMENT_S_MAX)
+    pool.push(InfoTask("bench.noop.Same", 10, 1)).result(MEASUREMENT_S_MAX)
     first = time.perf_counter()
     pool.stop()
     return {"first result": (first - began) * 1000, "stop": (time.perf_counter() - first) * 1000}
@@ -85,7 +84,7 @@ def process_ms(command: Sequence[str], cwd: str) -> float | None:
 
 def pool_ms(name: str, moment: str) -> float | None:
     """One of the numbers of a pool in a process of its own."""
-    numbers = run_script(__file__, "--measure", name)
+    numbers = run_module("bench.startup", "--measure", name)
     return numbers[moment] if numbers else None
 
 

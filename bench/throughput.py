@@ -22,9 +22,16 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from interleaved import parser, ratios, run_script, show, spread, take_turns, this_machine
-from noop import same
-
+from bench.interleaved import (
+    parser,
+    ratios,
+    run_module,
+    show,
+    spread,
+    take_turns,
+    this_machine,
+)
+from bench.noop import same
 from workflow import InfoTask, MultiProcess
 
 LIMIT_S = 10
@@ -66,7 +73,7 @@ class Ours(AbstractContextManager[Push]):
     def __enter__(self) -> Push:
         self._pool.start()
         push = self._pool.push
-        return lambda value: push(InfoTask("noop.Same", LIMIT_S, value))
+        return lambda value: push(InfoTask("bench.noop.Same", LIMIT_S, value))
 
     def __exit__(self, *_error: object) -> None:
         self._pool.stop()
@@ -176,7 +183,7 @@ def main() -> None:
 
     def tasks_per_second(name: str) -> float | None:
         options = ("--measure", name, "--tasks", str(given.tasks), "--pool", str(given.pool))
-        numbers = run_script(__file__, *options)
+        numbers = run_module("bench.throughput", *options)
         return given.tasks / numbers["seconds"] if numbers else None
 
     measures = {name: functools.partial(tasks_per_second, name) for name in chosen if name not in missing}
