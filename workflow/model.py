@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False  # what type checkers take for true; importing typing for it would cost every worker 5 ms
+if TYPE_CHECKING:
+    from typing import Any  # for what is the user's own: an override may name its arguments and types as it likes
+
 
 class Model:
     """What a task does, and what happens after it.
@@ -11,12 +15,12 @@ class Model:
     that ``runnable`` sets on ``self`` is seen by the callbacks; what should travel is returned.
     """
 
-    def runnable(self, *args: object, **kwargs: object) -> object:
+    def runnable(self, *args: Any, **kwargs: Any) -> Any:
         """Do the work, in a worker process.  What it returns must pickle."""
         message = f"{type(self).__qualname__} does not define runnable()"
         raise NotImplementedError(message)
 
-    def callback(self, result: object) -> None:
+    def callback(self, result: Any) -> None:
         """Take the result, in the dispatcher process, after the task succeeded."""
 
     def error_callback(self, error: BaseException) -> None:
