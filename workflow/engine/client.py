@@ -45,12 +45,13 @@ _DEATHS_MAX = 5
 _STOP_S = 5.0
 _ATTEMPT = (1 << TICKET_BITS) - 1
 
-_BOOT = (
-    "import sys,marshal\n"
-    "sys.path[:]=marshal.load(open({config},'rb',closefd=False))['path']\n"
-    "from workflow.engine.guardian import main\n"
-    "main({config})"
-)
+_BOOT = """\
+import sys, marshal
+with open({config}, "rb") as file: config = marshal.load(file)
+sys.path[:] = config["path"]
+from workflow.engine.guardian import main
+main(config)
+"""
 
 
 class Running(NamedTuple):

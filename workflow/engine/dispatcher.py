@@ -162,7 +162,7 @@ class Dispatcher:
             self._settle(effect)
         elif isinstance(effect, effects.Fail):
             self._fail(effect.reason)
-        # Retry is read by the one who forwards the answer it is about.
+        # Retry and Discard are read by the one who passes on the answer they are about.
 
     def _order(self, order: tuple[object, ...]) -> None:
         try:
@@ -404,12 +404,15 @@ class Dispatcher:
     ) -> None:
         orders = self._scheduler.handle(events.Answered(link.worker, answers), time.monotonic())
         again = {effect.ticket for effect in orders if isinstance(effect, effects.Retry)}
+        known = {effect.ticket for effect in orders if isinstance(effect, effects.Discard)}
         peek, pop = self._peek, self._tasks.pop
-        whole = plain and not again and not flags_seen & IN_FILE
+        whole = plain and not again and not known and not flags_seen & IN_FILE
         if whole:
             self._forward(peek[:end])
         owed: list[Settled] = []
         for (ticket, _status), (position, length, status, flags) in zip(answers, frames, strict=True):
+            if ticket in known:
+                continue
             if ticket in again:
                 peek[position + 5] = flags | MORE_ATTEMPTS
                 self._forward(peek[position : position + length])

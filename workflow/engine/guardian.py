@@ -12,7 +12,6 @@ import os
 import select
 import sys
 import time
-from marshal import loads
 
 import _signal
 
@@ -20,17 +19,15 @@ from workflow.engine import processes, system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 _WARDEN_TIME_S = 1.0
 """What the warden gets to end everything when the program has died."""
 _SWEEP_S = 5.0
 
 
-def main(config_file: int) -> NoReturn:
+def main(config: dict[str, Any]) -> NoReturn:
     """Start the warden and wait.  The entry point of the engine's first process."""
-    with open(config_file, "rb") as file:  # noqa: PTH123
-        config = loads(file.read())
     # A name of its own: -c would be shown for every process of the engine.
     sys.argv = ["workflow-engine"]
     parent = config["parent"]

@@ -270,6 +270,8 @@ class Worker:
             facts["peak_rss_bytes"] = notes.peak_rss_bytes or _peak_memory()
         self._cpu_s = cpu_s
         _forget_peak_memory()
+        if notes.exit_code is not None:
+            facts["exit_code"] = notes.exit_code
         if notes.signal is not None:
             facts["signal"] = notes.signal
         notes.reset()
