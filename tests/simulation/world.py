@@ -38,6 +38,7 @@ class Worker:
         self.alive = True
         self.started_told = False
         self.exit: ev.WorkerExited | None = None
+        self.exit_told = False  # to any dispatcher: the warden then knows, and never calls it alive again
         self.ran: list[ev.Task] = []
         self.recalled = False  # a Recall was ordered and not yet answered
         self.retired = False
@@ -53,7 +54,8 @@ class World:
         self.trace = trace
         self.pool = rng.choice((1, 2, 2, 3, 5))
         self.limits = {"max_prefetch": rng.choice((1, 4, 128)), "max_bytes": rng.choice((150, 10_000))}
-        self.deaths = rng.choice((0, 0, 0, 1, 3))  # of dispatchers
+        self.deaths = rng.choice((0, 0, 0, 1, 3, 10))  # of dispatchers
+        self.failing = rng.random() < 0.3  # most attempts fail, and most are tried again
         self.announces_last = rng.random() < 0.5  # what a turn announces is flushed after its orders were sent
         self.crash_rate = rng.choice((0.0, 0.02, 0.2))
         self.start_failure_rate = rng.choice((0.0, 0.0, 0.1, 0.3, 1.0 if rng.random() < 0.1 else 0.0))
@@ -63,9 +65,11 @@ class World:
         self.agenda: list[tuple[float, int, Callable[[], None]]] = []
         self.sequence = 0
         self.workers: dict[int, Worker] = {}
+        self.started = 0
         self.scheduler = self._scheduler(adopting=False)
         self.life = 0  # of dispatchers
         self.dying = False
+        self.down = False
         self.lying = False
         # The truth.
         self.tasks: dict[int, ev.Task] = {}
@@ -91,7 +95,7 @@ class World:
         self._plan()
         self._tell(ev.Woke())
         for _ in range(STEPS_MAX):
-            if self.scheduler.failed is not None or not self._step():
+            if (self.scheduler.failed is not None and not self.down) or not self._step():
                 self._finish()
                 return
         message = f"no end after {STEPS_MAX} steps, pending: {sorted(self.pending)}"
@@ -122,7 +126,7 @@ class World:
     def _make(self, number: int) -> ev.Task:
         rng = self.rng
         policy = None
-        if rng.random() < 0.4:
+        if rng.random() < (0.9 if self.failing else 0.4):
             policy = RetryPolicy(
                 max=rng.choice((1, 2, 3)),
                 delay_s=rng.choice((0.0, 0.0, 0.01, 0.1)),
@@ -149,7 +153,7 @@ class World:
         self._at(self.rng.choice(DELAYS_S), what)
 
     def _step(self) -> bool:
-        deadline = self.scheduler.next_deadline()
+        deadline = None if self.down else self.scheduler.next_deadline()
         if deadline is not None:
             deadline = max(self.now, deadline) + self.rng.choice((0.0, 0.0, 0.001))
         if self.agenda and (deadline is None or self.agenda[0][0] <= deadline):
@@ -160,7 +164,7 @@ class World:
             return False
         self.now = deadline
         self._tell(ev.Woke())
-        again = self.scheduler.next_deadline()
+        again = None if self.down else self.scheduler.next_deadline()
         assert again is None or again > self.now, "the scheduler wants to be woken for what it did not do"
         return True
 
@@ -221,6 +225,8 @@ class World:
 
     def _tell(self, event: ev.Event, consume: Callable[[], None] | None = None) -> None:
         """One turn: decide, announce, perform, consume; a dispatcher may die between any two of these."""
+        if self.down:
+            return
         self.history.append(f"{self.now:.5f} {event}")
         effects = self.scheduler.handle(event, self.now)
         if effects:
@@ -237,9 +243,10 @@ class World:
             if isinstance(effect, ef.Settle):
                 acts.append(lambda e=effect: self._announce(e.ticket, e.outcome, final=e.final))
         orders = [lambda e=e: self._perform(e) for e in effects if not isinstance(e, (ef.Settle, ef.Retry, ef.Discard))]
+        seam = len(orders) if self.announces_last else len(acts)
         acts = [*orders, *acts] if self.announces_last else [*acts, *orders]
-        for act in acts:
-            if self.dying and self.rng.random() < 0.3:
+        for place, act in enumerate(acts):
+            if self.dying and self.rng.random() < (0.5 if place == seam > 0 else 0.15):
                 break
             act()
         else:
@@ -248,8 +255,7 @@ class World:
             if not self.dying:
                 return
         if self.dying:
-            self.dying = False
-            self._take_over()
+            self._dispatcher_dies()
 
     def _perform(self, effect: ef.Effect) -> None:
         if isinstance(effect, ef.Run):
@@ -337,20 +343,29 @@ class World:
             ticket = self._ghost(self.rng.choice(("crashed",)))
             if ticket is not None:
                 event = worker.exit = ev.WorkerExited(worker.number, ticket, None)
+        worker.exit_told = worker.exit_told or not self.down
         self._tell(event, lambda: self._forget(worker))
 
     def _forget(self, worker: Worker) -> None:
         del self.workers[worker.number]
 
     def _kill_dispatcher(self) -> None:
+        if self.down:
+            return
         if self.rng.random() < 0.3:
-            self._take_over()
+            self._dispatcher_dies()
         else:
             self.dying = True  # in the middle of its next turn
 
+    def _dispatcher_dies(self) -> None:
+        self.dying = False
+        self.down = True
+        self.life += 1
+        self._at(self.rng.choice((0.0, 0.001, 0.03, 0.2)), self._take_over)
+
     def _take_over(self) -> None:
         """A new dispatcher goes on with the parent's table and the same workers."""
-        self.life += 1
+        self.down = False
         self.history.append(f"{self.now:.5f} take-over {self.life}")
         self.scheduler = self._scheduler(adopting=True)
         rng = self.rng
@@ -381,7 +396,7 @@ class World:
         worker.recalled = worker.retired = False  # what an earlier dispatcher ordered, this one does not know
         worker.started_told = worker.ready_told = True
         if worker.exit is not None:
-            if rng.random() < 0.5:
+            if worker.exit_told or rng.random() < 0.5:
                 self._hear_exit(worker)
             else:  # its death is heard after the take-over; until then it looks alive, its word as it left it
                 self._tell(ev.WorkerAdopted(worker.number, worker.exit.running))
@@ -410,7 +425,8 @@ class World:
             self._count_failure()
             self._tell(ev.SpawnFailed("no more processes"))
             return
-        number = max(self.workers, default=0) + self.rng.randint(1, 2) + self.sequence
+        self.started += 1
+        number = self.started
         worker = self.workers[number] = Worker(number)
         self._soon(lambda: self._get_ready(worker))
         worker.started_told = True
@@ -452,7 +468,7 @@ class World:
             sentence = rng.choice((None, None, "timed_out", "memory_exceeded"))
             self._at(duration_s, lambda: self._die_running(worker, ticket, sentence))
         else:
-            outcome = rng.choices(("succeeded", "failed", "crashed"), (6, 2, 1))[0]
+            outcome = rng.choices(("succeeded", "failed", "crashed"), (2, 6, 1) if self.failing else (6, 2, 1))[0]
             self._at(duration_s, lambda: self._answer(worker, ticket, outcome))
 
     def _answer(self, worker: Worker, ticket: int, outcome: str) -> None:
@@ -508,7 +524,7 @@ class World:
 
     def _ghost(self, outcome: str) -> int | None:
         """A queued task that is said to have ended, by somebody who was not sent it any more."""
-        if self.scheduler.adopting or self.dying or self.deaths:
+        if self.scheduler.adopting or self.deaths:
             return None
         queued = [*self.scheduler.backlog.tasks.values(), *self.scheduler.isolated.tasks.values()]
         queued = [task for task in queued if _ticket(task) not in self.begun]
@@ -533,7 +549,7 @@ class World:
         ]
         told = [ticket for ticket in self.announced]
         ticket = rng.choice([*elsewhere, *sorted(told), 9_999_999 << 16 | 1])
-        if not self.scheduler.adopting and not self.dying:
+        if not self.scheduler.adopting and not self.dying and not self.down:
             before = self.scheduler.ended
             self.failures_in_a_row = 0
             self.lying = True

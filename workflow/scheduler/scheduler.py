@@ -300,8 +300,11 @@ class Scheduler:
                 blamed: tuple[Task, str] | None = (task, self._state_sent(seat, task))
             else:
                 blamed = self._claim(running)
-            if blamed is not None:
-                outcome = sentence or "crashed"
+            outcome = sentence or "crashed"
+            if blamed is None:
+                if running & 0xFFFF < self._attempt_of(running >> 16):  # as for an answer: see there
+                    effects.append(Settle(running, outcome, False, worker))
+            else:
                 again = self._attempt_ended(*blamed, outcome, now)
                 effects.append(Settle(running, outcome, not again, worker))
         if seat is None:
