@@ -490,12 +490,16 @@ class Scheduler:
             policy is not None
             and task.attempt <= policy.max
             and outcome in policy.on
-            and number not in self.cancelling
+            and (state == st.DOOMED or number not in self.cancelling)
         ):
             self._move(state, st.RETRY, number)
-            due = now + retry_delay_s(policy, number, task.attempt)
-            self.waiting[number] = (due, task._replace(attempt=task.attempt + 1))
-            heappush(self._due, (due, number))
+            following = task._replace(attempt=task.attempt + 1)
+            if state == st.DOOMED:
+                self._line_of(task).append([following])
+            else:
+                due = now + retry_delay_s(policy, number, task.attempt)
+                self.waiting[number] = (due, following)
+                heappush(self._due, (due, number))
             return True
         else:
             self._move(state, st.END, number)

@@ -55,6 +55,7 @@ TRANSITIONS = {
     (DOOMED, CANCEL): DOOMED,
     (DOOMED, SUCCEED): GONE,
     (DOOMED, END): GONE,
+    (DOOMED, RETRY): DOOMED,  # its next attempt may have begun before the cancellation; if not, it never will
     (WAITING, DUE): QUEUED,
     (WAITING, CANCEL): GONE,
     # While taking over: the end of an attempt is heard before it is heard that the next one has begun already.
