@@ -61,6 +61,7 @@ class World:
         self.seam_only = rng.random() < 0.15
         if self.seam_only:
             self.deaths, self.failing, self.announces_last = 10, True, True
+        self.recalls_at_once = rng.random() < 0.5  # in the middle of performing a turn, or when it is heard
         self.crash_rate = rng.choice((0.0, 0.02, 0.2))
         self.start_failure_rate = rng.choice((0.0, 0.0, 0.1, 0.3, 1.0 if rng.random() < 0.1 else 0.0))
         self.lie_rate = rng.choice((0.0, 0.05))
@@ -250,12 +251,15 @@ class World:
             if isinstance(effect, ef.Settle):
                 acts.append(lambda e=effect: self._announce(e.ticket, e.outcome, final=e.final))
         orders = [lambda e=e: self._perform(e) for e in effects if not isinstance(e, (ef.Settle, ef.Retry, ef.Discard))]
+        life = self.life
         seam = len(orders) if self.announces_last else len(acts)
         acts = [*orders, *acts] if self.announces_last else [*acts, *orders]
         for place, act in enumerate(acts):
             if self.dying and self._dies_at(place == seam > 0, effects):
                 break
             act()
+            if life != self.life:
+                return  # it died in a turn within this one
         else:
             if consume is not None:
                 consume()
@@ -284,7 +288,10 @@ class World:
             worker.recalled = True
             worker.inbox.clear()
             life = self.life
-            self._soon(lambda: self._read_recalled(worker, life))
+            if self.recalls_at_once:
+                self._read_recalled(worker, life)
+            else:
+                self._soon(lambda: self._read_recalled(worker, life))
         elif isinstance(effect, ef.Kill):
             worker = self.workers[effect.worker]
             assert effect.ticket >> 16 in self.told_cancelled
@@ -415,7 +422,10 @@ class World:
         worker.started_told = worker.ready_told = True
         if worker.exit is not None:
             if worker.exit_told or rng.random() < 0.5:
-                self._hear_exit(worker)
+                if rng.random() < 0.5:
+                    self._tell(ev.WorkerAdopted(worker.number, None))
+                if life == self.life:
+                    self._hear_exit(worker)
             else:  # its death is heard after the take-over; until then it looks alive, its word as it left it
                 self._tell(ev.WorkerAdopted(worker.number, worker.exit.running))
                 if life == self.life:

@@ -16,7 +16,10 @@ class Run(NamedTuple):
 
 
 class Recall(NamedTuple):
-    """Have the worker refuse what it has not begun, and tell ``Recalled``."""
+    """Have the worker refuse what it has not begun, and tell ``Recalled``.
+
+    Stands at the end of its turn's effects, so ``Recalled`` may be told, and done, in the middle of doing them.
+    """
 
     worker: int
 

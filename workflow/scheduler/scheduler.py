@@ -85,7 +85,9 @@ class Scheduler:
         self._recall_s = recall_s
         self._pace_s: float | None = None
         self._due: list[tuple[float, int]] = []
+        self._recalls: list[int] = []
         self._starts = Starts()
+        self._pauses: dict[int, float] = {}  # until when doubtful tasks would wait, if their attempt has not begun
         self._to_retire: set[int] = set()  # workers of isolated tasks that answered before they were adopted
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -96,6 +98,9 @@ class Scheduler:
         self._take_in(event, now, effects)
         if not self.adopting and self.failed is None:
             self._advance(now, effects)
+        if self._recalls:
+            effects += [Recall(worker) for worker in self._recalls]
+            self._recalls.clear()
         return effects
 
     def next_deadline(self) -> float | None:
@@ -191,13 +196,14 @@ class Scheduler:
                     effects.append(Retry(ticket))
                 continue
             plain += 1
+        seat.ready = True
         if not count:
+            seat.progressed_at = now  # old answers, but of a worker that is at work
             return
         if plain:
             self._move(st.SENT, st.SUCCEED, answers[0][0] >> 16)
             self.ended += plain
         seat.bytes -= size
-        seat.ready = True
         if seat.state == STUCK or (seat.state == KILLING and not seat.tasks):
             seat.state = OPEN
         self._measure((now - seat.progressed_at) / count)
@@ -248,7 +254,7 @@ class Scheduler:
         if seat.state == KILLING:
             effects.append(Kill(seat.worker, task.number << 16 | task.attempt))
         elif seat.state != RECALLING:
-            self._recall(seat, effects)
+            self._recall(seat)
 
     def _cancel_all(self, effects: list[Effect]) -> None:
         self.closing = True
@@ -349,12 +355,18 @@ class Scheduler:
             raise st.IllegalMove("over", "adopted", "the take-over")
         for backlog in (self.backlog, self.isolated):
             for number in list(backlog.tasks):
-                doomed = number in self.cancelling
-                self._move(self._state_queued(number), st.CONFIRM, number)
-                if doomed:
+                state = self._state_queued(number)
+                if state == st.DOOMED:
+                    self._move(state, st.CONFIRM, number)
                     del backlog.tasks[number]
                     self._settle_unbegun(number, effects)
+                elif number in self._pauses:
+                    self._move(state, st.PAUSE, number)
+                    self._wait(backlog.tasks.pop(number), self._pauses[number])
+                else:
+                    self._move(state, st.CONFIRM, number)
         self.adopting = False
+        self._pauses.clear()
         self._to_retire.clear()
 
     # ---- what follows from it
@@ -378,7 +390,7 @@ class Scheduler:
         if not self.backlog.tasks and self._somebody_is_idle():
             for seat in self._laden():
                 if seat.progressed_at + self._recall_s <= now:
-                    self._recall(seat, effects)
+                    self._recall(seat)
 
     def _requeue(self, due: float, number: int) -> None:
         entry = self.waiting.get(number)
@@ -450,9 +462,9 @@ class Scheduler:
         seat.used = True
         effects.append(Run(seat.worker, tasks))
 
-    def _recall(self, seat: Seat, effects: list[Effect]) -> None:
+    def _recall(self, seat: Seat) -> None:
         seat.state = RECALLING
-        effects.append(Recall(seat.worker))
+        self._recalls.append(seat.worker)
 
     def _retire(self, seat: Seat, effects: list[Effect]) -> None:
         seat.state = RETIRING
@@ -490,22 +502,26 @@ class Scheduler:
             policy is not None
             and task.attempt <= policy.max
             and outcome in policy.on
-            and (state == st.DOOMED or number not in self.cancelling)
+            and (number not in self.cancelling or state == st.DOOMED)
         ):
             self._move(state, st.RETRY, number)
             following = task._replace(attempt=task.attempt + 1)
-            if state == st.DOOMED:
+            due = now + retry_delay_s(policy, number, task.attempt)
+            if state in (st.DOUBTFUL, st.DOOMED):  # its next attempt may have begun already
                 self._line_of(task).append([following])
+                self._pauses[number] = due
             else:
-                due = now + retry_delay_s(policy, number, task.attempt)
-                self.waiting[number] = (due, following)
-                heappush(self._due, (due, number))
+                self._wait(following, due)
             return True
         else:
             self._move(state, st.END, number)
         self.cancelling.discard(number)
         self.ended += 1
         return False
+
+    def _wait(self, task: Task, due: float) -> None:
+        self.waiting[task.number] = (due, task)
+        heappush(self._due, (due, task.number))
 
     def _settle_unbegun(self, number: int, effects: list[Effect]) -> None:
         self._settle(number << 16, None, effects)
@@ -535,15 +551,10 @@ class Scheduler:
         """Take out a task of which a worker says that it began this attempt; None when that cannot be, or is old."""
         number, attempt = ticket >> 16, ticket & 0xFFFF
         task = self.backlog.tasks.get(number) or self.isolated.tasks.get(number)
-        if task is None and self.adopting and number in self.waiting:
-            task = self.waiting[number][1]
         if task is None or attempt < task.attempt or (attempt > task.attempt and not self.adopting):
             return None
-        if self.waiting.pop(number, None) is not None:
-            state = st.WAITING
-        else:
-            state = self._state_queued(number)
-            del self._line_of(task).tasks[number]
+        state = self._state_queued(number)
+        del self._line_of(task).tasks[number]
         # Above the snapshot's attempt: the parent had not yet been told that the one before ended.
         return (task if attempt == task.attempt else task._replace(attempt=attempt), state)
 
