@@ -74,7 +74,7 @@ def test_the_invariants_notice_a_task_in_two_places() -> None:
     scheduler = started()
     scheduler.handle(Pushed([Task(1, None)]), 0.0)
     check(scheduler)
-    scheduler.backlog.append([Task(1, None)])
+    scheduler.tasks.backlog.append([Task(1, None)])
     with pytest.raises(BrokenInvariant, match="task 1 is in 2 places"):
         check(scheduler)
 
@@ -92,7 +92,7 @@ def test_the_depth_follows_the_pace(task_s: float, least: int, most: int) -> Non
         todo += scheduler.handle(Answered(0, [(task.number << 16 | 1, "succeeded") for task in run.tasks]), now)
         if not todo:
             break
-    assert least <= scheduler.depth <= most
+    assert least <= scheduler.pool.depth <= most
 
 
 def test_a_pool_survives_any_number_of_tasks_that_crash() -> None:

@@ -207,7 +207,7 @@ class World:
             if again and number in self.told_cancelled:
                 # The next attempt may have begun before the cancellation, under a dispatcher that did not live to
                 # announce it; until every worker is heard, nobody knows.
-                again = ticket + 1 in self.begun or self.scheduler.adopting
+                again = ticket + 1 in self.begun or self.scheduler.tasks.adopting
             assert final is not again, f"{number}.{attempt} {outcome}: final {final}"
             self.announced.add(ticket)
         else:
@@ -228,7 +228,7 @@ class World:
 
     def _scheduler(self, *, adopting: bool) -> Scheduler:
         scheduler = Scheduler(self.pool, adopting=adopting, **self.limits)
-        scheduler.trace = self.trace
+        scheduler.tasks.trace = self.trace
         return scheduler
 
     def _tell(self, event: ev.Event, consume: Callable[[], None] | None = None) -> None:
@@ -552,9 +552,9 @@ class World:
 
     def _ghost(self, outcome: str) -> int | None:
         """A queued task that is said to have ended, by somebody who was not sent it any more."""
-        if self.scheduler.adopting or self.deaths:
+        if self.scheduler.tasks.adopting or self.deaths:
             return None
-        queued = [*self.scheduler.backlog.tasks.values(), *self.scheduler.isolated.tasks.values()]
+        queued = [*self.scheduler.tasks.backlog.tasks.values(), *self.scheduler.tasks.isolated.tasks.values()]
         queued = [task for task in queued if _ticket(task) not in self.begun]
         if not queued:
             return None
@@ -573,17 +573,17 @@ class World:
                 self._tell(ev.Answered(liar, [(ticket, outcome)]))
             return
         elsewhere = [
-            ticket for seat in self.scheduler.seats.values() if seat.worker != liar for ticket in seat.tasks
+            ticket for seat in self.scheduler.pool.seats.values() if seat.worker != liar for ticket in seat.tasks
         ]
         told = [ticket for ticket in self.announced]
         ticket = rng.choice([*elsewhere, *sorted(told), 9_999_999 << 16 | 1])
-        if not self.scheduler.adopting and not self.dying and not self.down:
-            before = self.scheduler.ended
+        if not self.scheduler.tasks.adopting and not self.dying and not self.down:
+            before = self.scheduler.tasks.ended
             self.failures_in_a_row = 0
             self.lying = True
             self._tell(ev.Answered(liar, [(ticket, rng.choice(("succeeded", "failed")))]))
             self.lying = False
-            assert self.scheduler.ended == before, "a lie was believed"
+            assert self.scheduler.tasks.ended == before, "a lie was believed"
 
     # ---- the judgement
 
@@ -599,8 +599,8 @@ class World:
         if not self.deaths:
             untold = {ticket for ticket in untold if self.finals[ticket >> 16] != "cancelled"}
             assert not untold, f"never announced: {sorted(untold)}"
-        assert not self.scheduler.waiting
-        assert not self.scheduler.cancelling
+        assert not self.scheduler.tasks.waiting
+        assert not self.scheduler.tasks.cancelling
         living = sum(worker.alive for worker in self.workers.values())
         assert living == self.pool, f"{living} workers live in a pool of {self.pool}"
 
