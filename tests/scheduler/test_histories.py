@@ -151,9 +151,11 @@ HISTORIES: dict[str, tuple[int, bool, list[Turn]]] = {
         False,
         [
             *start(1),
-            (0.0, Pushed(tasks(1, retries=RetryPolicy(3, on=("crashed",)))), [
-                Run(1, tasks(1, retries=RetryPolicy(3, on=("crashed",))))
-            ]),
+            (
+                0.0,
+                Pushed(tasks(1, retries=RetryPolicy(3, on=("crashed",)))),
+                [Run(1, tasks(1, retries=RetryPolicy(3, on=("crashed",))))],
+            ),
             (0.0, Answered(1, [(T(1), "failed")]), []),
         ],
     ),
@@ -250,9 +252,11 @@ HISTORIES: dict[str, tuple[int, bool, list[Turn]]] = {
             (0.07, Woke(), [Spawn(1)]),
             (0.07, SpawnFailed("no memory"), []),
             (0.28, Woke(), [Spawn(1)]),
-            (0.28, SpawnFailed("no memory"), [
-                Fail("workers cannot be started: 5 tries in a row failed, the last one with: no memory")
-            ]),
+            (
+                0.28,
+                SpawnFailed("no memory"),
+                [Fail("workers cannot be started: 5 tries in a row failed, the last one with: no memory")],
+            ),
             (0.3, Pushed(tasks(1)), []),
         ],
     ),

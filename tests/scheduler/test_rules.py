@@ -79,7 +79,9 @@ def test_the_invariants_notice_a_task_in_two_places() -> None:
         check(scheduler)
 
 
-@pytest.mark.parametrize(("task_s", "least", "most"), [(0.00001, MAX_PREFETCH, MAX_PREFETCH), (0.001, 3, 6), (1.0, 1, 1)])
+@pytest.mark.parametrize(
+    ("task_s", "least", "most"), [(0.00001, MAX_PREFETCH, MAX_PREFETCH), (0.001, 3, 6), (1.0, 1, 1)]
+)
 def test_the_depth_follows_the_pace(task_s: float, least: int, most: int) -> None:
     """About 5 ms of work is sent ahead: many short tasks, one long one."""
     scheduler = started()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 
 from workflow.info_task import RetryPolicy
@@ -114,7 +115,7 @@ class World:
             count = min(total - number, rng.choice((1, 2, 10, 40)))
             batch = [self._make(number + i + 1) for i in range(count)]
             number += count
-            self._at(rng.random() * rng.choice((0.0, 0.01, 0.2)), lambda batch=batch: self._push(batch))
+            self._at(rng.random() * rng.choice((0.0, 0.01, 0.2)), partial(self._push, batch))
         for _ in range(rng.choice((0, 0, 3, 10))):
             self._at(rng.random() * 0.1, lambda: self._cancel(rng.randint(1, total)))
         if rng.random() < 0.15:
@@ -201,7 +202,9 @@ class World:
             assert self.life or self.lying, f"{number}.{attempt} was announced twice, or after the end of its task"
             return
         if attempt:
-            assert self.ends.get(ticket) == outcome, f"{number}.{attempt} is {outcome}, in truth {self.ends.get(ticket)}"
+            assert self.ends.get(ticket) == outcome, (
+                f"{number}.{attempt} is {outcome}, in truth {self.ends.get(ticket)}"
+            )
             policy = task.retries
             again = policy is not None and attempt <= policy.max and outcome in policy.on
             if again and number in self.told_cancelled:
@@ -246,11 +249,15 @@ class World:
             dropped = {effect.ticket for effect in effects if isinstance(effect, ef.Discard)}
             for ticket, outcome in event.answers:
                 if ticket not in dropped:
-                    acts.append(lambda t=ticket, o=outcome: self._announce(t, o, final=t not in retried))
-        for effect in effects:
-            if isinstance(effect, ef.Settle):
-                acts.append(lambda e=effect: self._announce(e.ticket, e.outcome, final=e.final))
-        orders = [lambda e=e: self._perform(e) for e in effects if not isinstance(e, (ef.Settle, ef.Retry, ef.Discard))]
+                    acts.append(partial(self._announce, ticket, outcome, final=ticket not in retried))
+        acts += [
+            partial(self._announce, effect.ticket, effect.outcome, final=effect.final)
+            for effect in effects
+            if isinstance(effect, ef.Settle)
+        ]
+        orders: list[Callable[[], None]] = [
+            partial(self._perform, e) for e in effects if not isinstance(e, (ef.Settle, ef.Retry, ef.Discard))
+        ]
         life = self.life
         seam = len(orders) if self.announces_last else len(acts)
         acts = [*orders, *acts] if self.announces_last else [*acts, *orders]
@@ -276,7 +283,9 @@ class World:
         return self.rng.random() < (0.5 if seam else 0.15)
 
     def _retries_at_once(self, effects: list[ef.Effect]) -> bool:
-        ended = {e.ticket >> 16 for e in effects if isinstance(e, ef.Retry) or (isinstance(e, ef.Settle) and not e.final)}
+        ended = {
+            e.ticket >> 16 for e in effects if isinstance(e, ef.Retry) or (isinstance(e, ef.Settle) and not e.final)
+        }
         return any(task.number in ended for e in effects if isinstance(e, ef.Run) for task in e.tasks)
 
     def _perform(self, effect: ef.Effect) -> None:
@@ -397,19 +406,19 @@ class World:
         snapshot = list(self.pending.values())
         life = self.life
         self.told_cancelled = set()
-        turns = [lambda: self._tell(ev.Pushed(snapshot))]
-        turns += [lambda n=n: self._cancel(n) for n in sorted(self.cancelled & self.pending.keys())]
+        turns: list[Callable[[], None]] = [partial(self._tell, ev.Pushed(snapshot))]
+        turns += [partial(self._cancel, number) for number in sorted(self.cancelled & self.pending.keys())]
         if self.cancelled_all:
             turns.append(self._cancel_all)
         workers = list(self.workers.values())
         rng.shuffle(workers)
         for worker in workers:
-            turns.append(lambda w=worker: self._adopt(w))
+            turns.append(partial(self._adopt, worker))
             if rng.random() < 0.1:
                 turns.append(self._push_another)
             if rng.random() < 0.05:
                 turns.append(lambda: self._cancel(rng.randint(1, len(self.tasks) + 1)))
-        turns.append(lambda: self._tell(ev.Adopted()))
+        turns.append(partial(self._tell, ev.Adopted()))
         for turn in turns:
             turn()
             if life != self.life:
@@ -575,8 +584,7 @@ class World:
         elsewhere = [
             ticket for seat in self.scheduler.pool.seats.values() if seat.worker != liar for ticket in seat.tasks
         ]
-        told = [ticket for ticket in self.announced]
-        ticket = rng.choice([*elsewhere, *sorted(told), 9_999_999 << 16 | 1])
+        ticket = rng.choice([*elsewhere, *sorted(self.announced), 9_999_999 << 16 | 1])
         if not self.scheduler.tasks.adopting and not self.dying and not self.down:
             before = self.scheduler.tasks.ended
             self.failures_in_a_row = 0

@@ -67,7 +67,7 @@ class Retry(NamedTuple):
 
 
 class Discard(NamedTuple):
-    """An answer of this ``Answered`` event is not to be announced: it was before, or that attempt is another worker's."""
+    """An answer of this ``Answered`` event is not to be announced: it was before, or the attempt is another's."""
 
     ticket: Ticket
 

@@ -34,8 +34,9 @@ def _places(scheduler: Scheduler) -> Iterator[str]:
     for number, count in places.items():
         if count > 1:
             yield f"task {number} is in {count} places"
-    if scheduler.tasks.pushed != len(places) + scheduler.tasks.ended:
-        yield f"{scheduler.tasks.pushed} tasks were pushed, but {len(places)} are here and {scheduler.tasks.ended} have ended"
+    pushed, ended = scheduler.tasks.pushed, scheduler.tasks.ended
+    if pushed != len(places) + ended:
+        yield f"{pushed} tasks were pushed, but {len(places)} are here and {ended} have ended"
     for number in scheduler.tasks.cancelling:
         if number not in places:
             yield f"task {number} is being cancelled but is nowhere"
@@ -118,4 +119,4 @@ def _progress(scheduler: Scheduler) -> Iterator[str]:
         if scheduler.tasks.backlog.tasks and not scheduler.tasks.isolated.tasks:
             yield f"worker {seat.worker} is idle while {len(scheduler.tasks.backlog.tasks)} tasks wait"
         if scheduler.tasks.isolated.tasks and not scheduler.tasks.backlog.tasks and not seat.used:
-            yield f"worker {seat.worker} is idle and unused while {len(scheduler.tasks.isolated.tasks)} isolated tasks wait"
+            yield f"worker {seat.worker} is idle and unused while isolated tasks wait"

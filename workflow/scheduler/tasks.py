@@ -21,7 +21,18 @@ from workflow.scheduler.pauses import retry_delay_s
 class Tasks:
     """The books: where tasks stand, how many there were, who is to be cancelled."""
 
-    __slots__ = ("_due", "_pauses", "adopting", "backlog", "cancelling", "ended", "isolated", "pushed", "trace", "waiting")
+    __slots__ = (
+        "_due",
+        "_pauses",
+        "adopting",
+        "backlog",
+        "cancelling",
+        "ended",
+        "isolated",
+        "pushed",
+        "trace",
+        "waiting",
+    )
 
     def __init__(self, *, adopting: bool) -> None:
         self.adopting = adopting
