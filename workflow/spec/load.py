@@ -24,11 +24,11 @@ from workflow.spec.translate import translate
 from workflow.spec.values import NAME
 from workflow.spec.variables import read_variables
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 _SECTIONS = ("pipeline", "vars", "defaults", "tasks")
 
 
-def load_pipeline(path: Path, *, variables: Mapping[str, str] = _NOTHING) -> Pipeline:
+def load_pipeline(path: Path, *, variables: Mapping[str, str] = NO_VARIABLES) -> Pipeline:
     """Read and check a file; ``variables`` override those of its [vars].
 
     Raises InvalidPipeline with all mistakes; also when the file cannot be read.
