@@ -99,7 +99,9 @@ def _need(value: object) -> object:
     if isinstance(value, str) and values.NAME.fullmatch(value):
         return value
     if isinstance(value, dict):
-        raise Refused("must be the name of a task, not a table", 'conditions are not part of the language: needs = ["name"]')
+        raise Refused(
+            "must be the name of a task, not a table", 'conditions are not part of the language: needs = ["name"]'
+        )
     if isinstance(value, str) and "@" in value:
         name = value.partition("@")[0]
         raise Refused(f"{describe(value)} is one instance: a task is needed with all its instances", f'write "{name}"')
@@ -144,7 +146,7 @@ def _env_names(value: object) -> object:
 
 def _keyword_names(value: object) -> object:
     if not isinstance(value, dict):
-        raise Refused(f"must be a table, not {describe(value)}", 'such as kwargs = {size = 3}')
+        raise Refused(f"must be a table, not {describe(value)}", "such as kwargs = {size = 3}")
     return values.json_value(value)
 
 
@@ -167,9 +169,7 @@ def _matrix(value: object) -> object:
 
 # The JSON Schemas below say what an editor can check; a string that holds a reference passes, as its value is unknown.
 _REFERENCE = {"type": "string", "pattern": r"\$\{"}
-_DURATION_PATTERN = (
-    r"^(?=\d)(\d+(\.\d+)?d)?(\d+(\.\d+)?h)?(\d+(\.\d+)?m)?(\d+(\.\d+)?s)?(\d+(\.\d+)?ms)?$"
-)
+_DURATION_PATTERN = r"^(?=\d)(\d+(\.\d+)?d)?(\d+(\.\d+)?h)?(\d+(\.\d+)?m)?(\d+(\.\d+)?s)?(\d+(\.\d+)?ms)?$"
 _DURATION = {"type": "string", "pattern": _DURATION_PATTERN, "examples": ["250ms", "90s", "1h30m"]}
 _NONE = {"const": "none"}
 _SECONDS = {"type": "number", "exclusiveMinimum": 0, "maximum": values.LONGEST_S}
@@ -209,7 +209,12 @@ _AXIS = {
             "properties": {
                 "range": {
                     "anyOf": [
-                        {"type": "array", "items": {"anyOf": [{"type": "integer"}, _REFERENCE]}, "minItems": 2, "maxItems": 3},
+                        {
+                            "type": "array",
+                            "items": {"anyOf": [{"type": "integer"}, _REFERENCE]},
+                            "minItems": 2,
+                            "maxItems": 3,
+                        },
                         _REFERENCE,
                     ],
                     "description": "[first, end] or [first, end, step] in whole numbers; the end is left out.",
@@ -227,7 +232,9 @@ _AXIS = {
         _REFERENCE,
     ]
 }
-_ROWS = {"anyOf": [{"type": "array", "items": {"anyOf": [{"type": "object", "minProperties": 1}, _REFERENCE]}}, _REFERENCE]}
+_ROWS = {
+    "anyOf": [{"type": "array", "items": {"anyOf": [{"type": "object", "minProperties": 1}, _REFERENCE]}}, _REFERENCE]
+}
 _MATRIX = {
     "anyOf": [
         {
@@ -277,7 +284,9 @@ class PipelineTable(Table):
     pool: Annotated[
         Union[int, Literal["cpus"]],
         _checked(_pool),
-        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 100_000}, {"const": "cpus"}, _REFERENCE]}),
+        WithJsonSchema(
+            {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 100_000}, {"const": "cpus"}, _REFERENCE]}
+        ),
     ] = Field(default="cpus", description='Workers: a number, or "cpus", one for each CPU this process may use.')
     timeout: Annotated[Union[float, None], _checked(values.limit_s), WithJsonSchema(_LIMIT)] = Field(
         default=None, description="Limit for the whole run (none)."
@@ -361,7 +370,8 @@ class TaskTable(Table):
         _array('["fetch"]', single=True),
         WithJsonSchema({"anyOf": [_TASK_NAME, {"type": "array", "items": _TASK_NAME}]}),
     ] = Field(
-        default=(), description="Tasks that must have succeeded before: names; one with a matrix means all its instances."
+        default=(),
+        description="Tasks that must have succeeded before: names; one with a matrix means all its instances.",
     )
     matrix: Annotated[Union[Matrix, None], PlainValidator(_matrix), WithJsonSchema(_MATRIX)] = Field(
         default=None,
