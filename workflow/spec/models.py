@@ -84,7 +84,7 @@ def _max_failures(value: object) -> object:
     if isinstance(value, str) and value.endswith("%"):
         import re
 
-        if re.fullmatch(r"\d{1,3}(\.\d{1,6})?", value[:-1]) and 0 < float(value[:-1]) <= 100:
+        if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", value[:-1]) and 0 < float(value[:-1]) <= 100:
             return value
     raise Refused(f'must be a count, 1 or more, or a percentage such as "10%", not {describe(value)}')
 
@@ -169,7 +169,7 @@ def _matrix(value: object) -> object:
 
 # The JSON Schemas below say what an editor can check; a string that holds a reference passes, as its value is unknown.
 _REFERENCE = {"type": "string", "pattern": r"\$\{"}
-_DURATION_PATTERN = r"^(?=\d)(\d+(\.\d+)?d)?(\d+(\.\d+)?h)?(\d+(\.\d+)?m)?(\d+(\.\d+)?s)?(\d+(\.\d+)?ms)?$"
+_DURATION_PATTERN = r"^(?=[0-9])([0-9]+(\.[0-9]+)?d)?([0-9]+(\.[0-9]+)?h)?([0-9]+(\.[0-9]+)?m)?([0-9]+(\.[0-9]+)?s)?([0-9]+(\.[0-9]+)?ms)?$"
 _DURATION = {"type": "string", "pattern": _DURATION_PATTERN, "examples": ["250ms", "90s", "1h30m"]}
 _NONE = {"const": "none"}
 _SECONDS = {"type": "number", "exclusiveMinimum": 0, "maximum": values.LONGEST_S}
@@ -179,7 +179,7 @@ _SOME_TEXT = {"type": "string", "minLength": 1}
 _SIZE = {
     "anyOf": [
         {"type": "integer", "minimum": 1},
-        {"type": "string", "pattern": r"^\d+(\.\d+)?\s*([kKMGT]B|[KMGT]iB|B)$", "examples": ["512MiB", "2GB"]},
+        {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*([kKMGT]B|[KMGT]iB|B)$", "examples": ["512MiB", "2GB"]},
         _NONE,
         _REFERENCE,
     ]
@@ -254,6 +254,7 @@ def _or_reference(schema: dict[str, object]) -> dict[str, object]:
 
 
 _TEXTS = _or_reference({"type": "array", "items": _TEXT})
+_MODULES = _or_reference({"type": "array", "items": _or_reference({"type": "string", "pattern": rf"^{_DOTTED}*$"})})
 _FILLED_TEXTS = _or_reference({"type": "array", "items": _SOME_TEXT})
 
 Limit = Annotated[Union[float, None, Template], _checked(values.limit_s, template=True), WithJsonSchema(_LIMIT)]
@@ -295,7 +296,7 @@ class PipelineTable(Table):
         tuple[Annotated[str, _checked(values.some_text)], ...], _array('["src"]'), WithJsonSchema(_FILLED_TEXTS)
     ] = Field(default=(), description="Folders put on sys.path, after the file's own folder, which always is.")
     preload: Annotated[
-        tuple[Annotated[str, _checked(values.module_path)], ...], _array('["numpy"]'), WithJsonSchema(_FILLED_TEXTS)
+        tuple[Annotated[str, _checked(values.module_path)], ...], _array('["numpy"]'), WithJsonSchema(_MODULES)
     ] = Field(default=(), description="Modules imported once, before workers fork.")
     halt: Annotated[
         Union[Literal["never", "soon", "now"], None],
@@ -313,7 +314,7 @@ class PipelineTable(Table):
             {
                 "anyOf": [
                     {"type": "integer", "minimum": 1},
-                    {"type": "string", "pattern": r"^\d{1,3}(\.\d{1,6})?%$"},
+                    {"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,6})?%$"},
                     _REFERENCE,
                 ]
             }

@@ -27,6 +27,8 @@ def pipeline_schema() -> dict[str, object]:
         *(_excludes(key, ("cmd", "shell")) for key in ("args", "kwargs")),
         _excludes("on", ("module",)),
     ]
+    pipeline = _of(PipelineTable)
+    pipeline["not"] = {"required": ["halt", "max_failures"], "properties": {"halt": {"const": "never"}}}
     has_kind = [{"required": [kind]} for kind in KINDS]
     return {
         "$schema": _DIALECT,
@@ -54,7 +56,7 @@ def pipeline_schema() -> dict[str, object]:
         "additionalProperties": False,
         "if": {"not": {"required": ["defaults"], "properties": {"defaults": {"anyOf": has_kind}}}},
         "then": {"properties": {"tasks": {"additionalProperties": {"anyOf": has_kind}}}},
-        "$defs": {"on": _of(OnTable), "pipeline": _of(PipelineTable), "task": task},
+        "$defs": {"on": _of(OnTable), "pipeline": pipeline, "task": task},
     }
 
 

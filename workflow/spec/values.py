@@ -32,7 +32,7 @@ class Refused(Exception):
 
 _UNITS_S: Final = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION: Final = re.compile(
-    r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?"
+    r"(?:([0-9]+(?:\.[0-9]+)?)d)?(?:([0-9]+(?:\.[0-9]+)?)h)?(?:([0-9]+(?:\.[0-9]+)?)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?(?:([0-9]+(?:\.[0-9]+)?)ms)?"
 )
 _DURATION_FORMS: Final = 'a duration is written "250ms", "90s", "1h30m" or as a number of seconds'
 _UNIT_WORDS: Final = {
@@ -91,14 +91,14 @@ def _parse_duration(text: str) -> float:
 
 
 def _duration_hint(text: str) -> str:
-    if re.fullmatch(r"-?\d+(\.\d+)?", text):
+    if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text):
         return f'write {text} without quotes, or "{text}s"'
-    if clock := re.fullmatch(r"(\d+):(\d\d)(?::(\d\d))?", text):
+    if clock := re.fullmatch(r"([0-9]+):([0-9]{2})(?::([0-9]{2}))?", text):
         hours, minutes, seconds = clock.groups()
         if seconds:
             return f'write "{hours}h{minutes}m{seconds}s"'
         return f'write "{hours}h{minutes}m" or "{hours}m{minutes}s"'
-    words = re.findall(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", text)
+    words = re.findall(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)", text)
     written = "".join(f"{number}{_UNIT_WORDS.get(unit.lower(), unit.lower())}" for number, unit in words)
     if written and written != text and _DURATION.fullmatch(written):
         return f'write "{written}"'
@@ -111,7 +111,7 @@ _UNITS_BYTES: Final = {
     "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
-_SIZE: Final = re.compile(r"(\d+)(?:\.(\d+))?\s*([A-Za-z]+)")
+_SIZE: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?\s*([A-Za-z]+)")
 _SIZE_FORMS: Final = 'a size is written "512MiB", "2GB" or as a number of bytes'
 
 
@@ -136,7 +136,7 @@ def _parse_size(text: str) -> int:
     hint = _SIZE_FORMS
     if found and (near := _unit_named(found.group(3))):
         hint = f'write "{text[: found.start(3)].rstrip()}{near}"'
-    elif re.fullmatch(r"\d+", text) and len(text) < 30:
+    elif re.fullmatch(r"[0-9]+", text) and len(text) < 30:
         hint = f'write {text} without quotes, or "{text}B"'
     raise Refused(f"{describe(text)} is not a size", hint)
 
