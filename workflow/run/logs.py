@@ -45,8 +45,7 @@ class Logs:
         if not ranges:
             return None
         if not self._own:
-            last = ranges[-1][1]
-            return f"{os.path.relpath(last.file, self._folder.parent)}#{last.offset}+{last.size}"
+            return self._shared_part(ranges[-1][1])
         target = self._folder / f"{task}.log"
         limit = None if self._max_bytes is None else self._max_bytes // len(ranges)
         with open(target, "wb", opener=_private) as file:
@@ -58,6 +57,23 @@ class Logs:
                     file.write(piece)
                     ends_line = piece.endswith(b"\n")
         return f"logs/{target.name}"
+
+    def keep_callback(self, task: str, part: LogRange, log: str | None) -> str:
+        """Keep what a callback printed, behind what its task printed in ``log``, and answer where.
+
+        Raises OSError when the log cannot be written.
+        """
+        if not self._own:
+            return log or self._shared_part(part)
+        target = self._folder / f"{task}.log"
+        ends_line = log is None or _ends_line(target)
+        with open(target, "ab", opener=_private) as file:
+            file.write(b"--- callback ---\n" if ends_line else b"\n--- callback ---\n")
+            file.writelines(_kept(part, self._max_bytes))
+        return f"logs/{target.name}"
+
+    def _shared_part(self, part: LogRange) -> str:
+        return f"{os.path.relpath(part.file, self._folder.parent)}#{part.offset}+{part.size}"
 
     def remove_shared(self) -> None:
         """Remove the shared files, if every task has its own."""
@@ -144,6 +160,12 @@ def _read(path: str, offset: int, size: int) -> Iterator[bytes]:
             yield data
     finally:
         os.close(descriptor)
+
+
+def _ends_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
 
 
 def _private(path: str, flags: int) -> int:
