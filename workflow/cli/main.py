@@ -56,7 +56,7 @@ def _run(args: list[str]) -> int:
         return _usage(error)
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:  # whoever read standard output has seen enough
+    except SystemExit:  # click, when whoever read standard output has seen enough
         return ExitCode.SUCCEEDED
     except Exception as error:  # noqa: BLE001  the one place
         return _mistake(error)

@@ -88,7 +88,7 @@ def run(
         argv=tuple(sys.argv),
         reports=tuple(Path(os.path.abspath(path)) for path in reports),
         events=_events(events),
-        grace_max_s=CI_GRACE_MAX_S if os.environ.get("CI") else None,
+        grace_max_s=CI_GRACE_MAX_S if os.environ.get("CI", "").lower() not in {"", "0", "false"} else None,
     )
     result = run_plan(plan, options, Console(Terminal(sys.stderr, how.color), how.verbosity), MultiProcess)
     if result.problem is not None:

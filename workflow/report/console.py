@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from workflow.outcome import CallbackRecord, Outcome
-from workflow.report.records import RunRecord, TaskRecord, Verdict
+from workflow.report.records import RunRecord, TaskRecord, Verdict, headline
 from workflow.report.summary import summary
 from workflow.report.terminal import Terminal, human_s, neutral
 
@@ -88,7 +88,7 @@ class Console:
         self._show()
 
     def callback_failed(self, task: str, callback: CallbackRecord, now: float) -> None:
-        error = "" if callback.error is None else f": {neutral(_headline(callback.error.type, callback.error.message))}"
+        error = "" if callback.error is None else f": {neutral(headline(callback.error))}"
         text = f"{neutral(callback.name)} of {neutral(task)} {_OUTCOME_WORDS.get(callback.outcome, 'failed')}{error}"
         self._say(self._style(text, "yellow"), now)
         self._show()
@@ -167,8 +167,3 @@ class Console:
 
 
 _OUTCOME_WORDS = {Outcome.TIMED_OUT: "reached its time limit", Outcome.CRASHED: "crashed"}
-
-
-def _headline(type_name: str, message: str) -> str:
-    first = message.strip().partition("\n")[0]
-    return f"{type_name}: {first}" if first else type_name

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from workflow.outcome import Attempt, CallbackRecord, Outcome
+from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
 from workflow.plan.plan import Json
 
 
@@ -86,9 +86,15 @@ class TaskRecord:
         """What went wrong, in one line."""
         error = self.attempts[-1].error if self.attempts else None
         if error is not None:
-            first = error.message.strip().partition("\n")[0]
-            return f"{error.type}: {first}" if first else error.type
+            return headline(error)
         return self.reason
+
+
+def headline(error: ErrorRecord) -> str:
+    """Answer an error in one line."""
+    first = error.message.strip().partition("\n")[0]
+    name = error.type.removeprefix("workflow.errors.")
+    return f"{name}: {first}" if first else name
 
 
 def count(records: Mapping[int, TaskRecord]) -> dict[Outcome, int]:
