@@ -169,6 +169,17 @@ def test_only_the_first_failures_show_their_output() -> None:
     assert seen.text().count("    | why\n") == 20
 
 
+def test_failures_too_many_to_read_are_counted() -> None:
+    """The first two hundred get their line, a line says that no more follow, and then they are numbers."""
+    seen = Seen()
+    seen.console.run_started(run_of(1000), 0.0)
+    seen.text()
+    seen.console.tasks_ended([ended(f"t{number}", Outcome.FAILED, "no") for number in range(1000)], 1.0)
+    lines = seen.text().splitlines()
+    assert len(lines) == 202
+    assert lines[-2:] == ["further failures are counted, and named in the report", "[1000/1000] 1000 failed"]
+
+
 def test_a_failed_callback_is_told_at_once() -> None:
     """It changes no outcome, but somebody should know."""
     seen = Seen()

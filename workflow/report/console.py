@@ -1,7 +1,7 @@
 """What a run says to a person while it goes on: a line a change, and a sign of life when nothing changes.
 
 Up to 200 tasks each gets its line when it ends.  Above that a line a task would bury what matters, so successes and
-skipped tasks are counted, in a line every two seconds, and every failure still gets its own; of failures the first
+skipped tasks are counted, in a line every two seconds, and failures still get their own, up to 200 of them; the first
 20 show the end of their output.  ``verbose`` streams the output of all tasks and has a line for each; ``quiet`` keeps
 failures and the end.
 """
@@ -19,7 +19,7 @@ from workflow.report.terminal import Terminal, human_s, neutral
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 EACH_MAX = 200
-"""Tasks up to which every one gets its line."""
+"""Tasks, and failures, up to which every one gets its line."""
 TAILS_MAX = 20
 """Failures that show the end of their output."""
 HEARTBEAT_S = 10.0
@@ -51,6 +51,7 @@ class Console:
         self._total = 0
         self._done = 0
         self._tails = 0
+        self._failures = 0
         self._counts = dict.fromkeys(Outcome, 0)
         self._folder = ""
         self._spoke_at = 0.0
@@ -78,7 +79,7 @@ class Console:
         for record in records:
             self._done += 1
             self._counts[record.outcome] += 1
-            if record.outcome.is_failure:
+            if record.outcome.is_failure and (self._failures < EACH_MAX or self._verbose):
                 self._failure(record, now)
             elif self._verbose or (self._total <= EACH_MAX and not self._quiet):
                 self._say(self._line(record), now)
@@ -124,7 +125,10 @@ class Console:
         self._show()
 
     def _failure(self, record: TaskRecord, now: float) -> None:
+        self._failures += 1
         self._say(self._line(record), now)
+        if self._failures == EACH_MAX and not self._verbose:
+            self._say(self._style("further failures are counted, and named in the report", "yellow"), now)
         if self._tails < TAILS_MAX and record.tail:
             self._tails += 1
             for line in record.tail:

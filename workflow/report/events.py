@@ -16,6 +16,7 @@ from workflow.report.records import RunRecord, TaskRecord, Verdict, iso
 from workflow.report.shapes import attempt_shape, callback_shape, seconds
 
 VERSION = 1
+_encode = json.JSONEncoder(allow_nan=False).encode
 
 
 class EventLog:
@@ -131,7 +132,7 @@ class EventLog:
 
     def _add(self, event: str, time: float, task: str | None, fields: Mapping[str, object]) -> None:
         line = {"v": VERSION, "event": event, "time": iso(time), "run": self._run, "task": task, **fields}
-        self._lines.append(json.dumps(line, allow_nan=False) + "\n")
+        self._lines.append(_encode(line) + "\n")
 
 
 def _write(descriptor: int, data: bytes, name: str) -> None:

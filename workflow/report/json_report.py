@@ -11,6 +11,7 @@ from workflow.report.records import RunRecord, TaskRecord, Verdict, count
 from workflow.report.shapes import run_shape, task_shape
 
 FORMAT = 1
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
 
 
 def write_report(path: Path, run: RunRecord, verdict: Verdict, records: Mapping[int, TaskRecord]) -> None:
@@ -44,4 +45,4 @@ def pieces(run: RunRecord, verdict: Verdict, records: Mapping[int, TaskRecord]) 
 
 def _text(value: object) -> str:
     # ASCII only: lone surrogates, which file names and output may hold, could not be written as UTF-8.
-    return json.dumps(value, ensure_ascii=True, allow_nan=False)
+    return _encode(value)

@@ -91,10 +91,14 @@ class TaskRecord:
 
 
 def headline(error: ErrorRecord) -> str:
-    """Answer an error in one line."""
+    """Answer an error in one line.  The names of our own classes would only repeat the outcome."""
     first = error.message.strip().partition("\n")[0]
-    name = error.type.removeprefix("workflow.errors.")
-    return f"{name}: {first}" if first else name
+    if not first:
+        return error.type
+    return first if error.type.startswith("workflow.") or error.type in _OURS else f"{error.type}: {first}"
+
+
+_OURS = {"TaskTimeout", "TaskCrashed", "TaskCancelled", "TaskFailed", "MemoryLimitExceeded"}
 
 
 def count(records: Mapping[int, TaskRecord]) -> dict[Outcome, int]:
