@@ -37,13 +37,14 @@ class Retire(NamedTuple):
 class Spawn(NamedTuple):
     """Start so many workers.  ``WorkerStarted`` or ``SpawnFailed`` follows for each."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple's method, which nobody wants of an order
 
 
 class Settle(NamedTuple):
     """Announce an ending that no worker announced.
 
-    ``ticket`` has attempt 0 when the task never began one.  ``outcome`` is ``crashed``, ``timed_out``,
+    ``ticket`` has attempt 0 when it is no attempt that ends: the task was queued, or waited for its next one;
+    ``worker`` is None then.  ``outcome`` is ``crashed``, ``timed_out``,
     ``memory_exceeded`` or ``cancelled``.  ``final`` is false when another attempt follows.
     """
 
@@ -54,7 +55,16 @@ class Settle(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """An answered attempt of this ``Answered`` event was not the task's last: announce it as such."""
+    """An answered attempt of this ``Answered`` event was not the task's last: announce it as such.
+
+    After a take-over the parent may have been told before, and then passes over it: it knows of a later attempt.
+    """
+
+    ticket: Ticket
+
+
+class Discard(NamedTuple):
+    """An answer of this ``Answered`` event is not to be announced: it was before, or that attempt is another worker's."""
 
     ticket: Ticket
 
@@ -65,4 +75,4 @@ class Fail(NamedTuple):
     reason: str
 
 
-Effect = Union[Run, Recall, Kill, Retire, Spawn, Settle, Retry, Fail]
+Effect = Union[Run, Recall, Kill, Retire, Spawn, Settle, Retry, Discard, Fail]
