@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Union
 
+from workflow.spec.reference import Template
+
 Json = Union[None, bool, int, float, str, "list[Json]", "dict[str, Json]"]
+Value = Union[None, bool, int, float, str, Template, "list[Value]", "dict[str, Value]"]
+"""As ``Json``, with a ``Template`` where a result of another task goes in."""
 Kind = Literal["module", "call", "cmd", "shell"]
 Halt = Literal["never", "soon", "now"]
 
@@ -27,8 +31,12 @@ class Settings:
     halt: Halt
     max_failures: int | None
     """Failures after which ``halt`` applies; a percentage is already a count here.  None when ``halt`` is never."""
+    max_failures_written: int | str | None
+    """The count or the percentage it was made from."""
     path: tuple[str, ...]
     """Folders for ``sys.path``, absolute, the file's own folder first."""
+    path_written: tuple[str, ...]
+    """The same without the file's own, as the file has them."""
     preload: tuple[str, ...]
     max_log_bytes: int | None
     max_result_bytes: int | None
@@ -43,19 +51,23 @@ class PlannedTask:
     name: str
     matrix: Mapping[str, Json] | None
     kind: Kind
-    target: str | tuple[Json, ...]
+    target: str | Template | tuple[str | Template, ...]
     """Dotted path, ``pkg.mod:function``, argv, or shell line; argv and line may hold references to results."""
-    args: tuple[Json, ...]
-    kwargs: Mapping[str, Json]
+    args: tuple[Value, ...]
+    kwargs: Mapping[str, Value]
     needs: tuple[str, ...]
     """Ids of instances that must have succeeded, references to their results included; no doubles, in file order."""
+    uses_results: frozenset[str]
+    """Ids among them whose results ``compile_task`` asks for; the results of others need not be kept."""
     timeout_s: float | None
     grace_s: float
     callback_timeout_s: float | None
-    env: Mapping[str, str | None]
+    env: Mapping[str, str | Template | None]
     """None removes the variable."""
     cwd: str
     """Absolute."""
+    cwd_written: str | None
+    """As the file has it; None is the file's folder."""
     on_success: str | None
     on_failure: str | None
     isolate: bool

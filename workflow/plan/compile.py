@@ -1,0 +1,125 @@
+"""A planned task to the ``InfoTask`` that runs: the last place that knows a task was once a table of a file.
+
+What the results of other tasks say is filled in here, when they are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from workflow.errors import WorkflowError
+from workflow.info_task import InfoTask
+from workflow.plan.plan import PlannedTask
+from workflow.spec.reference import Reference, Template, describe, follow, resolve
+
+
+class MissingResult(WorkflowError):
+    """A task cannot be made, because a result is not what its reference expects.
+
+    Raised when the task may start and not before: only then is the result known.  The task never began; the fault
+    is between the task that returned the value and the file that refers into it.
+    """
+
+    def __init__(self, task: str, reference: str, reason: str) -> None:
+        super().__init__(task, reference, reason)
+        self.task = task
+        self.reference = reference
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.task} cannot start: {self.reference}: {self.reason}"
+
+
+def compile_task(task: PlannedTask, results: Mapping[str, object]) -> InfoTask:
+    """The task as it is pushed; ``results`` has the results of ``task.uses_results``, by id.
+
+    Raises MissingResult where a reference finds nothing, or finds what cannot become text where text is needed.
+    """
+    target: object = task.target
+    args: object = task.args
+    kwargs: object = task.kwargs
+    env: object = task.env
+    if task.uses_results:
+        fill = _Filler(task.id, results)
+        target, args, kwargs, env = fill(target), fill(args), fill(kwargs), fill(env)
+    module, arguments, keywords = _what_runs(task.kind, target, args, kwargs)
+    try:
+        return InfoTask(
+            module,
+            task.timeout_s,
+            *arguments,
+            kwargs=keywords or None,
+            id=task.id,
+            grace=task.grace_s,
+            callback_timeout=task.callback_timeout_s,
+            env=env or None,
+            cwd=task.cwd,
+            isolate=task.isolate,
+            on_success=task.on_success,
+            on_failure=task.on_failure,
+        )
+    except (TypeError, ValueError) as error:  # only results are not checked before: a NUL for the environment
+        raise MissingResult(task.id, _first_reference(task), str(error)) from None
+
+
+def _what_runs(
+    kind: str, target: object, args: object, kwargs: object
+) -> tuple[str, tuple[object, ...], dict[str, object]]:
+    positional = tuple(args) if isinstance(args, (tuple, list)) else ()
+    keywords = dict(kwargs) if isinstance(kwargs, Mapping) else {}
+    if kind == "module":
+        return str(target), positional, keywords
+    if kind == "call":
+        return "workflow.tasks.Call", (target, list(positional), keywords), {}
+    if kind == "cmd":
+        return "workflow.tasks.Command", (list(target) if isinstance(target, tuple) else [target],), {}
+    return "workflow.tasks.Shell", (target,), {}
+
+
+class _Filler:
+    """Puts results in the place of references."""
+
+    def __init__(self, task: str, results: Mapping[str, object]) -> None:
+        self._task = task
+        self._results = results
+
+    def __call__(self, value: object) -> object:
+        if isinstance(value, Template):
+            return self._text(value)
+        if isinstance(value, tuple):
+            return tuple(self(each) for each in value)
+        if isinstance(value, list):
+            return [self(each) for each in value]
+        if isinstance(value, Mapping):
+            return {key: self(each) for key, each in value.items()}
+        return value
+
+    def _text(self, template: Template) -> object:
+        last = template.references[0]
+
+        def lookup(reference: Reference) -> object:
+            nonlocal last
+            last = reference
+            return self._result(reference)
+
+        try:
+            text = resolve(template, lookup)
+        except (TypeError, ValueError, RecursionError):
+            value = describe(self._result(last))
+            raise MissingResult(self._task, str(last), f"the result is {value}, which has no form as text") from None
+        if template.mode != "value" and isinstance(text, str) and "\0" in text:
+            raise MissingResult(self._task, str(last), "the result holds a NUL character, which no process can be given")
+        return text
+
+    def _result(self, reference: Reference) -> object:
+        name, _result, *path = reference.path
+        if name not in self._results:
+            raise MissingResult(self._task, str(reference), f"the result of {name!r} is not there")
+        try:
+            return follow(self._results[name], tuple(path), "the result")
+        except LookupError as error:
+            raise MissingResult(self._task, str(reference), str(error.args[0])) from None
+
+
+def _first_reference(task: PlannedTask) -> str:
+    return f"results of {', '.join(sorted(task.uses_results))}"

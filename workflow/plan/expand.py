@@ -1,0 +1,89 @@
+"""The instances of a matrix, in the order of its axes.  The rules are told in ``spec/matrix``."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from workflow.plan.ids import instance_id
+from workflow.spec.matrix import LARGEST, Axis, Finding, Findings, Glob, Matrix, Range
+
+Instance = tuple[str, Mapping[str, object]]
+
+
+def expand(name: str, matrix: Matrix, folder: Path) -> list[Instance]:
+    """Ids and values of all instances.  Raises Findings, their places being inside ``matrix``."""
+    axes = {axis: _values(axis, written, folder) for axis, written in matrix.axes.items()}
+    names = matrix.names
+    count = math.prod(len(values) for values in axes.values()) if axes else 0
+    if count > LARGEST:
+        raise Findings([Finding(f"has {count:,} instances, more than {LARGEST:,}", None, ())])
+    rows = list(itertools.product(*axes.values())) if axes else []
+    if matrix.exclude:
+        rows = _without_excluded(rows, names, matrix.exclude)
+    rows += [tuple(table[axis] for axis in names) for table in matrix.include]
+    if not rows:
+        raise Findings([Finding("has no instance left, all are excluded", None, ("exclude",), at_key=True)])
+    instances: dict[str, Mapping[str, object]] = {}
+    for number, row in enumerate(rows):
+        id_ = instance_id(name, row)
+        if id_ in instances:
+            raise Findings([_double(id_, number - (len(rows) - len(matrix.include)))])
+        instances[id_] = dict(zip(names, row))
+    return list(instances.items())
+
+
+def _values(axis: str, written: Axis, folder: Path) -> list[object]:
+    if isinstance(written, Range):
+        return list(written.numbers)
+    if isinstance(written, Glob):
+        return list(_matches(axis, written.pattern, folder))
+    return list(written.values)
+
+
+def _matches(axis: str, pattern: str, folder: Path) -> list[str]:
+    """What matches, as the pattern is written: relative to the folder, with ``/``, sorted by bytes."""
+    from glob import glob
+
+    found = glob(pattern, root_dir=folder, recursive=True)
+    if not found:
+        help_ = f"it is relative to the folder of the file, {folder}"
+        raise Findings([Finding(f"no file matches {pattern!r}", help_, (axis, "glob"))])
+    names = [each.replace(os.sep, "/") for each in found]
+    for each in names:
+        try:
+            each.encode()
+        except UnicodeEncodeError:
+            message = f"matches a file whose name is not UTF-8: {os.fsencode(each)!r}"
+            raise Findings([Finding(message, "rename it, or write a pattern without it", (axis, "glob"))]) from None
+    return sorted(set(names), key=str.encode)
+
+
+def _without_excluded(
+    rows: list[tuple[object, ...]], names: tuple[str, ...], exclude: tuple[dict[str, object], ...]
+) -> list[tuple[object, ...]]:
+    position = {axis: number for number, axis in enumerate(names)}
+    findings: list[Finding] = []
+    for number, table in enumerate(exclude):
+        wanted = [(position[axis], _comparable(value)) for axis, value in table.items()]
+        kept = [row for row in rows if not all(_comparable(row[at]) == value for at, value in wanted)]
+        if len(kept) == len(rows):
+            findings.append(Finding("excludes nothing: no instance has these values", None, ("exclude", number)))
+        rows = kept
+    if findings:
+        raise Findings(findings)
+    return rows
+
+
+def _comparable(value: object) -> object:
+    """True and 1 are equal in Python, and are not in TOML."""
+    return (type(value), value) if isinstance(value, (bool, int, float, str)) else repr(value)
+
+
+def _double(id_: str, number_included: int) -> Finding:
+    if number_included >= 0:
+        return Finding(f"the instance {id_} is there already", None, ("include", number_included))
+    return Finding(f"has the instance {id_} twice", "an axis lists each value once; 1 and \"1\" look the same in an id", ())

@@ -1,0 +1,116 @@
+"""Which task needs which, and an order in which prerequisites come first.
+
+All on the tasks of the file, not on their instances: a matrix of a hundred thousand is one node.  Nothing here
+recurses, so a chain of any length is fine.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+
+from workflow.diagnostics.mistake import Mistake, Place
+from workflow.diagnostics.suggest import did_you_mean
+from workflow.spec.pipeline import Pipeline, TaskSpec
+
+Edges = dict[str, dict[str, "tuple[Place, str | None]"]]
+"""Task to what it needs, each with where that is written: the place, and the reference if it is implied by one."""
+
+_LONGEST_SHOWN = 12
+
+
+def read_edges(pipeline: Pipeline) -> tuple[Edges, list[Mistake]]:
+    """The edges between tasks that exist, and what is wrong with the others."""
+    mistakes: list[Mistake] = []
+    edges: Edges = {name: {} for name in pipeline.tasks}
+    for name, spec in pipeline.tasks.items():
+        for number, needed in enumerate(spec.table.needs):
+            _add(pipeline, edges, spec, needed, (pipeline.place(name, "needs", number), None), mistakes)
+        for place, reference in spec.references:
+            if reference.namespace == "tasks":
+                needed = reference.path[0]
+                before = len(mistakes)
+                _add(pipeline, edges, spec, needed, (place, str(reference)), mistakes)
+                target = pipeline.tasks.get(needed)
+                if len(mistakes) == before and target is not None and target.table.matrix is not None:
+                    headline = f"{reference}: {needed!r} has a matrix, so there is no one result"
+                    mistakes.append(Mistake("result-of-matrix", place, headline, needle=str(reference)))
+    return edges, mistakes
+
+
+def _add(
+    pipeline: Pipeline,
+    edges: Edges,
+    spec: TaskSpec,
+    needed: str,
+    written: tuple[Place, str | None],
+    mistakes: list[Mistake],
+) -> None:
+    place, needle = written
+    if needed == spec.name:
+        help_ = "[defaults] says so for every task: write needs = [] here" if place[0] == "defaults" else None
+        mistakes.append(Mistake("cycle", place, f"{needed!r} needs itself", help_, needle=needle))
+    elif needed in pipeline.tasks:
+        edges[spec.name].setdefault(needed, written)
+    elif needed not in pipeline.broken:
+        near = did_you_mean(needed, [name for name in (*pipeline.tasks, *pipeline.broken) if name != spec.name])
+        headline = f"there is no task {needed!r}" + (f", {near}" if near else "")
+        mistakes.append(Mistake("unknown-task", place, headline, needle=needle))
+
+
+def order(edges: Edges) -> tuple[list[str], list[Mistake]]:
+    """All tasks, prerequisites first, otherwise in the order given; the cycles, where there are any."""
+    number = {name: position for position, name in enumerate(edges)}
+    names = list(edges)
+    waiting = {name: len(needed) for name, needed in edges.items()}
+    needed_by = _reversed(edges)
+    ready = [number[name] for name, count in waiting.items() if count == 0]
+    heapq.heapify(ready)
+    ordered: list[str] = []
+    while ready:
+        name = names[heapq.heappop(ready)]
+        ordered.append(name)
+        for dependent in needed_by[name]:
+            waiting[dependent] -= 1
+            if waiting[dependent] == 0:
+                heapq.heappush(ready, number[dependent])
+    if len(ordered) == len(names):
+        return ordered, []
+    done = set(ordered)
+    rest = {name: [each for each in edges[name] if each not in done] for name in names if name not in done}
+    return ordered, [_cycle_mistake(cycle, edges) for cycle in _cycles(rest)]
+
+
+def _reversed(edges: Mapping[str, object]) -> dict[str, list[str]]:
+    needed_by: dict[str, list[str]] = {name: [] for name in edges}
+    for name, needed in edges.items():
+        for each in needed if isinstance(needed, (dict, list)) else ():
+            needed_by[each].append(name)
+    return needed_by
+
+
+def _cycles(rest: dict[str, list[str]]) -> list[list[str]]:
+    """Cycles that share no task, one at least of each knot.  In ``rest`` every task needs one of ``rest``."""
+    cycles: list[list[str]] = []
+    removed: set[str] = set()
+    for first in rest:
+        path: dict[str, int] = {}
+        name: str | None = first
+        while name is not None and name not in removed and name not in path:
+            path[name] = len(path)
+            name = next((each for each in rest[name] if each not in removed), None)
+        if name is not None and name in path:
+            cycles.append(list(path)[path[name] :])
+        removed.update(path)  # walked to its end: it leads to a cycle that is told, or to nothing more
+    return cycles
+
+
+def _cycle_mistake(cycle: list[str], edges: Edges) -> Mistake:
+    at = min(range(len(cycle)), key=lambda position: list(edges).index(cycle[position])) if len(cycle) < 100 else 0
+    cycle = cycle[at:] + cycle[:at]
+    shown = [*cycle, cycle[0]]
+    if len(shown) > _LONGEST_SHOWN:
+        left_out = len(shown) - _LONGEST_SHOWN
+        shown = [*shown[: _LONGEST_SHOWN - 2], f"({left_out:,} more)", *shown[-2:]]
+    place, needle = edges[cycle[0]][cycle[1]]
+    return Mistake("cycle", place, f"tasks need each other in a circle: {' → '.join(shown)}", needle=needle)

@@ -1,0 +1,159 @@
+"""A plan for people and for machines.
+
+``plan_json`` is byte-identical on every machine and Python for the same file and the same files matched by its globs:
+it holds what the file says (``"cpus"``, folders as they are written) and nothing a machine adds.  One task a line,
+so that two plans can be compared with ``diff`` and a million tasks can be written quickly.  Strings that may hold
+references are written as the file would write them: ``$${`` is a literal ``${``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+
+from workflow.plan.plan import Plan, PlannedTask, Settings
+from workflow.spec.reference import Template, escape
+
+FORMAT = 1
+
+_MODELS = {"call": "workflow.tasks.Call", "cmd": "workflow.tasks.Command", "shell": "workflow.tasks.Shell"}
+
+
+def plan_document(plan: Plan) -> dict[str, object]:
+    """What ``plan --json`` prints, as data."""
+    return {**_head(plan), "tasks": [_task(task) for task in plan.tasks], "plan_hash": plan.hash}
+
+
+def plan_json(plan: Plan) -> str:
+    """The plan as JSON, ending in a newline."""
+    lines = ["{"]
+    lines += [f"  {json.dumps(key)}: {_line(value)}," for key, value in _head(plan).items()]
+    tasks = [f"    {line}" for line in _task_lines(plan)]
+    lines.append('  "tasks": [' + ("" if tasks else "],"))
+    if tasks:
+        lines.append(",\n".join(tasks))
+        lines.append("  ],")
+    lines.append(f'  "plan_hash": {json.dumps(plan.hash)}')
+    lines.append("}\n")
+    return "\n".join(lines)
+
+
+def plan_hash(plan: Plan) -> str:
+    """Over everything that ``plan_json`` prints but the hash itself."""
+    digest = hashlib.sha256(_line(_head(plan)).encode())
+    for line in _task_lines(plan):
+        digest.update(b"\n")
+        digest.update(line.encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def plan_text(plan: Plan) -> str:
+    """A short listing for a terminal, in the order of the plan, ending in a newline."""
+    rows = [("id", "runs", "timeout", "needs")]
+    rows += [(task.id, _what(task), _seconds(task.timeout_s), _needs(task)) for task in plan.tasks]
+    widths = [min(60, max(len(row[column]) for row in rows)) for column in range(3)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[3]]).rstrip() for row in rows
+    ]
+    count = len(plan.tasks)
+    lines.append(f"{count:,} task{'' if count == 1 else 's'}, {plan.hash}")
+    return "\n".join(lines) + "\n"
+
+
+def _head(plan: Plan) -> dict[str, object]:
+    return {"format": FORMAT, "name": plan.name, "doc": plan.doc, "settings": _settings(plan.settings)}
+
+
+def _settings(settings: Settings) -> dict[str, object]:
+    return {
+        "pool": settings.pool,
+        "timeout_s": settings.timeout_s,
+        "halt": settings.halt,
+        "max_failures": settings.max_failures,
+        "path": list(settings.path_written),
+        "preload": list(settings.preload),
+        "max_log_bytes": settings.max_log_bytes,
+        "max_result_bytes": settings.max_result_bytes,
+    }
+
+
+def _task_lines(plan: Plan) -> Iterator[str]:
+    """Each task as a line.  What instances share is written once: their prerequisites may be many."""
+    needs_key, needs_line = -1, ""
+    for task in plan.tasks:
+        if id(task.needs) != needs_key:
+            needs_key, needs_line = id(task.needs), _line(list(task.needs))
+        line = _line({**_task(task), "needs": None} if task.needs else _task(task))
+        # "needs" stands before every text of the file that could look like it.
+        yield line.replace('"needs":null', f'"needs":{needs_line}', 1) if task.needs else line
+
+
+def _task(task: PlannedTask) -> dict[str, object]:
+    module, args, kwargs = _info_task(task)
+    return {
+        "id": task.id,
+        "name": task.name,
+        "kind": task.kind,
+        "needs": list(task.needs),
+        "matrix": None if task.matrix is None else dict(task.matrix),
+        "module": module,
+        "args": args,
+        "kwargs": kwargs,
+        "timeout_s": task.timeout_s,
+        "grace_s": task.grace_s,
+        "callback_timeout_s": task.callback_timeout_s,
+        "env": _written(task.env) if task.env else {},
+        "cwd": "." if task.cwd_written is None else task.cwd_written,
+        "on": {"success": task.on_success, "failure": task.on_failure},
+        "isolate": task.isolate,
+        "allow_failure": task.allow_failure,
+        "tags": list(task.tags),
+        "doc": task.doc,
+    }
+
+
+def _info_task(task: PlannedTask) -> tuple[object, list[object], object]:
+    """Module, args and kwargs of the InfoTask that ``compile`` will make."""
+    args = [_written(each) for each in task.args]
+    kwargs = {key: _written(each) for key, each in task.kwargs.items()}
+    if task.kind == "module":
+        return task.target, args, kwargs
+    if task.kind == "call":
+        return _MODELS["call"], [task.target, args, kwargs], {}
+    return _MODELS[task.kind], [_written(task.target)], {}
+
+
+def _written(value: object) -> object:
+    """A value as the file would write it: templates as text, literal text escaped."""
+    if isinstance(value, str):
+        return escape(value)
+    if isinstance(value, Template):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [_written(each) for each in value]
+    if isinstance(value, Mapping):
+        return {key: _written(each) for key, each in value.items()}
+    return value
+
+
+# One encoder for all lines: json.dumps makes a new one for each call with options.
+_line = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def _what(task: PlannedTask) -> str:
+    from workflow.diagnostics.render import visible
+
+    target = task.target
+    text = " ".join(str(each) for each in target) if isinstance(target, tuple) else str(target)
+    text = visible(f"{task.kind} {text}")
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "none" if seconds is None else f"{seconds:g}s"
+
+
+def _needs(task: PlannedTask) -> str:
+    names = list(dict.fromkeys(each.partition("@")[0] for each in task.needs))
+    return ", ".join(names)

@@ -1,0 +1,208 @@
+"""A pipeline file to a ``Pipeline``, or to everything that is wrong with it.
+
+The order: parse, variables, [defaults] under each task, then the models.  Defaults are laid under a task key by key
+where both have a table, and replaced otherwise.  A mistake in a value that came from [defaults] is shown there, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from workflow.diagnostics.mistake import Mistake, Place
+from workflow.diagnostics.suggest import did_you_mean
+from workflow.spec.interpolate import interpolate, interpolate_task, templates_in
+from workflow.spec.models import KINDS, PipelineTable, TaskTable
+from workflow.spec.pipeline import Pipeline, TaskSpec, place_of, raise_mistakes
+from workflow.spec.reference import describe
+from workflow.spec.source import Source, read_source
+from workflow.spec.translate import translate
+from workflow.spec.values import NAME
+from workflow.spec.variables import read_variables
+
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
+_SECTIONS = ("pipeline", "vars", "defaults", "tasks")
+
+
+def load_pipeline(path: Path, *, variables: Mapping[str, str] = NO_VARIABLES) -> Pipeline:
+    """Read and check a file; ``variables`` override those of its [vars].
+
+    Raises InvalidPipeline with all mistakes; also when the file cannot be read.
+    """
+    source = read_source(path)
+    pipeline, mistakes = check_document(source, variables)
+    raise_mistakes(source, mistakes)
+    return pipeline
+
+
+def check_document(source: Source, variables: Mapping[str, str]) -> tuple[Pipeline, list[Mistake]]:
+    """Check a parsed file: what could be made of it, and what is wrong with the rest."""
+    document = source.document
+    mistakes: list[Mistake] = []
+    for key, value in document.items():
+        if key not in _SECTIONS:
+            mistakes.append(_unknown_section(key))
+        elif not isinstance(value, dict):
+            mistakes.append(Mistake("bad-value", (key,), f"must be a table, not {describe(value)}"))
+    values = read_variables(_table(document, "vars"), variables, mistakes)
+    settings = _settings(_table(document, "pipeline"), values, mistakes)
+    defaults = interpolate_task(_table(document, "defaults"), ("defaults",), values, mistakes)
+    broken_places = {mistake.place for mistake in mistakes}
+    _validate(TaskTable, defaults, ("defaults",), broken_places, mistakes)
+    tasks: dict[str, TaskSpec] = {}
+    written = _table(document, "tasks")
+    for name, table in written.items():
+        spec = _task(name, table, document, defaults, values, mistakes)
+        if spec is not None:
+            tasks[name] = spec
+    if not written and isinstance(document.get("tasks", {}), dict):
+        help_ = 'a task is a table: [tasks.hello] with cmd = ["echo", "hello"]'
+        mistakes.append(Mistake("no-tasks", (), "there are no tasks in this file", help_, line=1))
+    return Pipeline(source, settings or PipelineTable(), tasks, frozenset(written) - set(tasks)), mistakes
+
+
+def _table(document: Mapping[str, object], key: str) -> dict[str, object]:
+    table = document.get(key)
+    return table if isinstance(table, dict) else {}
+
+
+def _unknown_section(key: str) -> Mistake:
+    near, help_ = did_you_mean(key, _SECTIONS), None
+    if key in PipelineTable.model_fields:
+        near, help_ = None, f"'{key}' is a key of the table [pipeline]"
+    elif key in TaskTable.model_fields:
+        near, help_ = None, f"'{key}' is a key of a task: it stands in a table [tasks.NAME]"
+    elif near is None:
+        help_ = "a file has the tables [pipeline], [vars], [defaults] and [tasks.NAME]"
+    return Mistake("unknown-key", (key,), "unknown key" + (f", {near}" if near else ""), help_, at_key=True)
+
+
+def _settings(
+    table: dict[str, object], values: Mapping[str, object], mistakes: list[Mistake]
+) -> PipelineTable | None:
+    before = len(mistakes)
+    ready = {key: interpolate(value, ("pipeline", key), values, mistakes) for key, value in table.items()}
+    settings = _validate(PipelineTable, ready, ("pipeline",), {each.place for each in mistakes[before:]}, mistakes)
+    if settings is not None and settings.halt == "never" and settings.max_failures is not None:
+        headline = "does nothing beside halt = \"never\""
+        help_ = 'write halt = "soon" or "now", or leave one of the two out'
+        mistakes.append(Mistake("contradiction", ("pipeline", "max_failures"), headline, help_, at_key=True))
+    return settings
+
+
+def _task(
+    name: str,
+    table: object,
+    document: dict[str, object],
+    defaults: dict[str, object],
+    values: Mapping[str, object],
+    mistakes: list[Mistake],
+) -> TaskSpec | None:
+    place: Place = ("tasks", name)
+    before = len(mistakes)
+    if not NAME.fullmatch(name):
+        headline = "the name of a task is made of letters, digits, '_' and '-', and begins with a letter or '_'"
+        mistakes.append(Mistake("bad-name", place, headline, at_key=True))
+    if not isinstance(table, dict):
+        help_ = None
+        if name in TaskTable.model_fields:
+            help_ = f"'{name}' is a key of a task: it stands in a table [tasks.NAME]"
+        mistakes.append(Mistake("bad-value", place, f"must be a table, not {describe(table)}", help_))
+        return None
+    own = interpolate_task(table, place, values, mistakes)
+    merged = _laid_over(defaults, own)
+    broken_places = {mistake.place for mistake in mistakes}
+    found: list[Mistake] = []
+    checked = _validate(TaskTable, merged, place, broken_places, found)
+    mistakes.extend(_at_home(document, name, mistake, broken_places) for mistake in found)
+    mistakes.extend(_combinations(name, merged, document))
+    if checked is None or len(mistakes) > before:
+        return None
+    references = tuple(
+        (place_of(document, name, path), reference)
+        for path, template in templates_in(merged, ())
+        for reference in template.references
+    )
+    unknown = _unknown_axes(references, checked)
+    mistakes.extend(unknown)
+    return None if unknown else TaskSpec(name, checked, references)
+
+
+def _laid_over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
+    """Tables key by key, everything else replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        merged[key] = _laid_over(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return merged
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _validate(
+    model: type[_Model], table: dict[str, object], place: Place, broken: set[Place], mistakes: list[Mistake]
+) -> _Model | None:
+    """The checked table, or None and why.  What is inside a value already known as broken is not told twice."""
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        for mistake in translate(error, place, model):
+            if not any(mistake.place[: len(each)] == each or each[: len(mistake.place)] == mistake.place for each in broken if each):
+                mistakes.append(mistake)
+        return None
+
+
+def _at_home(document: dict[str, object], name: str, mistake: Mistake, broken: set[Place]) -> Mistake:
+    """The mistake at the place where its value is written, which may be in [defaults]."""
+    from dataclasses import replace
+
+    path = mistake.place[2:]
+    return replace(mistake, place=place_of(document, name, path)) if path else mistake
+
+
+def _combinations(name: str, merged: Mapping[str, object], document: dict[str, object]) -> list[Mistake]:
+    """What no single key can tell: keys that do not go together."""
+    kinds = [kind for kind in KINDS if kind in merged]
+    if not kinds:
+        help_ = "exactly one of module, call, cmd and shell says what runs"
+        return [Mistake("no-kind", ("tasks", name), "does not say what to run", help_, at_key=True)]
+    mistakes: list[Mistake] = []
+    if len(kinds) > 1:
+        place = place_of(document, name, (kinds[1],))
+        headline = f"'{kinds[0]}' says already what the task runs"
+        if place[0] == "defaults" or place_of(document, name, (kinds[0],))[0] == "defaults":
+            headline += ", one of them in [defaults]"
+        mistakes.append(Mistake("two-kinds", place, headline, "keep one of the two", at_key=True))
+    for key in ("args", "kwargs"):
+        if key in merged and kinds[0] in ("cmd", "shell"):
+            help_ = "a command's arguments are part of its array" if kinds[0] == "cmd" else "values go into the line itself"
+            headline = f"is for module and call, this task has {kinds[0]}"
+            mistakes.append(Mistake("misplaced-key", place_of(document, name, (key,)), headline, help_, at_key=True))
+    if "on" in merged and "module" in kinds:
+        headline = "is not for a task with module"
+        help_ = "a Model has callback and error_callback of its own"
+        mistakes.append(Mistake("misplaced-key", place_of(document, name, ("on",)), headline, help_, at_key=True))
+    return mistakes
+
+
+def _unknown_axes(references: tuple[tuple[Place, object], ...], table: TaskTable) -> list[Mistake]:
+    from workflow.spec.reference import Reference
+
+    axes = table.matrix.names if table.matrix else ()
+    mistakes: list[Mistake] = []
+    for place, reference in references:
+        if not isinstance(reference, Reference) or reference.namespace != "matrix" or reference.path[0] in axes:
+            continue
+        if table.matrix is None:
+            headline, help_ = f"{reference}: the task has no matrix", None
+        else:
+            near = did_you_mean(reference.path[0], axes)
+            headline = f"{reference}: there is no axis {reference.path[0]!r}" + (f", {near}" if near else "")
+            help_ = f"the axes are {', '.join(axes)}"
+        mistakes.append(Mistake("unknown-axis", place, headline, help_, needle=str(reference)))
+    return mistakes

@@ -1,0 +1,74 @@
+"""A ``Pipeline``: what a file says, checked.  The second of the three types a task is written in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workflow.diagnostics.mistake import InvalidPipeline, Mistake, Place
+from workflow.spec.models import PipelineTable, TaskTable
+from workflow.spec.reference import Reference
+from workflow.spec.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """One task of the file, [defaults] laid under it."""
+
+    name: str
+    table: TaskTable
+    references: tuple[tuple[Place, Reference], ...]
+    """To the matrix and to results, with where they stand in the file, in its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A pipeline file whose every key and value is as it must be.
+
+    Whether its tasks fit together (prerequisites, cycles, the matrix) is found out by the plan.
+    """
+
+    source: Source
+    settings: PipelineTable
+    tasks: dict[str, TaskSpec]
+    broken: frozenset[str]
+    """Tasks that are in the file but not in ``tasks``, since they were refused; empty in a Pipeline that loaded."""
+
+    def place(self, name: str, *path: str | int) -> Place:
+        """Where a value of a task is written: in its table, in [defaults], or else the task itself."""
+        return place_of(self.source.document, name, path)
+
+
+def place_of(document: dict[str, object], name: str, path: Place) -> Place:
+    """See ``Pipeline.place``."""
+    tasks, defaults = document.get("tasks"), document.get("defaults")
+    table = tasks.get(name) if isinstance(tasks, dict) else None
+    for base, start in ((("tasks", name), table), (("defaults",), defaults)):
+        if _reaches(start, path):
+            return (*base, *path)
+    # The last steps may be inside a value that a variable stands for: the nearest that is written.
+    while len(path) > 1:
+        path = path[:-1]
+        for base, start in ((("tasks", name), table), (("defaults",), defaults)):
+            if _reaches(start, path):
+                return (*base, *path)
+    return ("tasks", name)
+
+
+def _reaches(value: object, path: Place) -> bool:
+    for step in path:
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        else:
+            return False
+    return bool(path)
+
+
+def raise_mistakes(source: Source, mistakes: Sequence[Mistake]) -> None:
+    """Raise all of them as one InvalidPipeline, located; nothing when there are none."""
+    if mistakes:
+        from workflow.diagnostics.locate import locate
+
+        raise InvalidPipeline(source.shown, locate(source.text, mistakes))

@@ -1,0 +1,256 @@
+"""References in strings: ``${vars.x}``, ``${matrix.x}``, ``${tasks.x.result}``; ``$${`` stands for ``${``.
+
+A string is read once, into literal text and references, and never again: a value that is put into it and happens
+to hold ``${…}`` stays what it is.  A string without references becomes a plain ``str`` at once; one that waits for
+the matrix or for results is a ``Template`` until they are known.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Union
+
+from workflow.diagnostics.suggest import did_you_mean
+
+Mode = Literal["value", "text", "shell"]
+"""What a value becomes: itself where the string is one reference and nothing else, always text (argv, environment),
+or text quoted for the shell."""
+
+NAMESPACES = ("matrix", "tasks", "vars")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """``${namespace.path}``."""
+
+    namespace: str
+    path: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "${" + ".".join((self.namespace, *self.path)) + "}"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A string with references in it; two literals never stand side by side."""
+
+    parts: tuple[Union[str, Reference], ...]
+    mode: Mode = "value"
+
+    def __str__(self) -> str:
+        """As the file would write it."""
+        return "".join(escape(part) if isinstance(part, str) else str(part) for part in self.parts)
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        return tuple(part for part in self.parts if not isinstance(part, str))
+
+
+class BadReference(Exception):
+    """A reference that cannot be meant: the text of it, what is wrong, what to do."""
+
+    def __init__(self, text: str, headline: str, help_: str | None = None) -> None:
+        super().__init__(headline)
+        self.text = text
+        self.headline = headline
+        self.help = help_
+
+
+def escape(text: str) -> str:
+    """Literal text as the file would write it."""
+    return text.replace("${", "$${") if "${" in text else text
+
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{([^{}\n]*)(\}?)")
+_PART = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def parse(text: str, mode: Mode = "value") -> tuple[Template | str, list[BadReference]]:
+    """Read a string.  What is wrong with it is returned, not raised: a string may hold several mistakes."""
+    if "${" not in text:
+        return text, []
+    parts: list[str | Reference] = []
+    wrong: list[BadReference] = []
+    literal, at = "", 0
+    for match in _REFERENCE.finditer(text):
+        literal += text[at : match.start()]
+        at = match.end()
+        if match.group() == "$${":
+            literal += "${"
+            continue
+        try:
+            reference = _reference(match, shell=mode == "shell")
+        except BadReference as error:
+            wrong.append(error)
+            continue
+        if mode == "shell" and _inside_quotes(text[: match.start()]):
+            wrong.append(
+                BadReference(
+                    match.group(),
+                    f"{match.group()} stands inside quotes, but it is quoted for the shell already",
+                    f"take the quotes around it away, or put the value into env and write \"${match.group()[2:-1].split('.')[-1]}\"",
+                )
+            )
+            continue
+        if literal:
+            parts.append(literal)
+            literal = ""
+        parts.append(reference)
+    literal += text[at:]
+    if literal:
+        parts.append(literal)
+    if any(isinstance(part, Reference) for part in parts):
+        return Template(tuple(parts), mode), wrong
+    return literal, wrong
+
+
+def resolve(template: Template, lookup: Callable[[Reference], object]) -> object:
+    """The value of a template whose references are all known to ``lookup``."""
+    parts, mode = template.parts, template.mode
+    if len(parts) == 1 and mode == "value" and not isinstance(parts[0], str):
+        return lookup(parts[0])
+    return "".join(part if isinstance(part, str) else as_text(lookup(part), mode) for part in parts)
+
+
+def resolve_some(template: Template, namespace: str, lookup: Callable[[Reference], object]) -> object:
+    """Fill in one namespace; a Template where references to others remain."""
+    if all(isinstance(part, str) or part.namespace == namespace for part in template.parts):
+        return resolve(template, lookup)
+    if len(template.parts) == 1:
+        return template
+    parts: list[str | Reference] = []
+    for part in template.parts:
+        if isinstance(part, Reference) and part.namespace != namespace:
+            parts.append(part)
+            continue
+        text = part if isinstance(part, str) else as_text(lookup(part), template.mode)
+        if parts and isinstance(parts[-1], str):
+            parts[-1] += text
+        elif text:
+            parts.append(text)
+    return Template(tuple(parts), template.mode)
+
+
+def as_text(value: object, mode: Mode = "text") -> str:
+    """A value inside text: strings as they are, the rest as JSON.  Raises TypeError or ValueError for what has none."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if mode != "shell":
+        return text
+    from shlex import quote
+
+    return quote(text)
+
+
+def follow(value: object, path: tuple[str, ...], walked: str) -> object:
+    """Go on into tables by key and into lists by number.  Raises LookupError with a sentence."""
+    for step in path:
+        if isinstance(value, dict):
+            if step not in value:
+                near = did_you_mean(step, [key for key in value if isinstance(key, str)])
+                message = f"{walked} has no {step!r}" + (f", {near}" if near else "")
+                raise LookupError(message)
+            value = value[step]
+        elif isinstance(value, (list, tuple)):
+            if not step.isdecimal():
+                message = f"{walked} is a list: {step!r} is not a position in it"
+                raise LookupError(message)
+            if int(step) >= len(value):
+                message = f"{walked} has {len(value)} elements, counted from 0: there is none at {step}"
+                raise LookupError(message)
+            value = value[int(step)]
+        else:
+            message = f"{walked} is {describe(value)}, there is nothing in it to take {step!r} from"
+            raise LookupError(message)
+        walked += f".{step}"
+    return value
+
+
+def describe(value: object) -> str:
+    """A value for a message: what kind it is, and what it is where that is short."""
+    import datetime
+
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        shown = value if len(value) <= 40 else value[:37] + "…"
+        return f"the text {json.dumps(shown, ensure_ascii=False)}"
+    if isinstance(value, (int, float)):
+        shown = f"{value:.6e}" if isinstance(value, int) and value.bit_length() > 130 and value.bit_length() < 1000 else ""
+        if isinstance(value, int) and value.bit_length() >= 1000:
+            shown = "with very many digits"
+        return f"the number {shown or value}"
+    if isinstance(value, (list, tuple)):
+        return "an array" if value else "an empty array"
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, (datetime.datetime, datetime.date)):
+        return f"the date {value}"
+    if isinstance(value, datetime.time):
+        return f"the time of day {value}"
+    if value is None:
+        return "nothing (None)"
+    if isinstance(value, Template):
+        return f"the text {json.dumps(str(value), ensure_ascii=False)}"
+    return f"a {type(value).__qualname__}"
+
+
+def _reference(match: re.Match[str], *, shell: bool) -> Reference:
+    text, inner = match.group(), match.group(1)
+    own = f"the shell's own is written $${{{inner}}}" if shell else f"for the text {text} itself write $${{{inner}}}"
+    if not match.group(2):
+        raise BadReference(text, f"the reference {text!r} has no closing '}}'", "for a literal ${ write $${")
+    namespace, dot, rest = inner.partition(".")
+    if namespace not in NAMESPACES:
+        raise _unknown_namespace(text, inner, namespace, own, shell=shell)
+    path = tuple(rest.split(".")) if dot else ()
+    if not path or not all(_PART.fullmatch(part) for part in path):
+        raise BadReference(text, f"{text} is not a reference: after {namespace!r} stand a dot and a name", own)
+    if namespace == "tasks":
+        _check_tasks_path(text, path)
+    return Reference(namespace, path)
+
+
+def _unknown_namespace(text: str, inner: str, namespace: str, own: str, *, shell: bool) -> BadReference:
+    known = "references begin with vars., matrix. or tasks."
+    if inner == namespace and re.fullmatch(r"[A-Z_][A-Z0-9_]*", inner):  # ${HOME}: somebody thinks of the environment
+        simple = f" or ${inner}" if shell else ""
+        help_ = f"the shell's own is written $${{{inner}}}{simple}" if shell else f"{own}; {known}"
+        return BadReference(text, f"unknown reference {text}", help_)
+    near = did_you_mean(namespace, NAMESPACES)
+    return BadReference(text, f"unknown reference {text}" + (f", {near}" if near else ""), f"{known}; {own}")
+
+
+def _check_tasks_path(text: str, path: tuple[str, ...]) -> None:
+    if len(path) < 2:
+        raise BadReference(text, f"{text} names no part of the task", f"its result is ${{tasks.{path[0]}.result}}")
+    if path[1] != "result":
+        near = did_you_mean(path[1], ["result"])
+        headline = f"a task has no {path[1]!r} to refer to" + (f", {near}" if near else "")
+        raise BadReference(text, headline, f"its result is ${{tasks.{path[0]}.result}}")
+
+
+def _inside_quotes(before: str) -> bool:
+    """Whether a shell would be inside quotes after this text.
+
+    Cautious where the shell's grammar is deeper than quotes: inside ``"$( … )"`` the answer is yes.
+    """
+    quote, at = "", 0
+    while at < len(before):
+        character = before[at]
+        if character == "\\" and quote != "'":
+            at += 2
+            continue
+        if quote:
+            if character == quote:
+                quote = ""
+        elif character in "'\"":
+            quote = character
+        elif character == "#" and (at == 0 or before[at - 1] in " \t\n;"):
+            end = before.find("\n", at)
+            at = len(before) if end == -1 else end
+            continue
+        at += 1
+    return quote != ""

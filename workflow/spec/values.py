@@ -1,0 +1,233 @@
+"""Values a person writes: durations, sizes, paths of Python things.  Each function takes what TOML gave it.
+
+Pure functions that return the value or raise ``Refused``: the models use them once for each task, the plan once for
+each instance whose value comes from its matrix.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from typing import Final
+
+from workflow.diagnostics.suggest import did_you_mean
+from workflow.spec.reference import describe
+
+NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+LONGEST_S: Final = 100 * 365 * 86_400
+"""A hundred years: beyond it clocks overflow, and somebody means "none"."""
+
+
+class Refused(Exception):
+    """A value that cannot be meant: what is wrong, and what to write instead."""
+
+    def __init__(self, headline: str, help_: str | None = None, below: tuple[str | int, ...] = ()) -> None:
+        super().__init__(headline)
+        self.headline = headline
+        self.help = help_
+        self.below = below
+        """Where inside the value."""
+
+
+_UNITS_S: Final = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_DURATION: Final = re.compile(
+    r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?"
+)
+_DURATION_FORMS: Final = 'a duration is written "250ms", "90s", "1h30m" or as a number of seconds'
+_UNIT_WORDS: Final = {
+    "sec": "s", "secs": "s", "second": "s", "seconds": "s", "min": "m", "mins": "m", "minute": "m", "minutes": "m",
+    "hr": "h", "hrs": "h", "hour": "h", "hours": "h", "day": "d", "days": "d", "msec": "ms",
+}  # fmt: skip
+
+
+def duration_s(value: object, *, above_zero: bool = True) -> float:
+    """Seconds.  ``"none"`` is refused here: see ``limit_s``."""
+    if isinstance(value, bool):
+        raise Refused(f"must be a duration, not {describe(value)}", _DURATION_FORMS)
+    if isinstance(value, (int, float)):
+        try:
+            seconds = float(value)
+        except OverflowError:
+            seconds = math.inf
+    elif isinstance(value, str):
+        seconds = _parse_duration(value)
+    elif isinstance(value, datetime.time):
+        parts = [(value.hour, "h"), (value.minute, "m"), (value.second, "s")]
+        written = "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+        raise Refused("must be a duration, and this is a time of day in TOML", f'a duration is written "{written}"')
+    else:
+        raise Refused(f"must be a duration, not {describe(value)}", _DURATION_FORMS)
+    if seconds < 0 or math.isnan(seconds) or (above_zero and seconds == 0):
+        raise Refused(f"must be {'above 0' if above_zero else '0 or more'} seconds, not {describe(value)}")
+    if seconds > LONGEST_S:
+        raise Refused(f"must be at most 100 years, not {describe(value)}", 'for no limit write "none", where there is one')
+    return seconds
+
+
+def limit_s(value: object) -> float | None:
+    """Seconds, or None for ``"none"``."""
+    return None if value == "none" else duration_s(value)
+
+
+def grace_s(value: object) -> float:
+    """Seconds, 0 included."""
+    if value == "none":
+        raise Refused('is the time between SIGTERM and SIGKILL and cannot be "none"', "write how long a task may clean up")
+    return duration_s(value, above_zero=False)
+
+
+def _parse_duration(text: str) -> float:
+    found = _DURATION.fullmatch(text)
+    if found and text:
+        return math.fsum(
+            float(number) * unit for number, unit in zip(found.groups(), _UNITS_S.values()) if number is not None
+        )
+    raise Refused(f"{describe(text)} is not a duration", _duration_hint(text))
+
+
+def _duration_hint(text: str) -> str:
+    if re.fullmatch(r"-?\d+(\.\d+)?", text):
+        return f'write {text} without quotes, or "{text}s"'
+    if clock := re.fullmatch(r"(\d+):(\d\d)(?::(\d\d))?", text):
+        hours, minutes, seconds = clock.groups()
+        return f'write "{hours}h{minutes}m{seconds}s"' if seconds else f'write "{hours}h{minutes}m" or "{hours}m{minutes}s"'
+    words = re.findall(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", text)
+    written = "".join(f"{number}{_UNIT_WORDS.get(unit.lower(), unit.lower())}" for number, unit in words)
+    if written and written != text and _DURATION.fullmatch(written):
+        return f'write "{written}"'
+    if near := did_you_mean(text, ["none"]):
+        return near
+    return _DURATION_FORMS
+
+
+_UNITS_BYTES: Final = {
+    "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
+_SIZE: Final = re.compile(r"(\d+)(?:\.(\d+))?\s*([A-Za-z]+)")
+_SIZE_FORMS: Final = 'a size is written "512MiB", "2GB" or as a number of bytes'
+
+
+def size_bytes(value: object) -> int | None:
+    """Bytes, or None for ``"none"``.  A part of a byte is dropped."""
+    if value == "none":
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise Refused(f"must be a size, not {describe(value)}", _SIZE_FORMS)
+    size = _parse_size(value) if isinstance(value, str) else value
+    if not 1 <= size < 2**63:
+        raise Refused(f"must be from 1 byte to 8 EiB, not {describe(value)}", 'for no limit write "none"')
+    return size
+
+
+def _parse_size(text: str) -> int:
+    found = _SIZE.fullmatch(text)
+    if found and found.group(3) in _UNITS_BYTES and len(text) < 100:
+        whole, fraction, unit = found.groups(default="")
+        # In whole numbers: a float would round sizes above 2**53, and differently from what was written.
+        return int(whole + fraction) * _UNITS_BYTES[unit] // 10 ** len(fraction)
+    hint = _SIZE_FORMS
+    if found and (unit := _unit_named(found.group(3))):
+        hint = f'write "{text[: found.start(3)].rstrip()}{unit}"'
+    elif re.fullmatch(r"\d+", text) and len(text) < 30:
+        hint = f'write {text} without quotes, or "{text}B"'
+    raise Refused(f"{describe(text)} is not a size", hint)
+
+
+def _unit_named(text: str) -> str | None:
+    lower = text.lower()
+    return next((unit for unit in _UNITS_BYTES if lower in (unit.lower(), unit.lower()[:-1])), None) if lower else None
+
+
+def model_path(value: object) -> str:
+    """``"pkg.mod.Class"``."""
+    if not isinstance(value, str):
+        raise Refused(f"must be the dotted path of a Model in quotes, not {describe(value)}", 'such as "package.module.Class"')
+    if ":" in value and _dotted(value.replace(":", "."), 2):
+        instead = f'a plain function is run with call = "{value}"; a Model is written "{value.replace(":", ".")}"'
+        raise Refused(f"{describe(value)} is not the dotted path of a Model", instead)
+    if not _dotted(value, 2):
+        raise Refused(f"{describe(value)} is not the dotted path of a Model", 'such as "package.module.Class"')
+    return value
+
+
+def function_path(value: object) -> str:
+    """``"pkg.mod:function"``."""
+    if not isinstance(value, str):
+        raise Refused(f"must be the path of a function in quotes, not {describe(value)}", 'such as "package.module:function"')
+    module, colon, function = value.partition(":")
+    if colon and _dotted(module, 1) and _dotted(function, 1):
+        return value
+    hint = 'such as "package.module:function"'
+    if not colon and _dotted(value, 2):
+        hint = f'write "{":".join(value.rsplit(".", 1))}"'
+    raise Refused(f"{describe(value)} is not the path of a function", hint)
+
+
+def module_path(value: object) -> str:
+    """``"pkg.mod"``."""
+    if not isinstance(value, str) or not _dotted(value, 1):
+        raise Refused(f"must be the name of a module, not {describe(value)}", 'such as "package.module"')
+    return value
+
+
+def _dotted(text: str, least: int) -> bool:
+    parts = text.split(".")
+    return len(parts) >= least and all(part.isidentifier() for part in parts)
+
+
+def plain_text(value: object) -> str:
+    """Any text without NUL."""
+    if not isinstance(value, str):
+        raise Refused(f"must be text in quotes, not {describe(value)}")
+    if "\0" in value:
+        raise Refused("cannot hold a NUL character")
+    return value
+
+
+def some_text(value: object) -> str:
+    """Text that is not empty, without NUL."""
+    text = plain_text(value)
+    if not text:
+        raise Refused("must not be empty")
+    return text
+
+
+def flag(value: object) -> bool:
+    """true or false."""
+    if not isinstance(value, bool):
+        raise Refused(f"must be true or false, not {describe(value)}")
+    return value
+
+
+def environment_text(value: object) -> str | None:
+    """Text for the environment; None for ``false``, which removes the variable."""
+    if value is False:
+        return None
+    if value is True:
+        raise Refused('must be text, a number, or false to remove the variable, not true', 'write "true" or "1"')
+    if isinstance(value, (int, float)):
+        from workflow.spec.reference import as_text
+
+        return as_text(json_value(value))
+    if not isinstance(value, str):
+        raise Refused(f"must be text, a number, or false to remove the variable, not {describe(value)}")
+    return plain_text(value)
+
+
+def json_value(value: object, below: tuple[str | int, ...] = ()) -> object:
+    """A value that JSON has too: what goes into a plan must mean the same everywhere."""
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        raise Refused(f"{describe(value)} cannot be a value here", f'write it as text: "{value}"', below)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Refused(f"{describe(value)} cannot be a value here", "numbers must be finite", below)
+    if isinstance(value, int) and value.bit_length() > 1024:
+        raise Refused("a whole number has at most 1024 bits here", "write it as text", below)
+    if isinstance(value, dict):
+        for key, each in value.items():
+            json_value(each, (*below, key))
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            json_value(each, (*below, number))
+    return value
