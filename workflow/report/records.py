@@ -85,7 +85,7 @@ class TaskRecord:
     def headline(self) -> str | None:
         """What went wrong, in one line."""
         error = self.attempts[-1].error if self.attempts else None
-        if error is not None:
+        if error is not None and self.reason is None:
             return headline(error)
         return self.reason
 
