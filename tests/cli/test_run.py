@@ -54,7 +54,7 @@ def test_a_run_tells_the_same_story_everywhere(workflow, pipeline, tmp_path) -> 
     bad = next(task for task in report["tasks"] if task["id"] == "bad")
     assert bad["attempts"][0]["exit_code"] == 3
     folder = (tmp_path / ".workflow/latest").resolve()
-    assert (folder / "logs/good.log").read_text() == "hello\nfrom good\n"
+    assert sorted((folder / "logs/good.log").read_text().splitlines()) == ["from good", "hello"]
     assert (tmp_path / "out.json").read_text() == (folder / "report.json").read_text()
     assert ran.stdout == (folder / "events.jsonl").read_text()
     events = [json.loads(line) for line in ran.stdout.splitlines()]
@@ -170,10 +170,9 @@ def test_a_third_signal_does_not_wait_for_anything(pipeline, tmp_path, environ) 
     pipeline("[tasks.a]\ngrace = 60\nshell = \"trap '' TERM; echo $$ > pid; while :; do sleep 1; done\"\n")
     process = subprocess.Popen([sys.executable, "-m", "workflow", "run"], cwd=tmp_path, env=environ, stderr=subprocess.DEVNULL)
     pid = int(wait_for(lambda: (tmp_path / "pid").read_text()))
-    for _ in range(3):
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.02)  # two of the same that pend at once are one
-    assert process.wait(timeout=10) == 143
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # two of the same that pend at once are one
+        process.send_signal(number)
+    assert process.wait(timeout=10) in {129, 130, 143}  # which of them comes third is the kernel's choice
     wait_for(lambda: not alive(pid))
 
 

@@ -7,6 +7,7 @@ mistake in the arguments cost no more than click itself.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from typing import NoReturn
@@ -39,23 +40,28 @@ for command in (run, validate, plan, schema):
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line, and leave with its exit code."""
+    if sys.platform == "win32":
+        _say(NOT_ON_WINDOWS)
+        sys.exit(ExitCode.BROKEN)
+    _leave_on_signals()
     code = _run(sys.argv[1:] if args is None else args)
     _let_go()
     sys.exit(code)
 
 
+def _leave_on_signals() -> None:
+    """Outside of a run, which has handlers of its own, a signal ends the command at once, with the code of a run."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda arrived, _frame: os._exit(128 + arrived))
+
+
 def _run(args: list[str]) -> int:
-    if sys.platform == "win32":
-        _say(NOT_ON_WINDOWS)
-        return ExitCode.BROKEN
     try:
         code: object = cli.main(args, prog_name="workflow", standalone_mode=False)
     except click.exceptions.Exit as end:  # --help and --version
         return end.exit_code
     except click.ClickException as error:
         return _usage(error)
-    except (KeyboardInterrupt, click.Abort):
-        return ExitCode.INTERRUPTED
     except SystemExit:  # click, when whoever read standard output has seen enough
         return ExitCode.SUCCEEDED
     except Exception as error:  # noqa: BLE001  the one place
