@@ -139,6 +139,15 @@ faulthandler wrote; ``left`` how many processes it left; ``at_ns``
 when it was found dead, monotonic."""
 ForkFailed = namedtuple("ForkFailed", ["reason"])
 
+# -- warden to template, and back ----------------------------------------------------------------------------------
+
+TemplateFork = namedtuple("TemplateFork", ["worker", "slot"])
+"""Fork a worker; its channels and its stack file come along."""
+TemplateReady = namedtuple("TemplateReady", [])
+TemplateFailed = namedtuple("TemplateFailed", ["reason"])
+TemplateForked = namedtuple("TemplateForked", ["worker", "pid", "problem"])
+"""``pid`` is 0 when it could not be forked."""
+
 _KINDS = (
     ReplaceDispatcher,
     Quit,
@@ -151,6 +160,10 @@ _KINDS = (
     WorkerForked,
     WorkerDied,
     ForkFailed,
+    TemplateFork,
+    TemplateReady,
+    TemplateFailed,
+    TemplateForked,
 )
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import ModuleType
 
+import _signal
+
+from workflow.engine import system
+from workflow.engine.channel import packet_from, stream_from
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
-
-    from workflow.engine.channel import Socket
+    from typing import Any, NoReturn
 
 
 def become_worker(
-    config: dict[str, object], tasks: Socket, answers: Socket, words: memoryview, slot: int, stack_file: int
+    config: dict[str, Any], tasks: int, answers: int, words: memoryview, slot: int, stack_file: int
 ) -> NoReturn:
-    """Set up what tasks expect of their process, and run them."""
+    """Be a worker, in a process that was just forked and is already guarded by the warden."""
+    for number in (_signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT, _signal.SIGPIPE, _signal.SIGCHLD):
+        _signal.signal(number, _signal.SIG_DFL)
+    # A session of its own: what the task does to its group or terminal stays with it.  And a subreaper: whatever the
+    # task starts stays below this process for as long as it lives, so "the tree of this worker" is exact.
+    os.setsid()
+    system.adopt_orphans()
+    system.keep_only({tasks, answers, stack_file})
+    stand_in_for_main(config["main"])
     from workflow.engine.worker import Worker
 
-    stand_in_for_main(config["main"])  # type: ignore[arg-type]
-    Worker(tasks, answers, words, slot, stack_file, config["log_dir"], config["max_result"]).run()  # type: ignore[arg-type]
+    Worker(
+        packet_from(tasks), stream_from(answers), words, slot, stack_file, config["log_dir"], config["max_result"]
+    ).run()
 
 
 def stand_in_for_main(name: str | None) -> None:

@@ -21,13 +21,14 @@ from array import array
 from collections import deque
 from marshal import dumps as marshal_dumps
 from pickle import loads
+from typing import NamedTuple
 
 from workflow import messages
 from workflow.engine import scoreboard
 from workflow.engine.channel import send_message
-from workflow.engine.endings import body_of, exception_from, module_of, options_of
+from workflow.engine.endings import body_of, exception_from, options_of
 from workflow.engine.output import Output
-from workflow.messages import IN_FILE, RETURNED, TASK, TICKET_BITS, UNRESOLVED
+from workflow.messages import RETURNED, TASK, TICKET_BITS, UNRESOLVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,32 +40,26 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_S = 30.0
 _LOOK_S = 0.05
 _BATCH = 256
+_LINGER_S = 0.0005
 
 
-class Settled:
+class Settled(NamedTuple):
     """A task that ended and whose callback is to be run."""
 
-    __slots__ = ("descriptor", "frame", "task")
-
-    def __init__(self, task: bytes, frame: bytes, descriptor: int) -> None:
-        self.task = task
-        """Its frame; the arguments in it are not looked at."""
-        self.frame = frame
-        """Its RETURNED frame."""
-        self.descriptor = descriptor
-        """Of the file with the result, when the frame says so; else -1."""
+    ticket: int
+    task: bytes
+    """Its frame; the arguments in it are not looked at."""
+    frame: bytes
+    """Its RETURNED frame."""
+    descriptor: int
+    """Of the file with the result, when the frame says so; else -1."""
 
     @classmethod
     def from_owed(cls, owed: bytes) -> Settled:
         """From a frame in which the parent tells of one."""
         header = TASK.unpack_from(owed)
         end = TASK.size + header[5] + header[6]
-        return cls(owed[:end], owed[end:], -1)
-
-    @property
-    def ticket(self) -> int:
-        ticket: int = RETURNED.unpack_from(self.frame)[4]
-        return ticket
+        return cls(RETURNED.unpack_from(owed, end)[4], owed[:end], owed[end:], -1)
 
 
 class Callbacks:
@@ -75,32 +70,43 @@ class Callbacks:
         self._words = words
         self._output = Output(log_dir, 0, words)
         self._items: deque[Settled] = deque()
-        self._tokens: SimpleQueue[None] = SimpleQueue()
-        self._lock = _thread.allocate_lock()
-        """Held for writing to the parent, and for the moment a callback begins or ends; never in the user's code."""
-        self._generation = 0
-        self._begun: Settled | None = None
-        self._deadline_ns = scoreboard.NEVER
-        self._done = array("Q")
-        self._models: dict[str, type[Model]] = {}
+        self._asleep = False
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._writing = _thread.allocate_lock()
+        """Held to write to the parent, never in the user's code."""
+        self._current: tuple[int, list[Settled], int] = (scoreboard.NEVER, [], 0)
+        """Deadline, what was begun, and the thread.  Whoever takes it out of the list says how it ended: the thread,
+        or the one who gave up on it."""
+        self._done: list[int] = []
+        self._models: dict[bytes, tuple[type[Model], bool, bool]] = {}
         self._started = False
         self._output.open()
         words[scoreboard.CALLBACK_DEADLINE] = 0
+        # The loop must not wait long for the interpreter while callbacks keep it busy.
+        sys.setswitchinterval(0.0005)
 
     # -- the dispatcher's side -------------------------------------------------------------------------------------
 
     def write(self, data: memoryview | bytes, descriptors: tuple[int, ...] = ()) -> None:
         """Send a whole frame to the parent."""
-        with self._lock:
-            self._write(data, descriptors)
+        with self._writing:
+            try:
+                if descriptors:
+                    send_message(self._parent, bytes(data), descriptors)
+                else:
+                    self._parent.sendall(data)
+            except OSError:
+                os._exit(0)  # the parent is gone
 
     def owe(self, settled: list[Settled]) -> None:
         """Tasks have ended, in this order: their callbacks come behind those owed already."""
         self._items.extend(settled)
         if not self._started:
             self._started = True
-            _thread.start_new_thread(self._serve, (self._generation,))
-        self._tokens.put(None)
+            _thread.start_new_thread(self._serve, ())
+        elif self._asleep:
+            self._asleep = False
+            self._wake.put(None)
 
     def owe_again(self, settled: Settled) -> None:
         """The same, told by the parent to a dispatcher that takes over; begun only after ``settle_begun``."""
@@ -114,49 +120,35 @@ class Callbacks:
             for ticket in tickets[: tickets.index(begun)]:
                 self._items.popleft()
                 self._done.append(ticket >> TICKET_BITS)
-            settled = self._items.popleft()
             self._tell_done()
-            late = self._words[scoreboard.CALLBACK_END] == begun
-            outcome, story = (
-                ("timed_out", "it held the interpreter past its limit, and its process was replaced")
-                if late
-                else ("crashed", "the dispatcher, in which it ran, died; it was replaced")
-            )
-            self._tell(settled, outcome, ("TaskCrashed", story, None, None))
+            if self._words[scoreboard.CALLBACK_END] == begun:
+                outcome, story = "timed_out", "it held the interpreter past its limit; its process was replaced"
+            else:
+                outcome, story = "crashed", "the dispatcher, the process in which it ran, died; it was replaced"
+            self._tell(self._items.popleft(), outcome, ("TaskCrashed", story, None, None))
         if self._items:
             self.owe([])
 
-    def deadline_s(self) -> float | None:
+    def look_s(self) -> float | None:
         """When ``give_up_on_late`` should look next, on the monotonic clock."""
-        if self._begun is None and not self._items:
+        if not self._current[1] and not self._items:
             return None
         return time.monotonic() + _LOOK_S
 
     def give_up_on_late(self) -> None:
         """Abandon a callback that is past its limit, and go on with the rest in a new thread."""
-        if time.monotonic_ns() <= self._deadline_ns:
+        deadline, begun, thread = self._current
+        if time.monotonic_ns() <= deadline:
             return
-        with self._lock:
-            begun = self._begun
-            if begun is None or time.monotonic_ns() <= self._deadline_ns:
-                return
-            self._generation += 1
-            self._begun = None
-            self._deadline_ns = scoreboard.NEVER
-            self._words[scoreboard.CALLBACK_DEADLINE] = 0
-            self._tell_done()
-            limit = _timeout_of(options_of(begun.task))
-            self._tell(
-                begun,
-                "timed_out",
-                (
-                    "TaskTimeout",
-                    f"abandoned at its limit of {limit:g} s; its thread goes on until the run ends",
-                    None,
-                    _stack_of_callback(self._thread),
-                ),
-            )
-            _thread.start_new_thread(self._serve, (self._generation,))
+        try:
+            settled = begun.pop()
+        except IndexError:
+            return  # it has just ended
+        self._words[scoreboard.CALLBACK_DEADLINE] = 0
+        self._tell_done()
+        story = f"abandoned at its limit of {_timeout_of(settled.task):g} s; its thread goes on until the run ends"
+        self._tell(settled, "timed_out", ("TaskTimeout", story, None, _stack_of(thread)))
+        _thread.start_new_thread(self._serve, ())
 
     def leave(self) -> NoReturn:
         """End the process; the parent has been told all there is."""
@@ -165,130 +157,102 @@ class Callbacks:
 
     # -- the thread ------------------------------------------------------------------------------------------------
 
-    def _serve(self, generation: int) -> None:
-        items = self._items
+    def _serve(self) -> None:
+        """Run callbacks until there is one on which somebody gave up."""
+        items, words, me = self._items, self._words, _thread.get_ident()
+        captured = self._output.captured
         while True:
             try:
                 settled = items.popleft()
             except IndexError:
-                with self._lock:
-                    if generation != self._generation:
-                        return
+                if self._done:
+                    # More are likely on their way; telling of each few would cost the parent a wake-up each.
+                    time.sleep(_LINGER_S)
+                    if items:
+                        continue
                     self._tell_done()
-                self._tokens.get()
+                self._asleep = True
+                if not items:  # looked at after the flag is up: who adds now sees it
+                    self._wake.get()
+                self._asleep = False
                 continue
-            if not self._begin(settled, generation):
-                return
+            deadline = time.monotonic_ns() + int(min(_timeout_of(settled.task), 9e8) * 1e9)
+            begun = [settled]
+            self._current = (deadline, begun, me)
+            words[scoreboard.CALLBACK] = settled.ticket
+            words[scoreboard.CALLBACK_DEADLINE] = deadline
             problem = None
-            name: str | None = None
+            called = False
             try:
-                name = self._call(settled)
+                called = self._call(settled)
             except BaseException as error:  # noqa: BLE001  # the user's code may raise anything; all of it is recorded
                 problem = _problem(error)
-            if not self._end(settled, generation, name, problem):
-                return
-            settled = None  # type: ignore[assignment]
-
-    def _begin(self, settled: Settled, generation: int) -> bool:
-        limit = DEFAULT_TIMEOUT_S
-        if TASK.unpack_from(settled.task)[6]:
-            limit = _timeout_of(options_of(settled.task))
-        with self._lock:
-            if generation != self._generation:
-                self._items.appendleft(settled)
-                return False
-            self._thread = _thread.get_ident()
-            self._begun = settled
-            self._deadline_ns = time.monotonic_ns() + int(min(limit, 9e8) * 1e9)
-            self._words[scoreboard.CALLBACK] = settled.ticket
-            self._words[scoreboard.CALLBACK_DEADLINE] = self._deadline_ns
-            return True
-
-    def _end(
-        self, settled: Settled, generation: int, name: str | None, problem: tuple[str, str, str | None, None] | None
-    ) -> bool:
-        with self._lock:
-            if generation != self._generation:
-                return False  # it was abandoned, and what became of it has been told
-            self._begun = None
-            self._deadline_ns = scoreboard.NEVER
-            self._words[scoreboard.CALLBACK_DEADLINE] = 0
-            log = self._output.take()
-            if problem is None and name is not None and not log[1]:
+            try:
+                begun.pop()
+            except IndexError:
+                return  # abandoned; what became of it has been told
+            words[scoreboard.CALLBACK_DEADLINE] = 0
+            log = self._output.take() if captured else _NO_LOG
+            if called and not log[1]:
                 self._done.append(settled.ticket >> TICKET_BITS)
                 if len(self._done) >= _BATCH:
                     self._tell_done()
             else:
                 self._tell_done()
-                outcome = "failed" if problem is not None else "succeeded" if name is not None else None
+                outcome = "failed" if problem is not None else "succeeded" if called else None
                 self._tell(settled, outcome, problem, log)
-        return True
 
-    def _call(self, settled: Settled) -> str | None:
-        """Run the callback of a task; its name, or None when the task has none."""
-        header = RETURNED.unpack_from(settled.frame)
-        options = options_of(settled.task)
-        number = header[4] >> TICKET_BITS
-        task_id = str(options.get("id", number))
-        succeeded = header[1] == messages.SUCCEEDED
-        hook = options.get("on_success" if succeeded else "on_failure")
-        if header[2] & UNRESOLVED and hook is None:
+    def _call(self, settled: Settled) -> bool:
+        """Run the callback of a task; False when the task has none."""
+        status, flags = settled.frame[4], settled.frame[5]
+        header = TASK.unpack_from(settled.task)
+        succeeded = status == messages.SUCCEEDED
+        if header[6]:
+            options = options_of(settled.task)
+            task_id = str(options.get("id", header[3]))
+            hook = options.get("on_success" if succeeded else "on_failure")
+            if hook is not None:
+                from workflow.engine.resolve import resolve_function
+
+                function = resolve_function(str(hook))
+                keywords = {"task": task_id} if _takes_task(function) else {}
+                function(self._argument(settled, succeeded=succeeded, task_id=task_id), **keywords)
+                return True
+        else:
+            task_id = str(header[3])
+        if flags & UNRESOLVED:
             message = "not called: its class could not be loaded in the worker"
             raise ImportError(message)
-        if hook is not None:
-            from workflow.engine.resolve import resolve_function
-
-            function = resolve_function(str(hook))
-            keywords = {"task": task_id} if _takes_task(function) else {}
-            function(self._argument(settled, succeeded=succeeded, task_id=task_id), **keywords)
-            return str(hook)
-        module = module_of(settled.task)
-        model = self._models.get(module)
-        if model is None:
-            from workflow.engine.resolve import resolve_model
-
-            model = self._models[module] = resolve_model(module)
-        from workflow.model import Model
-
+        path = settled.task[TASK.size : TASK.size + header[5]]
+        known = self._models.get(path)
+        if known is None:
+            known = self._models[path] = _load(path)
+        model, has_callback, has_error_callback = known
+        if not (has_callback if succeeded else has_error_callback):
+            return False
         if succeeded:
-            if model.callback is Model.callback:
-                return None
             model().callback(self._argument(settled, succeeded=True, task_id=task_id))
-            return "callback"
-        if model.error_callback is Model.error_callback:
-            return None
-        model().error_callback(self._argument(settled, succeeded=False, task_id=task_id))  # type: ignore[arg-type]
-        return "error_callback"
+        else:
+            model().error_callback(self._argument(settled, succeeded=False, task_id=task_id))  # type: ignore[arg-type]
+        return True
 
     def _argument(self, settled: Settled, *, succeeded: bool, task_id: str) -> object:
         frame = settled.frame
-        if frame[5] & IN_FILE and settled.descriptor >= 0:
+        if settled.descriptor >= 0:
             from workflow.engine.worker import read_file
 
-            descriptor, settled.descriptor = settled.descriptor, -1
-            frame = frame[: RETURNED.size] + read_file(descriptor)
+            frame = frame[: RETURNED.size] + read_file(settled.descriptor)
         if not succeeded:
             return exception_from(frame, task_id)
         return loads(body_of(frame)[1])
 
-    # -- to the parent, with the lock held -------------------------------------------------------------------------
-
-    def _write(self, data: memoryview | bytes, descriptors: tuple[int, ...] = ()) -> None:
-        try:
-            if descriptors:
-                send_message(self._parent, bytes(data), descriptors)
-            else:
-                self._parent.sendall(data)
-        except OSError:
-            os._exit(0)  # the parent is gone
+    # -- what the parent is told -----------------------------------------------------------------------------------
 
     def _tell_done(self) -> None:
-        if self._done:
-            data = self._done.tobytes()
-            del self._done[:]
-            self._write(
-                RETURNED.pack(RETURNED.size + len(data), messages.CALLBACKS_ENDED, 0, 0, 0, 0, 0, 0, 0, 0, 0) + data
-            )
+        done, self._done = self._done, []
+        if done:
+            data = array("Q", done).tobytes()
+            self.write(RETURNED.pack(RETURNED.size + len(data), messages.CALLBACKS_ENDED, 0, 0, 0, 0, 0, 0, 0, 0, 0) + data)
 
     def _tell(
         self,
@@ -297,16 +261,31 @@ class Callbacks:
         problem: tuple[str, str, str | None, str | None] | None,
         log: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
-        ticket = settled.ticket
         data = marshal_dumps((outcome, problem))
-        self._write(
-            RETURNED.pack(RETURNED.size + len(data), messages.CALLBACK_TOLD, 0, 0, ticket, 0, 0, 0, *log) + data
-        )
+        length = RETURNED.size + len(data)
+        self.write(RETURNED.pack(length, messages.CALLBACK_TOLD, 0, 0, settled.ticket, 0, 0, 0, *log) + data)
 
 
-def _timeout_of(options: dict[str, object]) -> float:
-    limit = options.get("callback_timeout", DEFAULT_TIMEOUT_S)
+_NO_LOG = (0, 0, 0)
+
+
+def _timeout_of(task: bytes) -> float:
+    if not TASK.unpack_from(task)[6]:
+        return DEFAULT_TIMEOUT_S
+    limit = options_of(task).get("callback_timeout", DEFAULT_TIMEOUT_S)
     return limit if isinstance(limit, (int, float)) else float("inf")
+
+
+def _load(path: bytes) -> tuple[type[Model], bool, bool]:
+    from workflow.engine.resolve import resolve_model
+    from workflow.model import Model
+
+    model = resolve_model(path.decode())
+    return (
+        model,
+        model.callback is not Model.callback,
+        model.error_callback is not Model.error_callback,
+    )
 
 
 def _takes_task(function: object) -> bool:
@@ -328,7 +307,7 @@ def _problem(error: BaseException) -> tuple[str, str, str | None, None]:
     return type_name(type(error)), message_of(error, "callback"), traceback_of(error), None
 
 
-def _stack_of_callback(thread: int) -> str | None:
+def _stack_of(thread: int) -> str | None:
     """Where an abandoned thread is."""
     frame = sys._current_frames().get(thread)  # noqa: SLF001  # the only way to ask; documented
     if frame is None:

@@ -46,12 +46,15 @@ from workflow.scheduler.scheduler import Scheduler
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from workflow.engine.channel import Socket
     from workflow.engine.warden import Seat
 
 _BUFFER = 1 << 18
+_SHORT_TASKS = 64
+"""From this prefetch on, answers are worth waiting for: the workers have enough to do meanwhile."""
+_LINGER_S = 0.0002
 _SETTLE_S = 0.0001
 """After this a word written here is seen by every processor."""
 _CLAIM_LOOKS = 2500
@@ -85,15 +88,15 @@ class Dispatcher:
 
     def __init__(
         self,
-        config: dict[str, object],
+        config: dict[str, Any],
         parent: Socket,
         warden: Socket,
         words: memoryview,
         seats: list[Seat],
         epoch: int,
     ) -> None:
-        pool: int = config["pool"]  # type: ignore[assignment]
-        self._log_dir: str | None = config["log_dir"]  # type: ignore[assignment]
+        pool: int = config["pool"]
+        self._log_dir: str | None = config["log_dir"]
         self._parent = parent
         self._warden = warden
         self._words = words
@@ -109,7 +112,7 @@ class Dispatcher:
         self._poll = select.poll()
         self._sources: dict[int, Callable[[int], None]] = {}
         self._grace_ns: int | None = None
-        self._callbacks = Callbacks(parent, words, config["log_dir"])  # type: ignore[arg-type]
+        self._callbacks = Callbacks(parent, words, config["log_dir"])
         self._listen(parent.fileno(), self._read_parent)
         self._listen(warden.fileno(), self._read_warden)
         for seat in seats:
@@ -127,13 +130,16 @@ class Dispatcher:
                 if source is not None:
                     source(flags)
             self._callbacks.give_up_on_late()
+            if self._scheduler.depth >= _SHORT_TASKS:
+                # Each wake-up of this process, and of those it writes to, costs more than such a task does.
+                time.sleep(_LINGER_S)
             if not self._adopting:
                 due = self._scheduler.next_deadline()
                 if due is not None and time.monotonic() >= due:
                     self._decide(events.Woke())
 
     def _pause_ms(self) -> float | None:
-        ends = [self._callbacks.deadline_s(), None if self._adopting else self._scheduler.next_deadline()]
+        ends = [self._callbacks.look_s(), None if self._adopting else self._scheduler.next_deadline()]
         due = [end for end in ends if end is not None]
         if not due:
             return None
@@ -181,6 +187,7 @@ class Dispatcher:
         buffer += data
         unpack, size, position, end = TASK.unpack_from, TASK.size, 0, len(buffer)
         pushed: list[Task] = []
+        make = tuple.__new__  # what the named tuple's own __new__ does, at half the cost
         while end - position >= size:
             length, kind, attempt, number, timeout, _module_size, options_size = unpack(buffer, position)
             if position + length > end:
@@ -191,7 +198,7 @@ class Dispatcher:
                 if options_size:
                     pushed.append(_task_with_options(frame, number, attempt))
                 else:
-                    pushed.append(Task(number, frame, attempt, 0, None, False, length))
+                    pushed.append(make(Task, (number, frame, attempt, 0, None, False, length)))
             else:
                 if pushed:  # the order in which things were said is the order in which they are true
                     self._decide(events.Pushed(pushed))
@@ -241,7 +248,7 @@ class Dispatcher:
         return link
 
     def _watch(self, link: Link) -> None:
-        self._listen(link.answers.fileno(), lambda _flags: self._read_answers(link))
+        self._listen(link.answers.fileno(), lambda _flags: self._read_some_answers(link))
 
     def _bury(self, link: Link) -> None:
         """A worker is dead: what it said counts, then what it was doing decides."""
@@ -355,42 +362,48 @@ class Dispatcher:
 
     def _read_answers(self, link: Link) -> None:
         """Pass on what a worker said: peek, decide, forward, and only then consume."""
+        while self._read_some_answers(link):
+            pass
+
+    def _read_some_answers(self, link: Link) -> bool:
+        """One read of them; whether there may be more."""
         peek, unpack, size = self._peek, RETURNED.unpack_from, RETURNED.size
-        while True:
-            try:
-                count, descriptors = receive_into(link.answers, peek, PEEK | DONT_WAIT)
-            except BlockingIOError:
-                return
-            if not count:
-                self._stop_reading(link)
-                return
-            position, flags_seen = 0, 0
-            answers: list[tuple[int, str]] = []
-            frames: list[tuple[int, int, int, int]] = []
-            plain = True
-            while count - position >= size:
-                length, status, flags, _left, ticket, *_rest = unpack(peek, position)
-                if position + length > count:
-                    break
-                if status >= messages.READY:
-                    plain = False
-                    self._decide(events.WorkerReady(link.worker))
-                elif flags & SENTENCED:
-                    # The warden's word stands; it comes when the process is gone.
-                    plain = False
-                    link.sentenced = (ticket, status, bytes(peek[position : position + length]))
-                else:
-                    answers.append((ticket, STATUSES[status]))
-                    frames.append((position, length, status, flags))
-                    flags_seen |= flags
-                position += length
-            if not position:
-                return  # half a frame: the rest comes, or the worker is dead and nobody waits for it
+        try:
+            count, descriptors = receive_into(link.answers, peek, PEEK | DONT_WAIT)
+        except BlockingIOError:
+            return False
+        if not count:
+            self._stop_reading(link)
+            return False
+        position, flags_seen = 0, 0
+        answers: list[tuple[int, str]] = []
+        frames: list[tuple[int, int, int, int]] = []
+        plain = True
+        while count - position >= size:
+            length, status, flags, _left, ticket, *_rest = unpack(peek, position)
+            if position + length > count:
+                break
+            if status >= messages.READY:
+                plain = False
+                self._decide(events.WorkerReady(link.worker))
+            elif flags & SENTENCED:
+                # The warden's word stands; it comes when the process is gone.
+                plain = False
+                link.sentenced = (ticket, status, bytes(peek[position : position + length]))
+            else:
+                answers.append((ticket, STATUSES[status]))
+                frames.append((position, length, status, flags))
+                flags_seen |= flags
+            position += length
+        if position:
             if answers:
                 self._pass_on(link, answers, frames, flags_seen, plain, position, descriptors)
-            count, again = receive_into(link.answers, self._sink[:position], DONT_WAIT)
-            for descriptor in (*descriptors, *again):
-                os.close(descriptor)
+            _, again = receive_into(link.answers, self._sink[:position], DONT_WAIT)
+            descriptors += again
+        for descriptor in descriptors:
+            os.close(descriptor)
+        # Half a frame: the rest comes, or the worker is dead and nobody waits for it.
+        return position > 0
 
     def _pass_on(
         self,
@@ -423,7 +436,7 @@ class Dispatcher:
             task = pop(ticket >> TICKET_BITS, None)
             if task is not None and flags and owes_callback(status, flags):
                 copy = os.dup(carried[0]) if carried else -1
-                owed.append(Settled(task, bytes(peek[position : position + length]), copy))
+                owed.append(tuple.__new__(Settled, (ticket, task, bytes(peek[position : position + length]), copy)))
         if owed:
             self._callbacks.owe(owed)
         for effect in orders:
@@ -445,7 +458,7 @@ class Dispatcher:
             self._tasks.pop(number, None)
         self._forward(frame)
         if effect.final and task is not None and owes_callback(frame[4], frame[5]):
-            self._callbacks.owe([Settled(task, frame, -1)])
+            self._callbacks.owe([Settled(effect.ticket, task, frame, -1)])
 
     # -- taking over -----------------------------------------------------------------------------------------------
 

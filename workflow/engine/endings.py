@@ -34,11 +34,6 @@ def options_of(frame: bytes) -> dict[str, object]:
     return options
 
 
-def module_of(frame: bytes) -> str:
-    """The dotted path of a task's class."""
-    return frame[TASK.size : TASK.size + TASK.unpack_from(frame)[5]].decode()
-
-
 def body_of(frame: bytes | memoryview) -> tuple[dict[str, object], memoryview]:
     """What lies behind the header of a RETURNED frame: the notes, and the result or the error."""
     view = memoryview(frame)[RETURNED.size :]

@@ -33,6 +33,11 @@ class Output:
         self._descriptor = -1
         self._end = 0
 
+    @property
+    def captured(self) -> bool:
+        """Whether there is a log."""
+        return self._folder is not None
+
     def open(self) -> None:
         """Point standard input at nothing, and output at the log or, line by line, where it went already."""
         nothing = os.open(os.devnull, os.O_RDWR)

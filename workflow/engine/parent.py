@@ -38,6 +38,7 @@ class MultiProcess:
     ``log_dir``      folder in which output of tasks and callbacks is captured (None: it goes where the program's goes)
     ``max_log``      bytes of one task's output worth keeping, head and tail each; the middle of more is given up
     ``max_result``   bytes that a pickled result may take; a larger one makes its task fail
+    ``preload``      modules imported once, in a process of which the workers are forks; it must not start threads
     ``path``         folders put before ``sys.path`` in the engine's processes
     ``env``          environment of the engine's processes, in place of this one's
     ``on_callback``  called with each Handle once nothing more will happen to it: its callback has ended, or it has
@@ -54,6 +55,7 @@ class MultiProcess:
         log_dir: str | os.PathLike[str] | None = None,
         max_log: int | None = None,
         max_result: int | None = None,
+        preload: Sequence[str] = (),
         path: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         on_callback: Callable[[Handle], None] | None = None,
@@ -69,13 +71,13 @@ class MultiProcess:
             log_dir=None if log_dir is None else os.path.abspath(log_dir),
             max_log=max_log,
             max_result=max_result,
-            preload=(),
+            preload=tuple(preload),
             path=tuple(os.path.abspath(folder) for folder in path),
             env=env,
             main=_name_of_main(),
         )
         self._client = Client(config, on_callback)
-        self._owner = os.getpid()
+        self._owner = _generation
         self._state = "new"
 
     def start(self) -> None:
@@ -120,7 +122,7 @@ class MultiProcess:
         """
         if self._state == "new":
             self._state = "stopped"
-        if self._state == "stopped" or self._owner != os.getpid():
+        if self._state == "stopped" or self._owner != _generation:
             return
         self._state = "stopped"
         _running.discard(self)
@@ -165,7 +167,7 @@ class MultiProcess:
         self.stop()
 
     def _check_owner(self) -> None:
-        if self._owner != os.getpid():
+        if self._owner != _generation:
             message = "this pool belongs to the process that started it; a forked child needs one of its own"
             raise RuntimeError(message)
 
@@ -179,6 +181,18 @@ class MultiProcess:
             raise ValueError(message)
         return f"{main}{module[len('__main__') :]}"
 
+
+_generation = 0
+
+
+def _count_fork() -> None:
+    global _generation
+    _generation += 1
+
+
+# Pools belong to the process that started them.  A counter, because asking the kernel for the pid would be a tenth of
+# the cost of a push.
+os.register_at_fork(after_in_child=_count_fork)
 
 _running: weakref.WeakSet[MultiProcess] = weakref.WeakSet()
 

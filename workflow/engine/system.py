@@ -106,3 +106,11 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
+
+
+def show_own_failure() -> None:
+    """Write the traceback of a mistake of ours where the program's errors go: there is nobody left to tell it to."""
+    import traceback
+
+    traceback.print_exc()
+    sys.stderr.flush()

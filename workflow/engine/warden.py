@@ -41,7 +41,7 @@ from workflow.engine.worker import MAIN_STACK_SIGNAL, STACK_SIGNAL
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from workflow.engine.channel import Socket
 
@@ -59,6 +59,8 @@ _QUIT_S = 1.0
 _WEDGED_NS = 400_000_000
 """How late the dispatcher may be in giving up on a callback before it counts as wedged."""
 _LOG_LOOK_S = 0.1
+_PRELOAD_S = 120.0
+_TEMPLATE_STARTS_MAX = 5
 
 
 class Seat:
@@ -88,18 +90,22 @@ class _Sentence:
         self.stack_size = -1
 
 
+class _CannotGoOn(Exception):
+    """A reason for the engine to end, for people."""
+
+
 class Warden:
     """The engine's supervisor.  ``run`` never returns."""
 
-    def __init__(self, config: dict[str, object], guardian: int, parent_descriptor: int | None) -> None:
+    def __init__(self, config: dict[str, Any], guardian: int, parent_descriptor: int | None) -> None:
         self._config = config
         self._pid = os.getpid()
         self._guardian = guardian
         self._parent = config["parent"]
         self._parent_descriptor = parent_descriptor
-        self._control = packet_from(config["control"])  # type: ignore[arg-type]
-        self._words = scoreboard.map_words(config["scoreboard"])  # type: ignore[arg-type]
-        self._slots = list(range(1, config["slots"] + 1))  # type: ignore[operator]
+        self._control = packet_from(config["control"])
+        self._words = scoreboard.map_words(config["scoreboard"])
+        self._slots = list(range(1, config["slots"] + 1))
         self._stack_files: dict[int, int] = {}
         self._seats: dict[int, Seat] = {}
         self._by_pid: dict[int, Seat] = {}
@@ -114,6 +120,13 @@ class Warden:
         self._memory_look = 0.0
         self._log_look = 0.0
         self._poll = select.poll()
+        self._template = 0
+        self._template_channel: Socket | None = None
+        self._template_ready: bool | None = None
+        """None without a template."""
+        self._template_starts = 0
+        self._expected: dict[int, Seat] = {}
+        """Workers asked of the template."""
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -131,7 +144,7 @@ class Warden:
                 self._spawn_wanted()
                 self._flush()
         except BaseException as error:  # noqa: BLE001
-            self._fail(error)
+            self._fail(str(error) if isinstance(error, _CannotGoOn) else f"the warden failed: {type(error).__name__}: {error}")
 
     def _prepare(self) -> None:
         system.adopt_orphans()
@@ -147,8 +160,8 @@ class Warden:
         self._ends = {guardian_descriptor, self._parent_descriptor} - {None}
         for descriptor in (*self._ends, self._wake, self._control.fileno()):
             self._poll.register(descriptor, select.POLLIN)  # type: ignore[arg-type]
-        self._wanted = self._config["pool"]  # type: ignore[assignment]
-        self._fork_dispatcher(0, self._config["channel"])  # type: ignore[arg-type]
+        self._wanted = self._config["pool"]
+        self._fork_dispatcher(0, self._config["channel"])
         self._spawn_wanted()
 
     def _pause_ms(self) -> float:
@@ -178,6 +191,8 @@ class Warden:
             self._reap()
         elif descriptor == self._control.fileno():
             self._take_control()
+        elif self._template_channel is not None and descriptor == self._template_channel.fileno():
+            self._take_template()
         elif self._orders is not None and descriptor == self._orders.fileno():
             self._take_orders()
 
@@ -272,18 +287,21 @@ class Warden:
 
             Dispatcher(self._config, stream_from(channel), orders, self._words, seats, epoch).run()
         except BaseException:  # noqa: BLE001
-            _show_our_failure()
+            system.show_own_failure()
         os._exit(70)
 
     def _spawn_wanted(self) -> None:
-        while self._wanted > 0 and self._slots and not self._quitting:
+        if self._config["preload"] and not self._template and not self._quitting:
+            self._fork_template()
+        while self._wanted > 0 and self._slots and not self._quitting and self._template_ready is not False:
             self._wanted -= 1
             try:
-                self._fork_worker()
+                self._start_worker()
             except OSError as error:
                 self._tell(messages.ForkFailed(f"a worker could not be started: {error}"))
 
-    def _fork_worker(self) -> None:
+    def _start_worker(self) -> None:
+        """Fork a worker, or have the template fork it."""
         worker, slot = self._next_worker, self._slots[0]
         tasks, tasks_theirs = packet_pair()
         answers, answers_theirs = stream_pair()
@@ -294,31 +312,110 @@ class Warden:
         if stack_file is None:
             stack_file = self._stack_files[slot] = system.anonymous_file("workflow-stack")
         _empty(stack_file)
-        pid = os.fork()
-        if pid == 0:
-            self._become_worker(tasks_theirs, answers_theirs, slot, stack_file)
+        theirs = (tasks_theirs.fileno(), answers_theirs.fileno(), stack_file)
+        pid = 0
+        if self._template:
+            send_message(self._template_channel, messages.encode(messages.TemplateFork(worker, slot)), theirs)  # type: ignore[arg-type]
+        else:
+            pid = os.fork()
+            if pid == 0:
+                self._become_worker(slot, *theirs)
         self._next_worker += 1
         self._slots.pop(0)
         tasks_theirs.close()
         answers_theirs.close()
         seat = Seat(worker, slot, pid, tasks.detach(), answers.detach())
-        self._seats[worker] = self._by_pid[pid] = seat
-        self._words[base + scoreboard.PID] = pid
-        self._words[base + scoreboard.WORKER] = worker
-        self._tell(messages.WorkerForked(worker, slot, pid), (seat.tasks, seat.answers))
+        if pid:
+            self._seat(seat)
+        else:
+            self._expected[worker] = seat
 
-    def _become_worker(self, tasks: Socket, answers: Socket, slot: int, stack_file: int) -> NoReturn:
+    def _seat(self, seat: Seat) -> None:
+        """A worker is there."""
+        self._seats[seat.worker] = self._by_pid[seat.pid] = seat
+        base = seat.slot * scoreboard.WORDS
+        self._words[base + scoreboard.PID] = seat.pid
+        self._words[base + scoreboard.WORKER] = seat.worker
+        self._tell(messages.WorkerForked(seat.worker, seat.slot, seat.pid), (seat.tasks, seat.answers))
+
+    def _become_worker(self, slot: int, tasks: int, answers: int, stack_file: int) -> NoReturn:
         try:
             self._become_child()
-            os.setsid()
-            system.adopt_orphans()
-            system.keep_only({tasks.fileno(), answers.fileno(), stack_file})
             from workflow.engine.boot import become_worker
 
             become_worker(self._config, tasks, answers, self._words, slot, stack_file)
         except BaseException:  # noqa: BLE001
-            _show_our_failure()
+            system.show_own_failure()
         os._exit(70)
+
+    # -- the template ----------------------------------------------------------------------------------------------
+
+    def _fork_template(self) -> None:
+        self._template_starts += 1
+        if self._template_starts > _TEMPLATE_STARTS_MAX:
+            message = f"the process that preloads {', '.join(self._config['preload'])} died again and again"
+            raise _CannotGoOn(message)
+        ours, theirs = packet_pair()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._become_child()
+                system.keep_only({theirs.fileno(), *self._stack_files.values()})
+                from workflow.engine.template import run_template
+
+                run_template(self._config, theirs, self._words, self._pid)
+            except BaseException:  # noqa: BLE001
+                system.show_own_failure()
+            os._exit(70)
+        theirs.close()
+        self._template, self._template_channel, self._template_ready = pid, ours, False
+        self._poll.register(ours.fileno(), select.POLLIN)
+        self._after(_PRELOAD_S, lambda _now: self._give_up_on_template(pid))
+
+    def _give_up_on_template(self, pid: int) -> None:
+        if self._template == pid and not self._template_ready:
+            message = f"preloading {', '.join(self._config['preload'])} took more than {_PRELOAD_S:g} s"
+            raise _CannotGoOn(message)
+
+    def _take_template(self) -> None:
+        while self._template_channel is not None:
+            try:
+                data, _descriptors = receive_message(self._template_channel, DONT_WAIT)
+            except BlockingIOError:
+                return
+            if not data:
+                return  # it is dead, and about to be reaped
+            fact = messages.decode(data)
+            if isinstance(fact, messages.TemplateReady):
+                self._template_ready = True
+            elif isinstance(fact, messages.TemplateFailed):
+                raise _CannotGoOn(fact.reason)
+            elif isinstance(fact, messages.TemplateForked):
+                seat = self._expected.pop(fact.worker)
+                seat.pid = fact.pid
+                if fact.pid:
+                    self._template_starts = 0
+                    self._seat(seat)
+                else:
+                    self._drop(seat)
+                    self._tell(messages.ForkFailed(f"a worker could not be started: {fact.problem}"))
+
+    def _template_died(self) -> None:
+        """What it was asked to fork and did not is asked of the next one."""
+        self._take_template()
+        if self._template_channel is not None:
+            self._poll.unregister(self._template_channel.fileno())
+            self._template_channel.close()
+        self._template, self._template_channel = 0, None
+        for seat in self._expected.values():
+            self._drop(seat)
+        self._wanted += len(self._expected)
+        self._expected.clear()
+
+    def _drop(self, seat: Seat) -> None:
+        os.close(seat.tasks)
+        os.close(seat.answers)
+        self._slots.append(seat.slot)
 
     def _become_child(self) -> None:
         _signal.set_wakeup_fd(-1)
@@ -431,6 +528,7 @@ class Warden:
 
     def _reap(self) -> None:
         dead: list[tuple[Seat, os.waitid_result]] = []
+        self._take_template()  # a worker is named there before it becomes a child of this process
         while True:
             try:
                 status = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
@@ -444,18 +542,22 @@ class Warden:
             elif status.si_pid == self._dispatcher:
                 self._dispatcher = 0
                 self._words[scoreboard.DISPATCHER_PID] = 0
+            elif status.si_pid == self._template:
+                self._template_died()
         left = self._kill_orphans()
         for seat, status in dead:
             self._announce_death(seat, status, left)
             left = 0  # they are told once; which of two workers that died together left them, nobody knows
-        if self._quitting and not self._by_pid and not self._dispatcher:
+        if self._quitting and not self._by_pid and not self._dispatcher and not self._template:
             self._end_all()
 
     def _kill_orphans(self) -> int:
         """Children that are neither workers nor the dispatcher were left by a dead worker, or by the dispatcher."""
         killed = 0
-        for pid in processes.children(self._pid):
-            if pid not in self._by_pid and pid != self._dispatcher:
+        found = processes.children(self._pid)
+        self._take_template()
+        for pid in found:
+            if pid not in self._by_pid and pid not in (self._dispatcher, self._template):
                 killed += processes.is_alive(pid)
                 killed += processes.kill_tree(pid)
         return killed
@@ -486,9 +588,7 @@ class Warden:
     def _forget(self, worker: int) -> None:
         seat = self._seats.pop(worker, None)
         if seat is not None:
-            os.close(seat.tasks)
-            os.close(seat.answers)
-            self._slots.append(seat.slot)
+            self._drop(seat)
 
     # -- logs ------------------------------------------------------------------------------------------------------
 
@@ -501,7 +601,7 @@ class Warden:
             base = seat.slot * scoreboard.WORDS
             if self._words[base] & 3 != scoreboard.RUNNING:
                 continue
-            _cut_log(seat, str(folder), int(limit), self._words, base)  # type: ignore[call-overload]
+            _cut_log(seat, folder, limit, self._words, base)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
@@ -509,6 +609,8 @@ class Warden:
         """The program is done: everybody may leave by himself, for a moment."""
         self._quitting = time.monotonic()
         self._wanted = 0
+        if self._template:
+            processes.kill_tree(self._template)
         self._drop_orders()  # the dispatcher leaves when it reads the end of this channel
         for seat in self._seats.values():
             if seat.died is None:
@@ -531,15 +633,14 @@ class Warden:
             time.sleep(0.001)
         os._exit(0)
 
-    def _fail(self, error: BaseException) -> NoReturn:
+    def _fail(self, reason: str) -> NoReturn:
         """A mistake of ours, or a machine out of descriptors: say so, and leave nothing behind."""
-        reason = f"the warden failed: {type(error).__name__}: {error}"
         try:
             send_message(self._control, messages.encode(messages.WardenFailed(reason)), (), DONT_WAIT)
         except OSError:
             pass
         if os.environ.get("WORKFLOW_DEBUG"):
-            _show_our_failure()
+            system.show_own_failure()
         self._end_all()
 
 
@@ -577,9 +678,3 @@ def _middle_cut(stacks: bytes) -> str:
         return text
     return f"{text[: _STACK_MAX // 2]}\n…\n{text[-_STACK_MAX // 2 :]}"
 
-
-def _show_our_failure() -> None:
-    import traceback
-
-    traceback.print_exc()
-    sys.stderr.flush()

@@ -94,6 +94,7 @@ class Worker:
         self._models: dict[bytes, tuple[type[Model], int]] = {}
         self._cpu_s = 0.0
         self._children: frozenset[int] = frozenset()
+        self._forked = False  # whether this is a child that a task forked, and not the worker
         self._on_term = self._terminate  # one bound method, so that it can be recognised
 
     def run(self) -> NoReturn:
@@ -105,6 +106,7 @@ class Worker:
         _signal.signal(_signal.SIGTERM, self._on_term)
         _signal.signal(_signal.SIGINT, _signal.default_int_handler)
         self._output.open()
+        os.register_at_fork(after_in_child=self._note_fork)
         import _thread
 
         _thread.start_new_thread(self._watch, ())
@@ -187,7 +189,7 @@ class Worker:
         except BaseException as error:  # noqa: BLE001  # Terminated came while an error was being described
             self._running = 0
             status, body = messages.FAILED, self._describe(error)
-        if os.getpid() != self._pid:
+        if self._forked:
             leave(status)  # a child that the task forked, and that returned from it as if it were the worker
         self._answer(ticket, status, flags, body, started)
         # What the task made dies when this function returns, behind its answer: a destructor that kills the process
@@ -284,7 +286,7 @@ class Worker:
 
     def _terminate(self, _number: int, _frame: FrameType | None) -> None:
         """SIGTERM: end the task it was meant for, and nothing else."""
-        if os.getpid() == self._pid:
+        if not self._forked:
             sentenced = self._words[self._base + scoreboard.SENTENCE]
             if sentenced and sentenced == self._running:
                 self._running = 0  # once: what follows is cleaning up, and not to be interrupted
@@ -294,6 +296,9 @@ class Worker:
         # From somebody else, or in a child that the task forked: it does what it does to any process.
         _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
         os.kill(os.getpid(), _signal.SIGTERM)
+
+    def _note_fork(self) -> None:
+        self._forked = True
 
     def _watch(self) -> None:
         """Thread 2: end the task when the warden is late."""
