@@ -147,7 +147,7 @@ class _Conductor:
             log_dir=self._book.log_dir,
             max_log=settings.max_log_bytes,
             max_result=settings.max_result_bytes,
-            **({"preload": settings.preload} if settings.preload else {}),
+            preload=settings.preload,
             path=settings.path,
             env={**os.environ, "WORKFLOW_RUN_ID": folder.id},
             on_callback=self._settled,
