@@ -91,7 +91,7 @@ def run(
         grace_max_s=CI_GRACE_MAX_S if os.environ.get("CI", "").lower() not in {"", "0", "false"} else None,
     )
     result = run_plan(plan, options, Console(Terminal(sys.stderr, how.color), how.verbosity), MultiProcess)
-    if result.problem is not None:
+    if result.problem is not None and result.problem != result.verdict.reason:  # which the console has told
         click.echo(f"workflow: {result.problem}", err=True)
     return result.exit_code
 

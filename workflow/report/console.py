@@ -54,6 +54,7 @@ class Console:
         self._failures = 0
         self._counts = dict.fromkeys(Outcome, 0)
         self._folder = ""
+        self._ending: str | None = None
         self._spoke_at = 0.0
         self._summed_at = 0.0
         self._unsummed = False
@@ -115,7 +116,8 @@ class Console:
         self._show()
 
     def stopping(self, reason: str, now: float) -> None:
-        """Say why nothing more is started."""
+        """Say why nothing more is started; what is cancelled for that reason need not repeat it."""
+        self._ending = reason
         self._say(self._style(f"ending: {neutral(reason)}", "yellow"), now)
         self._show()
 
@@ -141,7 +143,7 @@ class Console:
         text = f"{self._place()} {self._style(word, COLOURS.get(record.outcome, 'red'))} {took:>6}  {neutral(record.id)}"
         if record.flaky:
             text += f" (at attempt {len(record.attempts)})"
-        if not record.outcome.is_success and record.headline:
+        if not record.outcome.is_success and record.headline and record.headline != self._ending:
             text += f": {neutral(record.headline)}"
         return text + (" (allowed)" if record.allow_failure and record.outcome.is_failure else "")
 

@@ -69,7 +69,7 @@ class Book:
         try:
             record.log = self._logs.keep(record.id, record.attempts)
         except OSError as error:
-            self._cannot(error, self._folder.logs)
+            self._cannot(error, self._folder.logs / f"{record.id}.log")
         if outcome.is_failure:
             record.tail = tail(record.attempts)
         if self._console.verbose:
@@ -96,7 +96,7 @@ class Book:
             try:
                 record.log = self._logs.keep_callback(record.id, callback.log, record.log)
             except OSError as error:
-                self._cannot(error, self._folder.logs)
+                self._cannot(error, self._folder.logs / f"{record.id}.log")
         self._events.callback_finished(record.id, callback, time.time())
         if callback.outcome.is_failure:
             self.announce()
