@@ -8,16 +8,24 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import fields as fields_of
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from workflow.info_task import InfoTask
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, LogRange, Outcome
+from workflow.plan.compile import MissingResult
 from workflow.plan.plan import Need, Plan, PlannedTask, Settings
 from workflow.report.console import Console
 from workflow.report.terminal import Terminal
 from workflow.run.conductor import RunOptions, run_plan
+
+
+def _nothing(kind: type) -> dict[str, None]:
+    """Answer None for every field: those not named here only matter to who prints a plan."""
+    return dict.fromkeys(field.name for field in fields_of(kind))
 
 
 @pytest.fixture
@@ -47,7 +55,7 @@ def make_task() -> Callable[..., PlannedTask]:
             "tags": (),
             "doc": None,
         }
-        return PlannedTask(**{**fields, **changes})
+        return PlannedTask(**{**_nothing(PlannedTask), **fields, **changes})
 
     return make
 
@@ -67,7 +75,7 @@ def make_settings() -> Callable[..., Settings]:
             "max_log_bytes": None,
             "max_result_bytes": None,
         }
-        return Settings(**{**fields, **changes})
+        return Settings(**{**_nothing(Settings), **fields, **changes})
 
     return make
 
@@ -190,8 +198,17 @@ class Ran(SimpleNamespace):
 
 
 @pytest.fixture
-def go(tmp_path: Path) -> Callable[..., Ran]:
+def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
     """Answer ``go(plan, engine_class, ...)``: run a plan with a pretended engine, and look at everything it left."""
+
+    def compile_task(task, results) -> InfoTask:
+        """As the real one, for tasks whose arguments are the results they refer to."""
+        missing = [used for used in task.uses_results if results[used].outcome != "succeeded"]
+        if missing:
+            raise MissingResult(task.id, f"${{tasks.{missing[0]}.result}}", "there is none")
+        return InfoTask("a.B", None, *(results[used].result for used in sorted(task.uses_results)), id=task.id)
+
+    monkeypatch.setattr("workflow.run.conductor.compile_task", compile_task)
 
     def run(plan: Plan, engine_class: type[PretendEngine] = PretendEngine, *, verbosity="normal", **options) -> Ran:
         engines: list[PretendEngine] = []

@@ -83,7 +83,7 @@ def test_a_missing_result_fails_the_task_that_wants_it_without_an_attempt(go, ma
     ran = go(plan, Engine)
     assert ran.outcomes == {"a": "failed", "b": "failed", "c": "skipped"}
     assert ran.records["b"].attempts == ()
-    assert "result of a" in ran.records["b"].reason
+    assert ran.records["b"].reason == "b cannot start: ${tasks.a.result}: there is none"
     assert ran.records["c"].cause == "b"
 
 
