@@ -25,10 +25,10 @@ _Span = tuple[int, int]
 def locate(text: str, mistakes: Sequence[Mistake]) -> list[Mistake]:
     """The same mistakes with their positions, sorted by them, doubles left out.
 
-    Those that have a position keep it.
+    Those that have a position keep it; those without a place (a ``--var``) get none.
     """
     lines = _Lines(text)
-    tree = _tree(lines.data) if any(mistake.line is None for mistake in mistakes) else None
+    tree = _tree(lines.data) if any(mistake.line is None and mistake.place for mistake in mistakes) else None
     found = [mistake if tree is None else _located(mistake, tree, lines) for mistake in mistakes]
     unique: dict[tuple[Place, str, int | None, int], Mistake] = {}
     for mistake in found:
@@ -70,7 +70,7 @@ class _Lines:
 
 
 def _located(mistake: Mistake, tree: _Entry, lines: _Lines) -> Mistake:
-    if mistake.line is not None:
+    if mistake.line is not None or not mistake.place:
         return mistake
     entry, whole = tree, True
     for step in mistake.place:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from workflow.diagnostics.mistake import Mistake
-from workflow.plan.expand import Instance, expand
+from workflow.plan.expand import expand
 from workflow.plan.graph import Edges, order, read_edges
 from workflow.plan.plan import Halt, Json, Kind, Plan, PlannedTask, Settings, Value
 from workflow.plan.printing import plan_hash

@@ -108,7 +108,9 @@ class _Filler:
             value = describe(self._result(last))
             raise MissingResult(self._task, str(last), f"the result is {value}, which has no form as text") from None
         if template.mode != "value" and isinstance(text, str) and "\0" in text:
-            raise MissingResult(self._task, str(last), "the result holds a NUL character, which no process can be given")
+            raise MissingResult(
+                self._task, str(last), "the result holds a NUL character, which no process can be given"
+            )
         return text
 
     def _result(self, reference: Reference) -> object:

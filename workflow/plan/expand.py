@@ -86,4 +86,6 @@ def _comparable(value: object) -> object:
 def _double(id_: str, number_included: int) -> Finding:
     if number_included >= 0:
         return Finding(f"the instance {id_} is there already", None, ("include", number_included))
-    return Finding(f"has the instance {id_} twice", "an axis lists each value once; 1 and \"1\" look the same in an id", ())
+    return Finding(
+        f"has the instance {id_} twice", 'an axis lists each value once; 1 and "1" look the same in an id', ()
+    )

@@ -81,14 +81,12 @@ def _unknown_section(key: str) -> Mistake:
     return Mistake("unknown-key", (key,), "unknown key" + (f", {near}" if near else ""), help_, at_key=True)
 
 
-def _settings(
-    table: dict[str, object], values: Mapping[str, object], mistakes: list[Mistake]
-) -> PipelineTable | None:
+def _settings(table: dict[str, object], values: Mapping[str, object], mistakes: list[Mistake]) -> PipelineTable | None:
     before = len(mistakes)
     ready = {key: interpolate(value, ("pipeline", key), values, mistakes) for key, value in table.items()}
     settings = _validate(PipelineTable, ready, ("pipeline",), {each.place for each in mistakes[before:]}, mistakes)
     if settings is not None and settings.halt == "never" and settings.max_failures is not None:
-        headline = "does nothing beside halt = \"never\""
+        headline = 'does nothing beside halt = "never"'
         help_ = 'write halt = "soon" or "now", or leave one of the two out'
         mistakes.append(Mistake("contradiction", ("pipeline", "max_failures"), headline, help_, at_key=True))
     return settings
@@ -152,7 +150,11 @@ def _validate(
         return model.model_validate(table)
     except ValidationError as error:
         for mistake in translate(error, place, model):
-            if not any(mistake.place[: len(each)] == each or each[: len(mistake.place)] == mistake.place for each in broken if each):
+            if not any(
+                mistake.place[: len(each)] == each or each[: len(mistake.place)] == mistake.place
+                for each in broken
+                if each
+            ):
                 mistakes.append(mistake)
         return None
 
@@ -180,7 +182,9 @@ def _combinations(name: str, merged: Mapping[str, object], document: dict[str, o
         mistakes.append(Mistake("two-kinds", place, headline, "keep one of the two", at_key=True))
     for key in ("args", "kwargs"):
         if key in merged and kinds[0] in ("cmd", "shell"):
-            help_ = "a command's arguments are part of its array" if kinds[0] == "cmd" else "values go into the line itself"
+            help_ = (
+                "a command's arguments are part of its array" if kinds[0] == "cmd" else "values go into the line itself"
+            )
             headline = f"is for module and call, this task has {kinds[0]}"
             mistakes.append(Mistake("misplaced-key", place_of(document, name, (key,)), headline, help_, at_key=True))
     if "on" in merged and "module" in kinds:

@@ -125,7 +125,7 @@ def _axis(written: object) -> Axis:
         unknown = [key for key in written if key not in ("range", "glob")]
         if unknown:
             near = did_you_mean(unknown[0], ("range", "glob"))
-            known = "an axis is a list, {range = […]} or {glob = \"…\"}"
+            known = 'an axis is a list, {range = […]} or {glob = "…"}'
             raise Refused(f"an axis has no {unknown[0]!r}" + (f", {near}" if near else ""), known)
     forms = 'such as ["a", "b"], {range = [0, 10]} or {glob = "photos/*.jpg"}'
     raise Refused(f"an axis is a list, a range or a glob, not {describe(written)}", forms)
@@ -134,7 +134,9 @@ def _axis(written: object) -> Axis:
 def _range(written: object) -> range:
     whole = isinstance(written, list) and all(isinstance(each, int) and not isinstance(each, bool) for each in written)
     if not isinstance(written, list) or not whole or len(written) not in (2, 3):
-        raise Refused("a range is [first, end] or [first, end, step] in whole numbers", "the end is left out", ("range",))
+        raise Refused(
+            "a range is [first, end] or [first, end, step] in whole numbers", "the end is left out", ("range",)
+        )
     if len(written) == 3 and written[2] == 0:
         raise Refused("the step of a range cannot be 0", None, ("range", 2))
     numbers = range(*written)
@@ -150,7 +152,9 @@ def _range(written: object) -> range:
 
 def _pattern(written: object) -> str:
     if not isinstance(written, str) or not written or "\0" in written:
-        raise Refused(f"a glob is a pattern of file names, not {describe(written)}", 'such as "photos/*.jpg"', ("glob",))
+        raise Refused(
+            f"a glob is a pattern of file names, not {describe(written)}", 'such as "photos/*.jpg"', ("glob",)
+        )
     return written
 
 

@@ -84,7 +84,7 @@ def _max_failures(value: object) -> object:
     if isinstance(value, str) and value.endswith("%"):
         import re
 
-        if re.fullmatch(r"\d{1,3}(\.\d{1,6})?", value[:-1]) and 0 < float(value[:-1]) <= 100:
+        if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", value[:-1]) and 0 < float(value[:-1]) <= 100:
             return value
     raise Refused(f'must be a count, 1 or more, or a percentage such as "10%", not {describe(value)}')
 
@@ -99,7 +99,9 @@ def _need(value: object) -> object:
     if isinstance(value, str) and values.NAME.fullmatch(value):
         return value
     if isinstance(value, dict):
-        raise Refused("must be the name of a task, not a table", 'conditions are not part of the language: needs = ["name"]')
+        raise Refused(
+            "must be the name of a task, not a table", 'conditions are not part of the language: needs = ["name"]'
+        )
     if isinstance(value, str) and "@" in value:
         name = value.partition("@")[0]
         raise Refused(f"{describe(value)} is one instance: a task is needed with all its instances", f'write "{name}"')
@@ -144,7 +146,7 @@ def _env_names(value: object) -> object:
 
 def _keyword_names(value: object) -> object:
     if not isinstance(value, dict):
-        raise Refused(f"must be a table, not {describe(value)}", 'such as kwargs = {size = 3}')
+        raise Refused(f"must be a table, not {describe(value)}", "such as kwargs = {size = 3}")
     return values.json_value(value)
 
 
@@ -167,9 +169,7 @@ def _matrix(value: object) -> object:
 
 # The JSON Schemas below say what an editor can check; a string that holds a reference passes, as its value is unknown.
 _REFERENCE = {"type": "string", "pattern": r"\$\{"}
-_DURATION_PATTERN = (
-    r"^(?=\d)(\d+(\.\d+)?d)?(\d+(\.\d+)?h)?(\d+(\.\d+)?m)?(\d+(\.\d+)?s)?(\d+(\.\d+)?ms)?$"
-)
+_DURATION_PATTERN = r"^(?=[0-9])([0-9]+(\.[0-9]+)?d)?([0-9]+(\.[0-9]+)?h)?([0-9]+(\.[0-9]+)?m)?([0-9]+(\.[0-9]+)?s)?([0-9]+(\.[0-9]+)?ms)?$"
 _DURATION = {"type": "string", "pattern": _DURATION_PATTERN, "examples": ["250ms", "90s", "1h30m"]}
 _NONE = {"const": "none"}
 _SECONDS = {"type": "number", "exclusiveMinimum": 0, "maximum": values.LONGEST_S}
@@ -179,7 +179,7 @@ _SOME_TEXT = {"type": "string", "minLength": 1}
 _SIZE = {
     "anyOf": [
         {"type": "integer", "minimum": 1},
-        {"type": "string", "pattern": r"^\d+(\.\d+)?\s*([kKMGT]B|[KMGT]iB|B)$", "examples": ["512MiB", "2GB"]},
+        {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*([kKMGT]B|[KMGT]iB|B)$", "examples": ["512MiB", "2GB"]},
         _NONE,
         _REFERENCE,
     ]
@@ -209,7 +209,12 @@ _AXIS = {
             "properties": {
                 "range": {
                     "anyOf": [
-                        {"type": "array", "items": {"anyOf": [{"type": "integer"}, _REFERENCE]}, "minItems": 2, "maxItems": 3},
+                        {
+                            "type": "array",
+                            "items": {"anyOf": [{"type": "integer"}, _REFERENCE]},
+                            "minItems": 2,
+                            "maxItems": 3,
+                        },
                         _REFERENCE,
                     ],
                     "description": "[first, end] or [first, end, step] in whole numbers; the end is left out.",
@@ -227,7 +232,9 @@ _AXIS = {
         _REFERENCE,
     ]
 }
-_ROWS = {"anyOf": [{"type": "array", "items": {"anyOf": [{"type": "object", "minProperties": 1}, _REFERENCE]}}, _REFERENCE]}
+_ROWS = {
+    "anyOf": [{"type": "array", "items": {"anyOf": [{"type": "object", "minProperties": 1}, _REFERENCE]}}, _REFERENCE]
+}
 _MATRIX = {
     "anyOf": [
         {
@@ -247,6 +254,7 @@ def _or_reference(schema: dict[str, object]) -> dict[str, object]:
 
 
 _TEXTS = _or_reference({"type": "array", "items": _TEXT})
+_MODULES = _or_reference({"type": "array", "items": _or_reference({"type": "string", "pattern": rf"^{_DOTTED}*$"})})
 _FILLED_TEXTS = _or_reference({"type": "array", "items": _SOME_TEXT})
 
 Limit = Annotated[Union[float, None, Template], _checked(values.limit_s, template=True), WithJsonSchema(_LIMIT)]
@@ -277,7 +285,9 @@ class PipelineTable(Table):
     pool: Annotated[
         Union[int, Literal["cpus"]],
         _checked(_pool),
-        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 100_000}, {"const": "cpus"}, _REFERENCE]}),
+        WithJsonSchema(
+            {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 100_000}, {"const": "cpus"}, _REFERENCE]}
+        ),
     ] = Field(default="cpus", description='Workers: a number, or "cpus", one for each CPU this process may use.')
     timeout: Annotated[Union[float, None], _checked(values.limit_s), WithJsonSchema(_LIMIT)] = Field(
         default=None, description="Limit for the whole run (none)."
@@ -286,7 +296,7 @@ class PipelineTable(Table):
         tuple[Annotated[str, _checked(values.some_text)], ...], _array('["src"]'), WithJsonSchema(_FILLED_TEXTS)
     ] = Field(default=(), description="Folders put on sys.path, after the file's own folder, which always is.")
     preload: Annotated[
-        tuple[Annotated[str, _checked(values.module_path)], ...], _array('["numpy"]'), WithJsonSchema(_FILLED_TEXTS)
+        tuple[Annotated[str, _checked(values.module_path)], ...], _array('["numpy"]'), WithJsonSchema(_MODULES)
     ] = Field(default=(), description="Modules imported once, before workers fork.")
     halt: Annotated[
         Union[Literal["never", "soon", "now"], None],
@@ -304,7 +314,7 @@ class PipelineTable(Table):
             {
                 "anyOf": [
                     {"type": "integer", "minimum": 1},
-                    {"type": "string", "pattern": r"^\d{1,3}(\.\d{1,6})?%$"},
+                    {"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,6})?%$"},
                     _REFERENCE,
                 ]
             }
@@ -361,7 +371,8 @@ class TaskTable(Table):
         _array('["fetch"]', single=True),
         WithJsonSchema({"anyOf": [_TASK_NAME, {"type": "array", "items": _TASK_NAME}]}),
     ] = Field(
-        default=(), description="Tasks that must have succeeded before: names; one with a matrix means all its instances."
+        default=(),
+        description="Tasks that must have succeeded before: names; one with a matrix means all its instances.",
     )
     matrix: Annotated[Union[Matrix, None], PlainValidator(_matrix), WithJsonSchema(_MATRIX)] = Field(
         default=None,

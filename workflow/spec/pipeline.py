@@ -43,15 +43,12 @@ def place_of(document: dict[str, object], name: str, path: Place) -> Place:
     """See ``Pipeline.place``."""
     tasks, defaults = document.get("tasks"), document.get("defaults")
     table = tasks.get(name) if isinstance(tasks, dict) else None
-    for base, start in ((("tasks", name), table), (("defaults",), defaults)):
-        if _reaches(start, path):
-            return (*base, *path)
-    # The last steps may be inside a value that a variable stands for: the nearest that is written.
-    while len(path) > 1:
-        path = path[:-1]
+    # The last steps may be inside a value that a variable stands for: then the nearest that is written.
+    while path:
         for base, start in ((("tasks", name), table), (("defaults",), defaults)):
             if _reaches(start, path):
                 return (*base, *path)
+        path = path[:-1]
     return ("tasks", name)
 
 
@@ -59,10 +56,10 @@ def _reaches(value: object, path: Place) -> bool:
     for step in path:
         if isinstance(value, dict) and step in value:
             value = value[step]
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-            value = value[step]
-        else:
+            continue
+        if not (isinstance(value, list) and isinstance(step, int) and step < len(value)):
             return False
+        value = value[step]
     return bool(path)
 
 

@@ -87,13 +87,9 @@ def parse(text: str, mode: Mode = "value") -> tuple[Template | str, list[BadRefe
             wrong.append(error)
             continue
         if mode == "shell" and _inside_quotes(text[: match.start()]):
-            wrong.append(
-                BadReference(
-                    match.group(),
-                    f"{match.group()} stands inside quotes, but it is quoted for the shell already",
-                    f"take the quotes around it away, or put the value into env and write \"${match.group()[2:-1].split('.')[-1]}\"",
-                )
-            )
+            headline = f"{match.group()} stands inside quotes, but it is quoted for the shell already"
+            help_ = f'take the quotes around it away, or put the value into env and write "${reference.path[-1]}"'
+            wrong.append(BadReference(match.group(), headline, help_))
             continue
         if literal:
             parts.append(literal)
@@ -178,7 +174,9 @@ def describe(value: object) -> str:
         shown = value if len(value) <= 40 else value[:37] + "…"
         return f"the text {json.dumps(shown, ensure_ascii=False)}"
     if isinstance(value, (int, float)):
-        shown = f"{value:.6e}" if isinstance(value, int) and value.bit_length() > 130 and value.bit_length() < 1000 else ""
+        shown = (
+            f"{value:.6e}" if isinstance(value, int) and value.bit_length() > 130 and value.bit_length() < 1000 else ""
+        )
         if isinstance(value, int) and value.bit_length() >= 1000:
             shown = "with very many digits"
         return f"the number {shown or value}"

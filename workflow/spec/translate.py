@@ -52,4 +52,6 @@ def unknown_key(where: Place, model: type[BaseModel]) -> Mistake:
             help_ = f"'{key}' is a key of [pipeline]"
         elif model is PipelineTable and key in TaskTable.model_fields:
             help_ = f"'{key}' is a key of a task; for all tasks, write it in [defaults]"
+        else:
+            help_ = f"the keys here are {', '.join(model.model_fields)}"
     return Mistake("unknown-key", where, "unknown key" + (f", {near}" if near else ""), help_, at_key=True)

@@ -32,7 +32,7 @@ class Refused(Exception):
 
 _UNITS_S: Final = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION: Final = re.compile(
-    r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?"
+    r"(?:([0-9]+(?:\.[0-9]+)?)d)?(?:([0-9]+(?:\.[0-9]+)?)h)?(?:([0-9]+(?:\.[0-9]+)?)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?(?:([0-9]+(?:\.[0-9]+)?)ms)?"
 )
 _DURATION_FORMS: Final = 'a duration is written "250ms", "90s", "1h30m" or as a number of seconds'
 _UNIT_WORDS: Final = {
@@ -61,7 +61,9 @@ def duration_s(value: object, *, above_zero: bool = True) -> float:
     if seconds < 0 or math.isnan(seconds) or (above_zero and seconds == 0):
         raise Refused(f"must be {'above 0' if above_zero else '0 or more'} seconds, not {describe(value)}")
     if seconds > LONGEST_S:
-        raise Refused(f"must be at most 100 years, not {describe(value)}", 'for no limit write "none", where there is one')
+        raise Refused(
+            f"must be at most 100 years, not {describe(value)}", 'for no limit write "none", where there is one'
+        )
     return seconds
 
 
@@ -73,7 +75,9 @@ def limit_s(value: object) -> float | None:
 def grace_s(value: object) -> float:
     """Seconds, 0 included."""
     if value == "none":
-        raise Refused('is the time between SIGTERM and SIGKILL and cannot be "none"', "write how long a task may clean up")
+        raise Refused(
+            'is the time between SIGTERM and SIGKILL and cannot be "none"', "write how long a task may clean up"
+        )
     return duration_s(value, above_zero=False)
 
 
@@ -87,12 +91,14 @@ def _parse_duration(text: str) -> float:
 
 
 def _duration_hint(text: str) -> str:
-    if re.fullmatch(r"-?\d+(\.\d+)?", text):
+    if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text):
         return f'write {text} without quotes, or "{text}s"'
-    if clock := re.fullmatch(r"(\d+):(\d\d)(?::(\d\d))?", text):
+    if clock := re.fullmatch(r"([0-9]+):([0-9]{2})(?::([0-9]{2}))?", text):
         hours, minutes, seconds = clock.groups()
-        return f'write "{hours}h{minutes}m{seconds}s"' if seconds else f'write "{hours}h{minutes}m" or "{hours}m{minutes}s"'
-    words = re.findall(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", text)
+        if seconds:
+            return f'write "{hours}h{minutes}m{seconds}s"'
+        return f'write "{hours}h{minutes}m" or "{hours}m{minutes}s"'
+    words = re.findall(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)", text)
     written = "".join(f"{number}{_UNIT_WORDS.get(unit.lower(), unit.lower())}" for number, unit in words)
     if written and written != text and _DURATION.fullmatch(written):
         return f'write "{written}"'
@@ -105,7 +111,7 @@ _UNITS_BYTES: Final = {
     "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
-_SIZE: Final = re.compile(r"(\d+)(?:\.(\d+))?\s*([A-Za-z]+)")
+_SIZE: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?\s*([A-Za-z]+)")
 _SIZE_FORMS: Final = 'a size is written "512MiB", "2GB" or as a number of bytes'
 
 
@@ -126,11 +132,11 @@ def _parse_size(text: str) -> int:
     if found and found.group(3) in _UNITS_BYTES and len(text) < 100:
         whole, fraction, unit = found.groups(default="")
         # In whole numbers: a float would round sizes above 2**53, and differently from what was written.
-        return int(whole + fraction) * _UNITS_BYTES[unit] // 10 ** len(fraction)
+        return int(whole + fraction) * _UNITS_BYTES[unit] // int("1" + "0" * len(fraction))
     hint = _SIZE_FORMS
-    if found and (unit := _unit_named(found.group(3))):
-        hint = f'write "{text[: found.start(3)].rstrip()}{unit}"'
-    elif re.fullmatch(r"\d+", text) and len(text) < 30:
+    if found and (near := _unit_named(found.group(3))):
+        hint = f'write "{text[: found.start(3)].rstrip()}{near}"'
+    elif re.fullmatch(r"[0-9]+", text) and len(text) < 30:
         hint = f'write {text} without quotes, or "{text}B"'
     raise Refused(f"{describe(text)} is not a size", hint)
 
@@ -143,7 +149,7 @@ def _unit_named(text: str) -> str | None:
 def model_path(value: object) -> str:
     """``"pkg.mod.Class"``."""
     if not isinstance(value, str):
-        raise Refused(f"must be the dotted path of a Model in quotes, not {describe(value)}", 'such as "package.module.Class"')
+        raise Refused(f"must be the dotted path of a Model, not {describe(value)}", 'such as "package.module.Class"')
     if ":" in value and _dotted(value.replace(":", "."), 2):
         instead = f'a plain function is run with call = "{value}"; a Model is written "{value.replace(":", ".")}"'
         raise Refused(f"{describe(value)} is not the dotted path of a Model", instead)
@@ -155,7 +161,7 @@ def model_path(value: object) -> str:
 def function_path(value: object) -> str:
     """``"pkg.mod:function"``."""
     if not isinstance(value, str):
-        raise Refused(f"must be the path of a function in quotes, not {describe(value)}", 'such as "package.module:function"')
+        raise Refused(f"must be the path of a function, not {describe(value)}", 'such as "package.module:function"')
     module, colon, function = value.partition(":")
     if colon and _dotted(module, 1) and _dotted(function, 1):
         return value
@@ -206,7 +212,7 @@ def environment_text(value: object) -> str | None:
     if value is False:
         return None
     if value is True:
-        raise Refused('must be text, a number, or false to remove the variable, not true', 'write "true" or "1"')
+        raise Refused("must be text, a number, or false to remove the variable, not true", 'write "true" or "1"')
     if isinstance(value, (int, float)):
         from workflow.spec.reference import as_text
 

@@ -28,7 +28,7 @@ def read_variables(
     for name, text in overrides.items():
         if name not in declared:
             near = did_you_mean(name, declared)
-            help_ = None if near else ("the file declares " + ", ".join(declared) if declared else "the file has no [vars]")
+            help_ = f"the file declares {', '.join(declared)}" if declared else "the file has no [vars]"
             headline = f"--var {name}: the file declares no such variable" + (f", {near}" if near else "")
             mistakes.append(Mistake("unknown-variable", (), headline, help_))
             continue
