@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
+    from typing_extensions import Self
+
     from workflow.engine.handle import Handle
     from workflow.info_task import InfoTask
 
@@ -154,7 +156,7 @@ class MultiProcess:
         """Why the engine could not go on, when it could not: every task has then ended as cancelled."""
         return self._client.failure
 
-    def __enter__(self) -> MultiProcess:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -216,12 +218,12 @@ def _name_of_main() -> str | None:
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     if spec is not None:
-        name: str = spec.name
+        name = str(spec.name)
         return name.removesuffix(".__main__") if name != "__main__" else None
     file = getattr(main, "__file__", None)
     if file is None:
         return None
-    return os.path.splitext(os.path.basename(file))[0]
+    return os.path.splitext(os.path.basename(str(file)))[0]
 
 
 def _count(name: str, value: object) -> int:
