@@ -21,7 +21,8 @@ Wait = Callable[[Callable[[], bool]], None]
 
 
 def parts(mp: MultiProcess) -> tuple[int, int, int, list[int]]:
-    """Guardian, warden, dispatcher and workers."""
+    """Guardian, warden, dispatcher and workers, once they are there."""
+    mp.push(InfoTask("victims.Echo", 20)).result(20)
     guardian = mp._client._guardian.pid
     (warden,) = processes.children(guardian)
     dispatcher = mp._client.dispatcher_pid

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from array import array
+from contextlib import ExitStack
 from marshal import dumps as marshal_dumps
 from marshal import loads as marshal_loads
 from pickle import dumps
@@ -92,7 +93,6 @@ class Client:
         self.failure: str | None = None
         self._config = config
         self._on_callback = on_callback
-        self._owner = os.getpid()
         self._epoch_offset = time.time() - time.monotonic()
         self._table: dict[int, Handle] = {}
         self._owed: dict[int, Handle] = {}
@@ -120,51 +120,60 @@ class Client:
     def start(self) -> None:
         """Start the processes.  Returns at once; what is pushed waits for them.  Raises EngineError."""
         config = self._config
-        slots = 2 * config.pool + 8
-        try:
-            self._board = system.anonymous_file("workflow-scoreboard")
-            os.ftruncate(self._board, scoreboard.size_for(slots))
-            self._words = scoreboard.map_words(self._board)
-            self._slots = slots
-            self._control, control = packet_pair()
-            self._channel, channel = stream_pair()
-            settings = {
-                "parent": os.getpid(),
-                "pool": config.pool,
-                "slots": slots,
-                "log_dir": config.log_dir,
-                "max_log": config.max_log,
-                "max_result": config.max_result,
-                "preload": config.preload,
-                "main": config.main,
-                "path": _import_path(config.path),
-                "control": control.fileno(),
-                "channel": channel.fileno(),
-                "scoreboard": self._board,
-            }
-            file = system.anonymous_file("workflow-config")
-            os.write(file, marshal_dumps(settings))
-            os.lseek(file, 0, os.SEEK_SET)
-            flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
-            self._guardian = subprocess.Popen(
-                [sys.executable, *flags, "-c", _BOOT.format(config=file)],
-                stdin=subprocess.DEVNULL,
-                env=None if config.env is None else dict(config.env),
-                pass_fds=(control.fileno(), channel.fileno(), self._board, file),
-                start_new_session=True,
-            )
-        except OSError as error:
-            message = f"the engine could not be started: {error}"
-            raise EngineError(message) from error
-        os.close(file)
-        control.close()
-        channel.close()
+        with ExitStack() as theirs, ExitStack() as ours:
+            try:
+                self._board = system.anonymous_file("workflow-scoreboard")
+                ours.callback(os.close, self._board)
+                self._slots = 2 * config.pool + 8
+                os.ftruncate(self._board, scoreboard.size_for(self._slots))
+                self._words = scoreboard.map_words(self._board)
+                ours.callback(self._words.release)
+                self._control, control = packet_pair()
+                ours.callback(self._control.close)
+                theirs.callback(control.close)
+                self._channel, channel = stream_pair()
+                ours.callback(self._channel.close)
+                theirs.callback(channel.close)
+                file = system.anonymous_file("workflow-config")
+                theirs.callback(os.close, file)
+                os.write(file, marshal_dumps(self._settings(control.fileno(), channel.fileno())))
+                os.lseek(file, 0, os.SEEK_SET)
+                flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
+                self._guardian = subprocess.Popen(
+                    [sys.executable, *flags, "-c", _BOOT.format(config=file)],
+                    stdin=subprocess.DEVNULL,
+                    env=None if config.env is None else dict(config.env),
+                    pass_fds=(control.fileno(), channel.fileno(), self._board, file),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                message = f"the engine could not be started: {error}"
+                raise EngineError(message) from error
+            ours.pop_all()  # kept until shut_down
         self._threads = [
             threading.Thread(target=self._read, name="workflow-reader", daemon=True),
             threading.Thread(target=self._send_rest, name="workflow-sender", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
+
+    def _settings(self, control: int, channel: int) -> dict[str, object]:
+        """What the engine's processes are told, in plain values."""
+        config = self._config
+        return {
+            "parent": os.getpid(),
+            "pool": config.pool,
+            "slots": self._slots,
+            "log_dir": config.log_dir,
+            "max_log": config.max_log,
+            "max_result": config.max_result,
+            "preload": config.preload,
+            "main": config.main,
+            "path": _import_path(config.path),
+            "control": control,
+            "channel": channel,
+            "scoreboard": self._board,
+        }
 
     def wait_idle(self, timeout: float | None) -> bool:
         """Until everything pushed has ended and every callback has been told of; whether that is so."""
@@ -192,7 +201,7 @@ class Client:
         with self._lock:
             self._released = True
             idle = not self._table and not self._owed
-        if idle and self._owner == os.getpid():
+        if idle:
             threading.Thread(target=self.shut_down, name="workflow-end", daemon=True).start()
 
     def _end_processes(self) -> None:

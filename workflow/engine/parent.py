@@ -89,7 +89,7 @@ class MultiProcess:
         if self._state == "new":
             self._client.start()
             self._state = "running"
-            _running.add(self)
+            _clients.add(self._client)
             # A pool that nobody holds any more completes what was pushed, and ends.
             weakref.finalize(self, self._client.release).atexit = False
 
@@ -125,7 +125,6 @@ class MultiProcess:
         if self._state == "stopped" or self._owner != _generation:
             return
         self._state = "stopped"
-        _running.discard(self)
         try:
             if not self._client.wait_idle(timeout):
                 self._client.cancel_all("stop() had waited as long as it was told to", None)
@@ -188,19 +187,28 @@ _generation = 0
 def _count_fork() -> None:
     global _generation
     _generation += 1
+    _clients.clear()  # the parent's pools are none of the child's business
 
 
 # Pools belong to the process that started them.  A counter, because asking the kernel for the pid would be a tenth of
 # the cost of a push.
 os.register_at_fork(after_in_child=_count_fork)
 
-_running: weakref.WeakSet[MultiProcess] = weakref.WeakSet()
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+"""Those that were started.  Their threads keep them while they run."""
 
 
 @atexit.register
-def _stop_all() -> None:
-    for pool in list(_running):
-        pool.stop()
+def _complete_all() -> None:
+    for client in list(_clients):
+        try:
+            client.wait_idle(None)
+        except BaseException:
+            client.cancel_all("the program was interrupted", 0.0)
+            client.wait_idle(5.0)
+            raise
+        finally:
+            client.shut_down()
 
 
 def _name_of_main() -> str | None:

@@ -187,11 +187,11 @@ class Worker:
             status, body = messages.FAILED, self._describe(error)
         if self._forked:
             leave(status)  # a child that the task forked, and that returned from it as if it were the worker
-        self._answer(ticket, status, flags, body, started)
+        self._answer(ticket, status, flags, body, started, alone="isolate" in options)
         # What the task made dies when this function returns, behind its answer: a destructor that kills the process
         # cannot take the result with it.
 
-    def _answer(self, ticket: int, status: int, flags: int, body: bytes, started: int) -> None:
+    def _answer(self, ticket: int, status: int, flags: int, body: bytes, started: int, *, alone: bool) -> None:
         words, base = self._words, self._base
         duration = _clock_ns() - started
         words[base] = ticket << 2 | scoreboard.ANSWERING
@@ -225,7 +225,7 @@ class Worker:
             _write_all(descriptor, body)
             send_message(self._answers, RETURNED.pack(*header, offset, log_size, file), (descriptor,))
             os.close(descriptor)
-        if sentenced:
+        if sentenced or alone:
             leave(0)
         if _signal.getsignal(_signal.SIGTERM) is not self._on_term:
             _signal.signal(_signal.SIGTERM, self._on_term)
