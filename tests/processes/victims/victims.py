@@ -93,6 +93,16 @@ class CleanUp(Model):
             note(path, "cleaned up")
 
 
+DAEMON = """
+import os
+os.setsid()
+if os.fork():
+    os._exit(0)
+print(os.getpid(), flush=True)
+os.execvp("sleep", ["sleep", "1000"])
+"""
+
+
 class Grandchildren(Model):
     """Starts a child, one in its own session, and a daemon; then hangs, or returns."""
 
@@ -101,15 +111,7 @@ class Grandchildren(Model):
             subprocess.Popen(["sleep", "1000"]),
             subprocess.Popen(["sleep", "1000"], start_new_session=True),
         ]
-        daemon = (
-            "import os, sys
-os.setsid()
-if os.fork(): os._exit(0)
-"
-            "print(os.getpid(), flush=True)
-os.execvp('sleep', ['sleep', '1000'])"
-        )
-        with subprocess.Popen([sys.executable, "-c", daemon], stdout=subprocess.PIPE, text=True) as starter:
+        with subprocess.Popen([sys.executable, "-c", DAEMON], stdout=subprocess.PIPE, text=True) as starter:
             assert starter.stdout is not None
             pid = starter.stdout.readline().strip()
         note(path, " ".join([*(str(child.pid) for child in children), pid]))
