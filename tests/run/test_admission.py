@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import signal
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from workflow.outcome import Outcome
-from workflow.plan.plan import Need
+from workflow.plan.plan import Need, PlannedTask, Settings
 from workflow.run.admission import Admission
 from workflow.run.effects import CancelAll, CancelQueued, Conclude, Push
 from workflow.run.exit_code import ExitCode
@@ -17,7 +19,9 @@ from workflow.run.facts import Broken, Interrupted, RunTimedOut, TaskEnded
 FAILURES = [Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.MEMORY_EXCEEDED]
 
 
-def test_a_task_starts_when_all_it_needs_succeeded(make_task, make_settings) -> None:
+def test_a_task_starts_when_all_it_needs_succeeded(
+    make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
+) -> None:
     """Not before, and at once."""
     admission = Admission([make_task("a"), make_task("b"), make_task("c", ["a", "b"])], make_settings())
     assert admission.begin() == [Push(0), Push(1)]
@@ -28,7 +32,9 @@ def test_a_task_starts_when_all_it_needs_succeeded(make_task, make_settings) -> 
     assert admission.exit_code is ExitCode.SUCCEEDED
 
 
-def test_what_needs_a_failure_is_skipped_with_all_behind_it_and_the_root_is_named(make_task, make_settings) -> None:
+def test_what_needs_a_failure_is_skipped_with_all_behind_it_and_the_root_is_named(
+    make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
+) -> None:
     """The reason says what it waited for, and what was the matter with it."""
     tasks = [make_task("a"), make_task("b", ["a"]), make_task("c", ["b"]), make_task("d")]
     admission = Admission(tasks, make_settings())
@@ -56,7 +62,14 @@ def test_what_needs_a_failure_is_skipped_with_all_behind_it_and_the_root_is_name
         ("any", Outcome.SUCCEEDED, Outcome.SUCCEEDED, True),
     ],
 )
-def test_a_need_says_which_endings_it_waits_for(make_task, make_settings, status, first, second, starts) -> None:
+def test_a_need_says_which_endings_it_waits_for(
+    make_task: Callable[..., PlannedTask],
+    make_settings: Callable[..., Settings],
+    status: Any,
+    first: Outcome,
+    second: Outcome,
+    starts: bool,
+) -> None:
     """Success of all, failure of at least one once all ended, or the end of all."""
     tasks = [make_task("x", id="x@1"), make_task("x", id="x@2"), make_task("y", [Need("x", ("x@1", "x@2"), status)])]
     admission = Admission(tasks, make_settings())
@@ -68,7 +81,9 @@ def test_a_need_says_which_endings_it_waits_for(make_task, make_settings, status
     assert (admission.outcomes.get(2) is Outcome.SKIPPED) is not starts
 
 
-def test_a_need_of_any_ending_is_met_by_a_skipped_task(make_task, make_settings) -> None:
+def test_a_need_of_any_ending_is_met_by_a_skipped_task(
+    make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
+) -> None:
     """A clean-up runs also when what it cleans up after never ran."""
     tasks = [make_task("a"), make_task("b", ["a"]), make_task("c", [Need("b", ("b",), "any")])]
     admission = Admission(tasks, make_settings())
@@ -76,9 +91,15 @@ def test_a_need_of_any_ending_is_met_by_a_skipped_task(make_task, make_settings)
     assert admission.handle(TaskEnded(0, Outcome.FAILED))[-1] == Push(2)
 
 
-def test_a_matrix_without_instances_has_succeeded_and_has_not_failed(make_task, make_settings) -> None:
+def test_a_matrix_without_instances_has_succeeded_and_has_not_failed(
+    make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
+) -> None:
     """A glob that matched nothing holds nobody up."""
-    tasks = [make_task("a", [Need("x", (), "success")]), make_task("b", [Need("x", (), "failure")]), make_task("c", ["b"])]
+    tasks = [
+        make_task("a", [Need("x", (), "success")]),
+        make_task("b", [Need("x", (), "failure")]),
+        make_task("c", ["b"]),
+    ]
     admission = Admission(tasks, make_settings())
     effects = admission.begin()
     assert [type(effect) for effect in effects] == [Conclude, Conclude, Push]
@@ -86,7 +107,9 @@ def test_a_matrix_without_instances_has_succeeded_and_has_not_failed(make_task, 
     assert admission.outcomes == {1: Outcome.SKIPPED, 2: Outcome.SKIPPED}
 
 
-def test_an_allowed_failure_counts_for_nothing_but_what_needs_it(make_task, make_settings) -> None:
+def test_an_allowed_failure_counts_for_nothing_but_what_needs_it(
+    make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
+) -> None:
     """Exit code and halt pass it by; for needs it failed like any other."""
     tasks = [make_task("a", allow_failure=True), make_task("b", ["a"]), make_task("c")]
     admission = Admission(tasks, make_settings(halt="now", max_failures=1))
@@ -99,7 +122,9 @@ def test_an_allowed_failure_counts_for_nothing_but_what_needs_it(make_task, make
 
 
 @pytest.mark.parametrize(("halt", "effect"), [("soon", CancelQueued), ("now", CancelAll)])
-def test_a_run_halts_when_the_count_is_reached(make_task, make_settings, halt, effect) -> None:
+def test_a_run_halts_when_the_count_is_reached(
+    make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings], halt: str, effect: Any
+) -> None:
     """Not before; then what has not started is cancelled, and what runs is killed only if that is wanted."""
     tasks = [make_task("a"), make_task("b"), make_task("c"), make_task("d", ["c"])]
     admission = Admission(tasks, make_settings(halt=halt, max_failures=2))
@@ -111,14 +136,18 @@ def test_a_run_halts_when_the_count_is_reached(make_task, make_settings, halt, e
     assert not admission.finished  # c is still running
 
 
-def test_a_count_without_a_halt_halts_nothing(make_task, make_settings) -> None:
+def test_a_count_without_a_halt_halts_nothing(
+    make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
+) -> None:
     """``never`` means it."""
     admission = Admission([make_task("a"), make_task("b", ["a"])], make_settings(halt="never"))
     admission.begin()
     assert not any(isinstance(effect, CancelAll) for effect in admission.handle(TaskEnded(0, Outcome.FAILED)))
 
 
-def test_only_so_many_tasks_are_pushed_at_once(make_task, make_settings) -> None:
+def test_only_so_many_tasks_are_pushed_at_once(
+    make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
+) -> None:
     """In the order of the plan, and another for each that ends."""
     admission = Admission([make_task(str(number)) for number in range(10)], make_settings(), pushed_max=3)
     assert admission.begin() == [Push(0), Push(1), Push(2)]
@@ -137,7 +166,9 @@ def test_only_so_many_tasks_are_pushed_at_once(make_task, make_settings) -> None
         ([RunTimedOut(1.0), Broken("no disk")], ExitCode.BROKEN),
     ],
 )
-def test_the_exit_code_says_what_ended_the_run(make_task, make_settings, facts, code) -> None:
+def test_the_exit_code_says_what_ended_the_run(
+    make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings], facts: Any, code: ExitCode
+) -> None:
     """A signal before anything else, then what broke, then the time limit, then failures."""
     admission = Admission([make_task("a"), make_task("b", ["a"])], make_settings())
     admission.begin()
@@ -148,7 +179,9 @@ def test_the_exit_code_says_what_ended_the_run(make_task, make_settings, facts, 
     assert admission.exit_code is code
 
 
-def test_an_impossible_ending_is_a_loud_error(make_task, make_settings) -> None:
+def test_an_impossible_ending_is_a_loud_error(
+    make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
+) -> None:
     """It names the task, and what it was."""
     admission = Admission([make_task("a"), make_task("b", ["a"])], make_settings())
     admission.begin()
@@ -162,7 +195,9 @@ def test_an_impossible_ending_is_a_loud_error(make_task, make_settings) -> None:
 class Walk:
     """One run of a random graph through an engine that is as unkind as the contract allows."""
 
-    def __init__(self, seed: int, make_task, make_settings) -> None:
+    def __init__(
+        self, seed: int, make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
+    ) -> None:
         self.chance = random.Random(seed)
         self.seen: set[str] = set()
         self.tasks = self.graph(make_task)
@@ -177,7 +212,7 @@ class Walk:
         self.cancelling = False
         self.dropping = False
 
-    def graph(self, make_task):
+    def graph(self, make_task: Callable[..., PlannedTask]) -> Any:
         names: list[tuple[str, tuple[str, ...]]] = []
         tasks = []
         for name in (f"t{number}" for number in range(self.chance.randint(1, 8))):
@@ -202,7 +237,7 @@ class Walk:
         self.check()
         self.check_end()
 
-    def happen(self):
+    def happen(self) -> Any:
         if self.troubled and self.chance.random() < 0.1:
             self.seen.add("trouble")
             number = self.chance.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -210,11 +245,13 @@ class Walk:
         task = self.chance.choice(sorted(self.pushed))
         self.pushed.remove(task)
         outcomes = [Outcome.SUCCEEDED] * 6 + FAILURES
-        outcome = self.chance.choice([*outcomes, *([Outcome.CANCELLED] * 9 if self.cancelling or self.dropping else [])])
+        outcome = self.chance.choice(
+            [*outcomes, *([Outcome.CANCELLED] * 9 if self.cancelling or self.dropping else [])]
+        )
         self.ended[task] = outcome
         return TaskEnded(task, outcome)
 
-    def take(self, effects) -> None:
+    def take(self, effects: Any) -> None:
         for effect in effects:
             self.seen.add(type(effect).__name__)
             if isinstance(effect, Push):
@@ -275,7 +312,9 @@ class Walk:
                 assert not self.needs_met(task), f"{self.tasks[task].id} was skipped, and its needs are met"
 
 
-def test_random_walks_keep_every_promise_and_meet_every_effect(make_task, make_settings) -> None:
+def test_random_walks_keep_every_promise_and_meet_every_effect(
+    make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
+) -> None:
     """Two thousand graphs; each task ends once, none starts early, none is forgotten."""
     seen: set[str] = set()
     for seed in range(2000):
@@ -288,7 +327,9 @@ def test_random_walks_keep_every_promise_and_meet_every_effect(make_task, make_s
     assert seen == {"Push", "Conclude", "CancelAll", "CancelQueued", "skipped", "cancelled", "trouble"}
 
 
-def test_a_large_graph_is_decided_in_linear_time(make_task, make_settings) -> None:
+def test_a_large_graph_is_decided_in_linear_time(
+    make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
+) -> None:
     """Two thousand instances that each need two thousand others share one gate: four million pairs are not visited."""
     first = [make_task("a", id=f"a@{number}") for number in range(2000)]
     need = Need("a", tuple(task.id for task in first), "success")

@@ -77,6 +77,7 @@ class RunResult:
 
     @property
     def exit_code(self) -> ExitCode:
+        """What to leave with."""
         return ExitCode(self.verdict.exit_code)
 
 

@@ -20,7 +20,8 @@ from workflow.plan.plan import Ended, PlannedTask
 class HasResult(Protocol):
     """What is needed of a Handle."""
 
-    def result(self) -> object: ...
+    def result(self) -> object:
+        """What it returned; unpickles."""
 
 
 class UnreadableResult(WorkflowError):
