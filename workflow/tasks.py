@@ -2,11 +2,9 @@
 
 ``Call`` imports a function and calls it.  ``Command`` and ``Shell`` run a program, and this is how:
 
-- It has a session of its own, an empty stdin, the worker's stderr, and the environment and folder of the worker,
-  which were set for this task.  Every signal has its default action again.
+- It has a session of its own, an empty stdin, and the environment and folder that its worker set for this task.
 - Its stdout is passed on as it comes, and its beginning is kept: that is the result.
-- It has ended when its process has ended.  Nothing waits for the end of its output: whatever it started may hold
-  the other end of that pipe for ever.  What is in the pipe at that moment still counts.
+- It has ended when its process has ended (see ``engine/program.py``), whoever still holds its output.
 - What it left behind is killed and counted, whatever session or parent it went to.
 - It fails by a non-zero exit code, as ``CommandFailed``; a signal that killed it is a ``CommandKilled``.
 
@@ -16,37 +14,26 @@ Two decisions, as output has no limit and no encoding:
   a result that lost its end without a word would be taken for whole, so a line on stderr, thus in the log, says it.
 - Bytes that are not UTF-8 become U+FFFD each.  Results go into JSON and reports, which cannot hold stray bytes in
   any other way that everybody can read; the log has them as they were.
-
-The program is started with ``posix_spawn``: as fast as the vfork of ``subprocess``, measured side by side, and a
-worker that only runs commands then never pays 11 ms for importing it.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import select
 import sys
 import time
 
 from workflow.engine import processes
-from workflow.engine.attempt_notes import notes
+from workflow.engine.attempt_notes import Terminated, notes
+from workflow.engine.program import KEPT_BYTES, Program, write_all
 from workflow.model import Model
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal as _signal
     from collections.abc import Callable, Mapping, Sequence
-else:
-    import _signal
 
-RESULT_BYTES_MAX = 1 << 20
-_CHUNK_BYTES = 1 << 16  # what a pipe holds, usually
-_LOOK_AT_MEMORY_S = 0.4
-_POLL_WITHOUT_PIDFD_S = 0.01
+RESULT_BYTES_MAX = KEPT_BYTES
 _REAP_S_MAX = 0.5
-# All but the two that have no other action, and the real-time ones, which nobody ignores by accident.
-_DEFAULT_SIGNALS = frozenset(range(1, 32)) - {_signal.SIGKILL, _signal.SIGSTOP}
 
 
 class Call(Model):
@@ -160,14 +147,24 @@ def _did_you_mean(name: str, there_are: Sequence[str]) -> str:
 
 
 def _run(argv: Sequence[str], what: str) -> str:
+    _check(argv)
     spare = frozenset(processes.descendants(os.getpid()))
-    program: _Program | None = None
+    program: Program | None = None
     try:
-        program = _Program(argv)
+        program = Program(argv)
         program.follow()
+    except OSError as error:
+        if program is None:
+            raise CommandNotStarted(_why_not_started(argv[0], error)) from None
+        raise
+    except Terminated:
+        # The program was sent SIGTERM too; a second one, to many programs, means "at once".  Until the engine kills
+        # all of this after the grace, it may tidy up, and what it says is still passed on.
+        if program is not None:
+            program.follow()
+        raise
     except BaseException:
-        # The task's limit, most likely: the engine raises it here, and kills all of this after its grace.  Until
-        # then the program may tidy up, and what it says is still passed on.
+        # Somebody else interrupts: nobody has told the program, which is in a session of its own.
         if program is not None:
             program.ask_to_end()
             program.follow()
@@ -183,155 +180,42 @@ def _run(argv: Sequence[str], what: str) -> str:
         raise CommandKilled(f"{what} was killed by {notes.signal}", notes.signal)
     if notes.exit_code:
         raise CommandFailed(f"{what} ended with exit code {notes.exit_code}{_hint(notes.exit_code)}", notes.exit_code)
-    return program.result(what)
+    return _result(program, what)
 
 
-class _Program:
-    """A running program, until it was reaped."""
-
-    def __init__(self, argv: Sequence[str]) -> None:
-        self.kept: list[bytes] = []
-        self.size = 0
-        self.shown = True
-        self.watch: int | None = None
-        self.ended = False
-        self.largest_seen_bytes = 0
-        self.output: int | None
-        self.output, inner = _pipe()
-        try:
-            os.set_blocking(self.output, False)
-            self.pid = _spawn(argv, inner)
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            os.close(inner)
-        try:
-            self.watch = os.pidfd_open(self.pid)
-        except (AttributeError, OSError):  # not Linux, an old kernel, or a sandbox: ask again and again
-            self.watch = None
-
-    def follow(self) -> None:
-        """Pass its output on until it ended, then note how."""
-        poll = select.poll()
-        for descriptor in (self.output, self.watch):
-            if descriptor is not None:
-                poll.register(descriptor, select.POLLIN)
-        look_at = time.monotonic() + _LOOK_AT_MEMORY_S
-        while not self.ended:
-            now = time.monotonic()
-            if now >= look_at:
-                self.largest_seen_bytes = processes.peak_resident_bytes(self.pid) or self.largest_seen_bytes
-                look_at = now + _LOOK_AT_MEMORY_S
-            wait_s = _POLL_WITHOUT_PIDFD_S if self.watch is None else look_at - now
-            ready = [descriptor for descriptor, _ in poll.poll(wait_s * 1000)]
-            if self.output in ready and not self._pass_on():
-                poll.unregister(self.output)
-                os.close(self.output)
-                self.output = None
-            if self.watch is None or self.watch in ready:
-                self._reap()
-        self._drain()
-
-    def ask_to_end(self) -> None:
-        """SIGTERM to its group, once."""
-        if not self.ended:
+def _reap_all_but(spare: frozenset[int]) -> None:
+    """Collect what was killed; as it ends, this worker may adopt, and collect, what was below it."""
+    give_up_at = time.monotonic() + _REAP_S_MAX
+    while remaining := [pid for pid in processes.children(os.getpid()) if pid not in spare]:
+        reaped = 0
+        for pid in remaining:
             try:
-                os.killpg(self.pid, _signal.SIGTERM)
-            except (ProcessLookupError, PermissionError):
-                return
-
-    def result(self, what: str) -> str:
-        """What it printed."""
-        from _codecs import utf_8_decode
-
-        text = b"".join(self.kept)
-        complete = len(text) == self.size
-        if complete and text.endswith(b"\n"):
-            text = text[:-1]
-        if complete and len(text) <= RESULT_BYTES_MAX:
-            return utf_8_decode(text, "replace", True)[0]
-        megabytes = self.size / (1 << 20)
-        _say(f"workflow: the result is the first 1 MiB of the {megabytes:.1f} MiB that {what} printed\n")
-        # Not final: half a character at the cut is dropped, and not shown as a stray byte.
-        return utf_8_decode(text[:RESULT_BYTES_MAX], "replace", False)[0]
-
-    def close(self) -> None:
-        for descriptor in (self.output, self.watch):
-            if descriptor is not None:
-                os.close(descriptor)
-        self.output = self.watch = None
-
-    def _pass_on(self) -> bool:
-        """Read once; False at the end of the output."""
-        assert self.output is not None
-        try:
-            chunk = os.read(self.output, _CHUNK_BYTES)
-        except BlockingIOError:
-            return True
-        if self.size <= RESULT_BYTES_MAX:
-            self.kept.append(chunk)
-        self.size += len(chunk)
-        if self.shown:
-            self.shown = _write(1, chunk)
-        return bool(chunk)
-
-    def _drain(self) -> None:
-        """Take what is in the pipe, and no more: somebody who holds it may be writing without end."""
-        for _ in range(RESULT_BYTES_MAX // _CHUNK_BYTES):
-            before = self.size
-            if self.output is None or not self._pass_on() or self.size - before < _CHUNK_BYTES:
-                break
-
-    def _reap(self) -> None:
-        try:
-            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
-        except ChildProcessError:
-            message = (
-                f"how process {self.pid} ended is not known: something in this worker collects the ends of all its "
-                "children, or ignores SIGCHLD; give the task that does so isolate = true"
-            )
-            self.ended = True
-            raise RuntimeError(message) from None
-        if pid == 0:
-            return
-        self.ended = True
-        code = os.waitstatus_to_exitcode(status)
-        if code < 0:
-            notes.signal = processes.signal_name(-code)
-        else:
-            notes.exit_code = code
-        notes.cpu_s = usage.ru_utime + usage.ru_stime
-        notes.peak_rss_bytes = self._peak_bytes(usage.ru_maxrss)
-
-    def _peak_bytes(self, told: int) -> int | None:
-        # What the kernel tells begins at the size of this worker, of which the program was a copy for a moment.  So
-        # a figure no higher than our own peak says nothing; what was seen on the way stands in, if it ran for long.
-        from resource import RUSAGE_SELF, getrusage
-
-        if told > getrusage(RUSAGE_SELF).ru_maxrss:
-            return told if sys.platform == "darwin" else told * 1024
-        return self.largest_seen_bytes or None
+                reaped += os.waitpid(pid, os.WNOHANG)[0]
+            except ChildProcessError:
+                continue
+        if not reaped:
+            if time.monotonic() > give_up_at:
+                return  # stuck in the kernel, and dead as soon as it comes out
+            time.sleep(0.0005)
 
 
-def _spawn(argv: Sequence[str], output: int) -> int:
-    program = _checked(argv)
-    words = list(argv)
-    actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, output, 1)]
-    try:
-        try:
-            return os.posix_spawnp(
-                program, words, os.environ, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULT_SIGNALS
-            )
-        except NotImplementedError:  # a libc that cannot: then a group of its own at least
-            return os.posix_spawnp(
-                program, words, os.environ, file_actions=actions, setpgroup=0, setsigmask=(), setsigdef=_DEFAULT_SIGNALS
-            )
-    except OSError as error:
-        raise CommandNotStarted(_why_not_started(program, error)) from None
+def _result(program: Program, what: str) -> str:
+    from _codecs import utf_8_decode
+
+    text = b"".join(program.kept)
+    complete = len(text) == program.size
+    if complete and text.endswith(b"\n"):
+        text = text[:-1]
+    if complete and len(text) <= RESULT_BYTES_MAX:
+        return utf_8_decode(text, "replace", True)[0]
+    megabytes = program.size / (1 << 20)
+    line = f"workflow: the result is the first 1 MiB of the {megabytes:.1f} MiB that {what} printed\n"
+    write_all(2, line.encode(errors="backslashreplace"))
+    # Not final: half a character at the cut is dropped, and not shown as a stray byte.
+    return utf_8_decode(text[:RESULT_BYTES_MAX], "replace", False)[0]
 
 
-def _checked(argv: Sequence[str]) -> str:
+def _check(argv: Sequence[str]) -> None:
     if isinstance(argv, str) or not argv or not all(isinstance(word, str) for word in argv):
         message = f"a command is a list of strings, the program first, not {_shortened(argv)}"
         raise TypeError(message)
@@ -339,7 +223,6 @@ def _checked(argv: Sequence[str]) -> str:
         if "\0" in word:
             message = f"an argument of a command cannot hold a NUL, as {_shortened(word)} does"
             raise ValueError(message)
-    return argv[0]
 
 
 def _why_not_started(program: str, error: OSError) -> str:
@@ -370,50 +253,6 @@ def _hint(code: int) -> str:
     if 128 < code <= 128 + 64:
         return f" (a shell says so of a program that was killed by {processes.signal_name(code - 128)})"
     return ""
-
-
-def _reap_all_but(spare: frozenset[int]) -> None:
-    """Collect what was killed; as it ends, this worker may adopt, and collect, what was below it."""
-    give_up_at = time.monotonic() + _REAP_S_MAX
-    while remaining := [pid for pid in processes.children(os.getpid()) if pid not in spare]:
-        reaped = 0
-        for pid in remaining:
-            try:
-                reaped += os.waitpid(pid, os.WNOHANG)[0]
-            except ChildProcessError:
-                continue
-        if not reaped:
-            if time.monotonic() > give_up_at:
-                return  # stuck in the kernel, and dead as soon as it comes out
-            time.sleep(0.0005)
-
-
-def _pipe() -> tuple[int, int]:
-    """A pipe whose ends are not in the place of a standard stream that somebody closed."""
-    ends = os.pipe()
-    if min(ends) > 2:
-        return ends
-    import fcntl
-
-    moved = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in ends]
-    for end in ends:
-        os.close(end)
-    return moved[0], moved[1]
-
-
-def _write(descriptor: int, text: bytes) -> bool:
-    """All of it; False when nobody takes it, which is no reason to fail: the result is kept all the same."""
-    rest = memoryview(text)
-    try:
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    except OSError:
-        return False
-    return True
-
-
-def _say(line: str) -> None:
-    _write(2, line.encode(errors="backslashreplace"))
 
 
 def _shortened(value: object) -> str:

@@ -222,6 +222,21 @@ def test_kill_tree_can_keep_the_root(run: Callable[[str], subprocess.Popen[str]]
     assert root.stdout.readline() == "told\n"
 
 
+def test_a_process_can_kill_its_own_tree(run: Callable[[str], subprocess.Popen[str]]) -> None:
+    """From a thread beside a hung one; it must not stop itself before it is done."""
+    folder = os.path.dirname(os.path.dirname(os.path.dirname(processes.__file__)))
+    suicide = f"""
+import sys, threading
+sys.path.insert(0, {folder!r})
+from workflow.engine import processes
+threading.Timer(0.01, processes.kill_tree, (os.getpid(),)).start()
+"""
+    root = run(SUBREAPER + FAMILY.replace("while True:", suicide + "while True:"))
+    started = family(root)
+    wait_until_dead({root.pid, *started})
+    assert root.wait() == -signal.SIGKILL
+
+
 def test_kill_children_spares_who_was_there_and_all_below(
     run: Callable[[str], subprocess.Popen[str]], adopting: frozenset[int]
 ) -> None:

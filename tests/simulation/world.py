@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 
 from workflow.info_task import RetryPolicy
@@ -38,6 +39,7 @@ class Worker:
         self.alive = True
         self.started_told = False
         self.exit: ev.WorkerExited | None = None
+        self.exit_told = False  # to any dispatcher: the warden then knows, and never calls it alive again
         self.ran: list[ev.Task] = []
         self.recalled = False  # a Recall was ordered and not yet answered
         self.retired = False
@@ -53,8 +55,14 @@ class World:
         self.trace = trace
         self.pool = rng.choice((1, 2, 2, 3, 5))
         self.limits = {"max_prefetch": rng.choice((1, 4, 128)), "max_bytes": rng.choice((150, 10_000))}
-        self.deaths = rng.choice((0, 0, 0, 1, 3))  # of dispatchers
+        self.deaths = rng.choice((0, 0, 0, 1, 3, 10))  # of dispatchers
+        self.failing = rng.random() < 0.3  # most attempts fail, and most are tried again
         self.announces_last = rng.random() < 0.5  # what a turn announces is flushed after its orders were sent
+        # Some worlds are made for one race: the dispatcher dies when a retry was sent, but not yet announced.
+        self.seam_only = rng.random() < 0.15
+        if self.seam_only:
+            self.deaths, self.failing, self.announces_last = 10, True, True
+        self.recalls_at_once = rng.random() < 0.5  # in the middle of performing a turn, or when it is heard
         self.crash_rate = rng.choice((0.0, 0.02, 0.2))
         self.start_failure_rate = rng.choice((0.0, 0.0, 0.1, 0.3, 1.0 if rng.random() < 0.1 else 0.0))
         self.lie_rate = rng.choice((0.0, 0.05))
@@ -63,9 +71,11 @@ class World:
         self.agenda: list[tuple[float, int, Callable[[], None]]] = []
         self.sequence = 0
         self.workers: dict[int, Worker] = {}
+        self.started = 0
         self.scheduler = self._scheduler(adopting=False)
         self.life = 0  # of dispatchers
         self.dying = False
+        self.down = False
         self.lying = False
         # The truth.
         self.tasks: dict[int, ev.Task] = {}
@@ -91,7 +101,7 @@ class World:
         self._plan()
         self._tell(ev.Woke())
         for _ in range(STEPS_MAX):
-            if self.scheduler.failed is not None or not self._step():
+            if (self.scheduler.failed is not None and not self.down) or not self._step():
                 self._finish()
                 return
         message = f"no end after {STEPS_MAX} steps, pending: {sorted(self.pending)}"
@@ -105,7 +115,7 @@ class World:
             count = min(total - number, rng.choice((1, 2, 10, 40)))
             batch = [self._make(number + i + 1) for i in range(count)]
             number += count
-            self._at(rng.random() * rng.choice((0.0, 0.01, 0.2)), lambda batch=batch: self._push(batch))
+            self._at(rng.random() * rng.choice((0.0, 0.01, 0.2)), partial(self._push, batch))
         for _ in range(rng.choice((0, 0, 3, 10))):
             self._at(rng.random() * 0.1, lambda: self._cancel(rng.randint(1, total)))
         if rng.random() < 0.15:
@@ -122,10 +132,10 @@ class World:
     def _make(self, number: int) -> ev.Task:
         rng = self.rng
         policy = None
-        if rng.random() < 0.4:
+        if rng.random() < (0.9 if self.failing else 0.4):
             policy = RetryPolicy(
                 max=rng.choice((1, 2, 3)),
-                delay_s=rng.choice((0.0, 0.0, 0.01, 0.1)),
+                delay_s=0.0 if self.seam_only else rng.choice((0.0, 0.0, 0.01, 0.1)),
                 backoff=rng.choice((1.0, 2.0)),
                 max_delay_s=rng.choice((0.05, float("inf"))),
                 jitter=rng.random() < 0.5,
@@ -149,7 +159,7 @@ class World:
         self._at(self.rng.choice(DELAYS_S), what)
 
     def _step(self) -> bool:
-        deadline = self.scheduler.next_deadline()
+        deadline = None if self.down else self.scheduler.next_deadline()
         if deadline is not None:
             deadline = max(self.now, deadline) + self.rng.choice((0.0, 0.0, 0.001))
         if self.agenda and (deadline is None or self.agenda[0][0] <= deadline):
@@ -160,7 +170,7 @@ class World:
             return False
         self.now = deadline
         self._tell(ev.Woke())
-        again = self.scheduler.next_deadline()
+        again = None if self.down else self.scheduler.next_deadline()
         assert again is None or again > self.now, "the scheduler wants to be woken for what it did not do"
         return True
 
@@ -192,10 +202,15 @@ class World:
             assert self.life or self.lying, f"{number}.{attempt} was announced twice, or after the end of its task"
             return
         if attempt:
-            assert self.ends.get(ticket) == outcome, f"{number}.{attempt} is {outcome}, in truth {self.ends.get(ticket)}"
+            assert self.ends.get(ticket) == outcome, (
+                f"{number}.{attempt} is {outcome}, in truth {self.ends.get(ticket)}"
+            )
             policy = task.retries
             again = policy is not None and attempt <= policy.max and outcome in policy.on
-            again = again and number not in self.told_cancelled
+            if again and number in self.told_cancelled:
+                # The next attempt may have begun before the cancellation, under a dispatcher that did not live to
+                # announce it; until every worker is heard, nobody knows.
+                again = ticket + 1 in self.begun or self.scheduler.tasks.adopting
             assert final is not again, f"{number}.{attempt} {outcome}: final {final}"
             self.announced.add(ticket)
         else:
@@ -216,11 +231,13 @@ class World:
 
     def _scheduler(self, *, adopting: bool) -> Scheduler:
         scheduler = Scheduler(self.pool, adopting=adopting, **self.limits)
-        scheduler.trace = self.trace
+        scheduler.tasks.trace = self.trace
         return scheduler
 
     def _tell(self, event: ev.Event, consume: Callable[[], None] | None = None) -> None:
         """One turn: decide, announce, perform, consume; a dispatcher may die between any two of these."""
+        if self.down:
+            return
         self.history.append(f"{self.now:.5f} {event}")
         effects = self.scheduler.handle(event, self.now)
         if effects:
@@ -232,24 +249,44 @@ class World:
             dropped = {effect.ticket for effect in effects if isinstance(effect, ef.Discard)}
             for ticket, outcome in event.answers:
                 if ticket not in dropped:
-                    acts.append(lambda t=ticket, o=outcome: self._announce(t, o, final=t not in retried))
-        for effect in effects:
-            if isinstance(effect, ef.Settle):
-                acts.append(lambda e=effect: self._announce(e.ticket, e.outcome, final=e.final))
-        orders = [lambda e=e: self._perform(e) for e in effects if not isinstance(e, (ef.Settle, ef.Retry, ef.Discard))]
+                    acts.append(partial(self._announce, ticket, outcome, final=ticket not in retried))
+        acts += [
+            partial(self._announce, effect.ticket, effect.outcome, final=effect.final)
+            for effect in effects
+            if isinstance(effect, ef.Settle)
+        ]
+        orders: list[Callable[[], None]] = [
+            partial(self._perform, e) for e in effects if not isinstance(e, (ef.Settle, ef.Retry, ef.Discard))
+        ]
+        life = self.life
+        seam = len(orders) if self.announces_last else len(acts)
         acts = [*orders, *acts] if self.announces_last else [*acts, *orders]
-        for act in acts:
-            if self.dying and self.rng.random() < 0.3:
+        for place, act in enumerate(acts):
+            if self.dying and self._dies_at(place == seam > 0, effects):
                 break
             act()
+            if life != self.life:
+                return  # it died in a turn within this one
         else:
             if consume is not None:
                 consume()
             if not self.dying:
                 return
+            if self.seam_only and not self._retries_at_once(effects):
+                return
         if self.dying:
-            self.dying = False
-            self._take_over()
+            self._dispatcher_dies()
+
+    def _dies_at(self, seam: bool, effects: list[ef.Effect]) -> bool:
+        if self.seam_only:
+            return seam and self._retries_at_once(effects)
+        return self.rng.random() < (0.5 if seam else 0.15)
+
+    def _retries_at_once(self, effects: list[ef.Effect]) -> bool:
+        ended = {
+            e.ticket >> 16 for e in effects if isinstance(e, ef.Retry) or (isinstance(e, ef.Settle) and not e.final)
+        }
+        return any(task.number in ended for e in effects if isinstance(e, ef.Run) for task in e.tasks)
 
     def _perform(self, effect: ef.Effect) -> None:
         if isinstance(effect, ef.Run):
@@ -260,7 +297,10 @@ class World:
             worker.recalled = True
             worker.inbox.clear()
             life = self.life
-            self._soon(lambda: self._read_recalled(worker, life))
+            if self.recalls_at_once:
+                self._read_recalled(worker, life)
+            else:
+                self._soon(lambda: self._read_recalled(worker, life))
         elif isinstance(effect, ef.Kill):
             worker = self.workers[effect.worker]
             assert effect.ticket >> 16 in self.told_cancelled
@@ -337,39 +377,48 @@ class World:
             ticket = self._ghost(self.rng.choice(("crashed",)))
             if ticket is not None:
                 event = worker.exit = ev.WorkerExited(worker.number, ticket, None)
+        worker.exit_told = worker.exit_told or not self.down
         self._tell(event, lambda: self._forget(worker))
 
     def _forget(self, worker: Worker) -> None:
         del self.workers[worker.number]
 
     def _kill_dispatcher(self) -> None:
+        if self.down:
+            return
         if self.rng.random() < 0.3:
-            self._take_over()
+            self._dispatcher_dies()
         else:
             self.dying = True  # in the middle of its next turn
 
+    def _dispatcher_dies(self) -> None:
+        self.dying = False
+        self.down = True
+        self.life += 1
+        self._at(self.rng.choice((0.0, 0.001, 0.03, 0.2)), self._take_over)
+
     def _take_over(self) -> None:
         """A new dispatcher goes on with the parent's table and the same workers."""
-        self.life += 1
+        self.down = False
         self.history.append(f"{self.now:.5f} take-over {self.life}")
         self.scheduler = self._scheduler(adopting=True)
         rng = self.rng
         snapshot = list(self.pending.values())
         life = self.life
         self.told_cancelled = set()
-        turns = [lambda: self._tell(ev.Pushed(snapshot))]
-        turns += [lambda n=n: self._cancel(n) for n in sorted(self.cancelled & self.pending.keys())]
+        turns: list[Callable[[], None]] = [partial(self._tell, ev.Pushed(snapshot))]
+        turns += [partial(self._cancel, number) for number in sorted(self.cancelled & self.pending.keys())]
         if self.cancelled_all:
             turns.append(self._cancel_all)
         workers = list(self.workers.values())
         rng.shuffle(workers)
         for worker in workers:
-            turns.append(lambda w=worker: self._adopt(w))
+            turns.append(partial(self._adopt, worker))
             if rng.random() < 0.1:
                 turns.append(self._push_another)
             if rng.random() < 0.05:
                 turns.append(lambda: self._cancel(rng.randint(1, len(self.tasks) + 1)))
-        turns.append(lambda: self._tell(ev.Adopted()))
+        turns.append(partial(self._tell, ev.Adopted()))
         for turn in turns:
             turn()
             if life != self.life:
@@ -381,8 +430,11 @@ class World:
         worker.recalled = worker.retired = False  # what an earlier dispatcher ordered, this one does not know
         worker.started_told = worker.ready_told = True
         if worker.exit is not None:
-            if rng.random() < 0.5:
-                self._hear_exit(worker)
+            if worker.exit_told or rng.random() < 0.5:
+                if rng.random() < 0.5:
+                    self._tell(ev.WorkerAdopted(worker.number, None))
+                if life == self.life:
+                    self._hear_exit(worker)
             else:  # its death is heard after the take-over; until then it looks alive, its word as it left it
                 self._tell(ev.WorkerAdopted(worker.number, worker.exit.running))
                 if life == self.life:
@@ -410,7 +462,8 @@ class World:
             self._count_failure()
             self._tell(ev.SpawnFailed("no more processes"))
             return
-        number = max(self.workers, default=0) + self.rng.randint(1, 2) + self.sequence
+        self.started += 1
+        number = self.started
         worker = self.workers[number] = Worker(number)
         self._soon(lambda: self._get_ready(worker))
         worker.started_told = True
@@ -452,7 +505,7 @@ class World:
             sentence = rng.choice((None, None, "timed_out", "memory_exceeded"))
             self._at(duration_s, lambda: self._die_running(worker, ticket, sentence))
         else:
-            outcome = rng.choices(("succeeded", "failed", "crashed"), (6, 2, 1))[0]
+            outcome = rng.choices(("succeeded", "failed", "crashed"), (2, 6, 1) if self.failing else (6, 2, 1))[0]
             self._at(duration_s, lambda: self._answer(worker, ticket, outcome))
 
     def _answer(self, worker: Worker, ticket: int, outcome: str) -> None:
@@ -508,9 +561,9 @@ class World:
 
     def _ghost(self, outcome: str) -> int | None:
         """A queued task that is said to have ended, by somebody who was not sent it any more."""
-        if self.scheduler.adopting or self.dying or self.deaths:
+        if self.scheduler.tasks.adopting or self.deaths:
             return None
-        queued = [*self.scheduler.backlog.tasks.values(), *self.scheduler.isolated.tasks.values()]
+        queued = [*self.scheduler.tasks.backlog.tasks.values(), *self.scheduler.tasks.isolated.tasks.values()]
         queued = [task for task in queued if _ticket(task) not in self.begun]
         if not queued:
             return None
@@ -529,17 +582,16 @@ class World:
                 self._tell(ev.Answered(liar, [(ticket, outcome)]))
             return
         elsewhere = [
-            ticket for seat in self.scheduler.seats.values() if seat.worker != liar for ticket in seat.tasks
+            ticket for seat in self.scheduler.pool.seats.values() if seat.worker != liar for ticket in seat.tasks
         ]
-        told = [ticket for ticket in self.announced]
-        ticket = rng.choice([*elsewhere, *sorted(told), 9_999_999 << 16 | 1])
-        if not self.scheduler.adopting and not self.dying:
-            before = self.scheduler.ended
+        ticket = rng.choice([*elsewhere, *sorted(self.announced), 9_999_999 << 16 | 1])
+        if not self.scheduler.tasks.adopting and not self.dying and not self.down:
+            before = self.scheduler.tasks.ended
             self.failures_in_a_row = 0
             self.lying = True
             self._tell(ev.Answered(liar, [(ticket, rng.choice(("succeeded", "failed")))]))
             self.lying = False
-            assert self.scheduler.ended == before, "a lie was believed"
+            assert self.scheduler.tasks.ended == before, "a lie was believed"
 
     # ---- the judgement
 
@@ -555,8 +607,8 @@ class World:
         if not self.deaths:
             untold = {ticket for ticket in untold if self.finals[ticket >> 16] != "cancelled"}
             assert not untold, f"never announced: {sorted(untold)}"
-        assert not self.scheduler.waiting
-        assert not self.scheduler.cancelling
+        assert not self.scheduler.tasks.waiting
+        assert not self.scheduler.tasks.cancelling
         living = sum(worker.alive for worker in self.workers.values())
         assert living == self.pool, f"{living} workers live in a pool of {self.pool}"
 

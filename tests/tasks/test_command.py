@@ -18,7 +18,7 @@ import pytest
 
 from workflow import tasks
 from workflow.engine import processes
-from workflow.engine.attempt_notes import notes
+from workflow.engine.attempt_notes import Terminated, notes
 from workflow.tasks import RESULT_BYTES_MAX, Command, CommandFailed, CommandKilled, CommandNotStarted, Shell
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -45,24 +45,24 @@ def any_watch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delattr(os, "pidfd_open")
 
 
-class Limit(BaseException):
-    """What the engine raises in a worker's main thread at a task's limit."""
+class Interrupted(BaseException):
+    """Raised by a signal's handler, as KeyboardInterrupt is."""
 
 
 def python(program: str) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", program]
 
 
-def at_limit(after_line: Path | None = None, after_s: float = 0.0) -> threading.Thread:
-    """Plays the engine: when a file is there, SIGTERM for this process, whose handler raises ``Limit``."""
+def at_limit(after_line: Path, after_s: float = 0.0, raising: type[BaseException] = Interrupted) -> threading.Thread:
+    """When a file is there, SIGTERM for this process, whose handler raises."""
 
     def raise_it(_number: int, _frame: object) -> None:
-        raise Limit
+        raise raising
 
     signal.signal(signal.SIGTERM, raise_it)
 
     def send() -> None:
-        while after_line is not None and not after_line.exists():
+        while not after_line.exists():
             time.sleep(0.001)
         time.sleep(after_s)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -384,11 +384,11 @@ def test_one_mebibyte_and_a_newline_is_not_cut(capfd: pytest.CaptureFixture[str]
 
 
 @pytest.mark.usefixtures("sigterm_restored")
-def test_at_the_limit_the_program_may_tidy_up(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """It gets one SIGTERM, its last words are in the log, and the limit is raised on."""
+def test_when_interrupted_the_program_may_tidy_up(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It gets one SIGTERM, its last words are in the log, and the exception goes on."""
     here = tmp_path / "here"
     sender = at_limit(after_line=here)
-    with pytest.raises(Limit):
+    with pytest.raises(Interrupted):
         Shell().runnable(f"trap 'echo told; sleep 0.05; echo tidy; exit 9' TERM; sleep 1000 & touch '{here}'; wait")
     sender.join()
     assert capfd.readouterr().out == "told\ntidy\n"
@@ -396,11 +396,11 @@ def test_at_the_limit_the_program_may_tidy_up(tmp_path: Path, capfd: pytest.Capt
 
 
 @pytest.mark.usefixtures("sigterm_restored")
-def test_at_the_limit_what_is_left_is_killed(tmp_path: Path) -> None:
+def test_when_interrupted_what_is_left_is_killed(tmp_path: Path) -> None:
     """Also what left the program's group, and so did not get its SIGTERM."""
     here = tmp_path / "here"
     sender = at_limit(after_line=here)
-    with pytest.raises(Limit):
+    with pytest.raises(Interrupted):
         Shell().runnable(f"setsid sh -c \": >'{here}'; exec sleep 1000\" & wait")
     sender.join()
     assert notes.signal == "SIGTERM"
@@ -408,12 +408,24 @@ def test_at_the_limit_what_is_left_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("sigterm_restored")
-def test_a_second_limit_does_not_wait_any_more(tmp_path: Path) -> None:
+def test_at_its_limit_the_program_gets_no_second_sigterm(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The engine sends one to every process of the task; here nobody does, and the program is only waited for."""
+    here = tmp_path / "here"
+    sender = at_limit(here, raising=Terminated)
+    with pytest.raises(Terminated):
+        Shell().runnable(f"trap 'echo told' TERM; touch '{here}'; sleep 0.1; echo end")
+    sender.join()
+    assert capfd.readouterr().out == "end\n"
+    assert notes.exit_code == 0
+
+
+@pytest.mark.usefixtures("sigterm_restored")
+def test_a_second_interruption_does_not_wait_any_more(tmp_path: Path) -> None:
     """A program that ignores the first is killed by the second, should it come to that."""
     here, told = tmp_path / "here", tmp_path / "told"
     first = at_limit(after_line=here)
     second = at_limit(after_line=told, after_s=0.02)
-    with pytest.raises(Limit):
+    with pytest.raises(Interrupted):
         Shell().runnable(f"trap \"touch '{told}'\" TERM; touch '{here}'; while :; do sleep 0.01; done")
     first.join()
     second.join()

@@ -1,11 +1,20 @@
-"""What an attempt tells its worker beside its result: a slip of paper between two who share a process.
+"""What an attempt and its worker tell each other beside arguments and result.
 
 A Model returns one thing, its result.  A command also has an exit code, or a signal that ended it, and processor
 time of its own, all of which belong into the report.  The worker calls ``notes.reset()`` before each attempt and
 reads ``notes`` after it, whether ``runnable`` returned or raised; only ``workflow.tasks`` writes on it.
+
+The other way there is one word, ``Terminated``.
 """
 
 from __future__ import annotations
+
+
+class Terminated(BaseException):
+    """Raised in a task that is being ended.  Whatever the task does with it, its outcome stands.
+
+    It means that every process of the task was sent SIGTERM, and that SIGKILL follows after the task's grace.
+    """
 
 
 class AttemptNotes:

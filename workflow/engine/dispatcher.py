@@ -180,9 +180,12 @@ class Dispatcher:
 
     def _read_parent(self, _flags: int) -> None:
         """Take in what the parent sent: mostly tasks, many at a time."""
-        data = self._parent.recv(_BUFFER)
+        try:
+            data = self._parent.recv(_BUFFER)
+        except ConnectionError:
+            data = b""
         if not data:
-            os._exit(0)  # the parent is gone, and the warden ends us all
+            os._exit(0)  # the parent is gone, or has sent for another dispatcher
         buffer = self._buffer
         buffer += data
         unpack, size, position, end = TASK.unpack_from, TASK.size, 0, len(buffer)

@@ -70,10 +70,10 @@ def ending_frame(
             flags |= HAS_NOTES
         if error:
             traceback = messages.unpack_error(bytes(error))[2]
-    if "on_failure" in options or stage not in ("start", "import"):
-        flags |= HAS_ERROR_CALLBACK
-    else:
-        flags |= UNRESOLVED
+    # An import that hung or crashed here would do so in the dispatcher too, so its class is not looked for; a SIGKILL
+    # that nobody here sent says nothing about the import.
+    importable = stage not in ("start", "import") or (died.signal == "SIGKILL" and not died.sentenced)
+    flags |= HAS_ERROR_CALLBACK if "on_failure" in options or importable else UNRESOLVED
     type_name, message = _told(settle.outcome, task, options, died, stage, duration)
     stack = died.stack.strip() or None
     if stack is None and settle.outcome in ("timed_out", "memory_exceeded"):

@@ -101,9 +101,15 @@ def kill_tree(pid: int, *, keep_root: bool = False) -> int:
     """SIGKILL a process and everything below it; how many were alive besides the process itself.
 
     With ``keep_root`` the process is only stopped for the duration, and continued after it.  Nobody is reaped: the
-    caller, or whoever adopts, does that.
+    caller, or whoever adopts, does that.  A process that kills its own tree cannot stop itself first: what another
+    thread of it starts meanwhile is left to whoever adopts.
     """
     _refuse_special(pid)
+    if pid == os.getpid():
+        killed = kill_children(pid, frozenset())
+        if not keep_root:
+            signal_process(pid, _signal.SIGKILL)
+        return killed
     signal_process(pid, _signal.SIGSTOP)
     killed = _kill_all(_stop_below(pid, frozenset()))
     signal_process(pid, _signal.SIGCONT if keep_root else _signal.SIGKILL)

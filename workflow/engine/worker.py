@@ -32,7 +32,7 @@ import _signal
 from workflow import messages
 from workflow.engine import processes, scoreboard, system
 from workflow.engine.channel import receive_message, send_message
-from workflow.engine.attempt_notes import notes
+from workflow.engine.attempt_notes import Terminated, notes
 from workflow.engine.output import Output
 from workflow.engine.place import Place
 from workflow.messages import HAS_CALLBACK, HAS_ERROR_CALLBACK, HAS_NOTES, IN_FILE, RETURNED, SENTENCED, UNRESOLVED
@@ -62,10 +62,6 @@ _FOREVER_S = 9e8
 """Longer limits, infinity among them, do not fit in a word; nobody will see this one end."""
 
 _clock_ns = time.monotonic_ns
-
-
-class Terminated(BaseException):
-    """Raised in a task that is being ended.  Whatever the task does with it, its outcome stands."""
 
 
 class Worker:

@@ -42,7 +42,7 @@ class Backlog:
             self._line(task.priority).appendleft(task.number)
 
     def take(self, count: int, room: int, *, least: int) -> list[Task]:
-        """Take up to ``count`` tasks from the front, of up to ``room`` bytes, but ``least`` of them if there are any."""
+        """Take up to ``count`` tasks from the front, up to ``room`` bytes, but ``least`` of them if there are any."""
         taken: list[Task] = []
         tasks = self.tasks
         while tasks and len(taken) < count:

@@ -16,7 +16,10 @@ class Run(NamedTuple):
 
 
 class Recall(NamedTuple):
-    """Have the worker refuse what it has not begun, and tell ``Recalled``."""
+    """Have the worker refuse what it has not begun, and tell ``Recalled``.
+
+    Stands at the end of its turn's effects, so ``Recalled`` may be told, and done, in the middle of doing them.
+    """
 
     worker: int
 
@@ -64,7 +67,7 @@ class Retry(NamedTuple):
 
 
 class Discard(NamedTuple):
-    """An answer of this ``Answered`` event is not to be announced: it was before, or that attempt is another worker's."""
+    """An answer of this ``Answered`` event is not to be announced: it was before, or the attempt is another's."""
 
     ticket: Ticket
 

@@ -62,7 +62,8 @@ class WorkerReady(NamedTuple):
 class WorkerAdopted(NamedTuple):
     """A worker of an earlier dispatcher was taken over, after everything sent to it and not begun was refused.
 
-    Told after the whole snapshot was ``Pushed``, once for each living worker; its ``Answered``, told before or after,
+    Told after the whole snapshot was ``Pushed``, once for each living worker, never for one whose death an earlier
+    dispatcher was told: that is told again, as ``WorkerExited``.  Its ``Answered``, told before or after,
     hold what it had answered before ``running`` was read.
     """
 

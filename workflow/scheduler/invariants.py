@@ -20,7 +20,7 @@ class BrokenInvariant(Exception):
 def check(scheduler: Scheduler) -> None:
     """Raise ``BrokenInvariant``, naming all that is not as it must be."""
     broken = [*_places(scheduler), *_lines(scheduler), *_progress(scheduler)]
-    for seat in scheduler.seats.values():
+    for seat in scheduler.pool.seats.values():
         broken += _seat(scheduler, seat)
     if broken:
         raise BrokenInvariant("; ".join(broken))
@@ -28,22 +28,23 @@ def check(scheduler: Scheduler) -> None:
 
 def _places(scheduler: Scheduler) -> Iterator[str]:
     """Every task is in exactly one place: queued, waiting for a retry, outstanding at one seat, or gone."""
-    places = Counter([*scheduler.backlog.tasks, *scheduler.isolated.tasks, *scheduler.waiting])
-    for seat in scheduler.seats.values():
+    places = Counter([*scheduler.tasks.backlog.tasks, *scheduler.tasks.isolated.tasks, *scheduler.tasks.waiting])
+    for seat in scheduler.pool.seats.values():
         places.update(task.number for task in seat.tasks.values())
     for number, count in places.items():
         if count > 1:
             yield f"task {number} is in {count} places"
-    if scheduler.pushed != len(places) + scheduler.ended:
-        yield f"{scheduler.pushed} tasks were pushed, but {len(places)} are here and {scheduler.ended} have ended"
-    for number in scheduler.cancelling:
+    pushed, ended = scheduler.tasks.pushed, scheduler.tasks.ended
+    if pushed != len(places) + ended:
+        yield f"{pushed} tasks were pushed, but {len(places)} are here and {ended} have ended"
+    for number in scheduler.tasks.cancelling:
         if number not in places:
             yield f"task {number} is being cancelled but is nowhere"
-        elif number in scheduler.waiting:
+        elif number in scheduler.tasks.waiting:
             yield f"task {number} is being cancelled and waits for another attempt"
-    if not scheduler.adopting:
-        for number in [*scheduler.backlog.tasks, *scheduler.isolated.tasks]:
-            if number in scheduler.cancelling:
+    if not scheduler.tasks.adopting:
+        for number in [*scheduler.tasks.backlog.tasks, *scheduler.tasks.isolated.tasks]:
+            if number in scheduler.tasks.cancelling:
                 yield f"task {number} is being cancelled and still queued"
             if scheduler.closing:
                 yield f"task {number} is queued although everything was cancelled"
@@ -51,10 +52,10 @@ def _places(scheduler: Scheduler) -> Iterator[str]:
 
 def _lines(scheduler: Scheduler) -> Iterator[str]:
     """What is queued stands in a line, and where it belongs; what waits will be woken."""
-    for isolate, backlog in ((False, scheduler.backlog), (True, scheduler.isolated)):
+    for isolate, backlog in ((False, scheduler.tasks.backlog), (True, scheduler.tasks.isolated)):
         yield from _line(isolate, backlog)
-    due = set(scheduler.due())
-    for number, (at, task) in scheduler.waiting.items():
+    due = set(scheduler.tasks.due())
+    for number, (at, task) in scheduler.tasks.waiting.items():
         if (at, number) not in due:
             yield f"task {number} waits until {at} and nobody will wake it"
         if task.number != number or task.attempt < 2:
@@ -80,9 +81,9 @@ def _seat(scheduler: Scheduler, seat: Seat) -> Iterator[str]:
     size = sum(task.size for task in seat.tasks.values())
     if seat.bytes != size:
         yield f"{name} holds {size} bytes, counted as {seat.bytes}"
-    if size > scheduler.max_bytes and count > 1:
+    if size > scheduler.pool.max_bytes and count > 1:
         yield f"{name} holds {count} tasks of {size} bytes"
-    if count > scheduler.max_prefetch:
+    if count > scheduler.pool.max_prefetch:
         yield f"{name} holds {count} tasks"
     if count > 1 and any(task.isolate for task in seat.tasks.values()):
         yield f"{name} holds an isolated task among others"
@@ -90,24 +91,24 @@ def _seat(scheduler: Scheduler, seat: Seat) -> Iterator[str]:
         yield f"{name} holds an isolated task and would not leave after it"
     if count and not seat.used:
         yield f"{name} holds tasks and counts as unused"
-    allowed = {OPEN: (0, scheduler.max_prefetch), RECALLING: (0, scheduler.max_prefetch), STUCK: (1, 1)}
+    allowed = {OPEN: (0, scheduler.pool.max_prefetch), RECALLING: (0, scheduler.pool.max_prefetch), STUCK: (1, 1)}
     least, most = {**allowed, KILLING: (1, 1), RETIRING: (0, 0)}[seat.state]
     if not least <= count <= most:
         yield f"{name} holds {count} tasks"
-    if seat.state == OPEN and any(task.number in scheduler.cancelling for task in seat.tasks.values()):
+    if seat.state == OPEN and any(task.number in scheduler.tasks.cancelling for task in seat.tasks.values()):
         yield f"{name} holds a task to be cancelled and was not recalled"
 
 
 def _progress(scheduler: Scheduler) -> Iterator[str]:
     """Nobody is idle while work waits; the pool is as large as it should be, or will be."""
-    if scheduler.spawning < 0:
-        yield f"{scheduler.spawning} workers are being started"
-    if scheduler.adopting or scheduler.failed is not None:
+    if scheduler.pool.spawning < 0:
+        yield f"{scheduler.pool.spawning} workers are being started"
+    if scheduler.tasks.adopting or scheduler.failed is not None:
         return
-    staying = [seat for seat in scheduler.seats.values() if seat.state != RETIRING]
-    if len(staying) > scheduler.pool and not any(seat.tasks for seat in staying):
-        yield f"{len(staying)} workers for a pool of {scheduler.pool}"
-    missing = scheduler.pool - len(scheduler.seats) - scheduler.spawning
+    staying = [seat for seat in scheduler.pool.seats.values() if seat.state != RETIRING]
+    if len(staying) > scheduler.pool.size and not any(seat.tasks for seat in staying):
+        yield f"{len(staying)} workers for a pool of {scheduler.pool.size}"
+    missing = scheduler.pool.missing()
     if missing > 0 and scheduler.next_deadline() is None:
         yield f"{missing} workers are missing and nothing will order them"
     for seat in staying:
@@ -115,7 +116,7 @@ def _progress(scheduler: Scheduler) -> Iterator[str]:
             continue
         if seat.alone:
             yield f"worker {seat.worker} ran an isolated task and stays"
-        if scheduler.backlog.tasks and not scheduler.isolated.tasks:
-            yield f"worker {seat.worker} is idle while {len(scheduler.backlog.tasks)} tasks wait"
-        if scheduler.isolated.tasks and not scheduler.backlog.tasks and not seat.used:
-            yield f"worker {seat.worker} is idle and unused while {len(scheduler.isolated.tasks)} isolated tasks wait"
+        if scheduler.tasks.backlog.tasks and not scheduler.tasks.isolated.tasks:
+            yield f"worker {seat.worker} is idle while {len(scheduler.tasks.backlog.tasks)} tasks wait"
+        if scheduler.tasks.isolated.tasks and not scheduler.tasks.backlog.tasks and not seat.used:
+            yield f"worker {seat.worker} is idle and unused while isolated tasks wait"

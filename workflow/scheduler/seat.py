@@ -30,3 +30,8 @@ class Seat:
         """Whether it was ever sent a task; one that was taken over may have been."""
         self.alone = False
         """Whether it was sent an isolated task: it gets no other, and leaves when that has ended."""
+
+    def hold(self, task: Task) -> None:
+        """This is the one task that stands here: it is being run."""
+        self.tasks[task.number << 16 | task.attempt] = task
+        self.bytes += task.size

@@ -33,6 +33,7 @@ CANCEL = "cancel"  # somebody asked for its end
 KILL = "kill"  # it is running and must not
 ADOPT = "adopt"  # a worker that was taken over is running it
 CONFIRM = "confirm"  # every worker was heard, and none is running it
+PAUSE = "pause"  # the same, and the pause before its next attempt is not over
 
 TRANSITIONS = {
     (NEW, PUSH): QUEUED,
@@ -49,19 +50,16 @@ TRANSITIONS = {
     (DOUBTFUL, CANCEL): DOOMED,
     (DOUBTFUL, SUCCEED): GONE,
     (DOUBTFUL, END): GONE,
-    (DOUBTFUL, RETRY): WAITING,
+    (DOUBTFUL, RETRY): DOUBTFUL,  # its next attempt may have begun before this was heard
+    (DOUBTFUL, PAUSE): WAITING,
     (DOOMED, ADOPT): KILLING,
     (DOOMED, CONFIRM): GONE,
     (DOOMED, CANCEL): DOOMED,
     (DOOMED, SUCCEED): GONE,
     (DOOMED, END): GONE,
+    (DOOMED, RETRY): DOOMED,  # the same; if it has not, it never will
     (WAITING, DUE): QUEUED,
     (WAITING, CANCEL): GONE,
-    # While taking over: the end of an attempt is heard before it is heard that the next one has begun already.
-    (WAITING, ADOPT): SENT,
-    (WAITING, SUCCEED): GONE,
-    (WAITING, END): GONE,
-    (WAITING, RETRY): WAITING,
     (SENT, SUCCEED): GONE,
     (SENT, END): GONE,
     (SENT, RETRY): WAITING,
