@@ -198,7 +198,7 @@ def describe(value: object) -> str:
         return "nothing (None)"
     if isinstance(value, Template):
         return f"the text {json.dumps(str(value), ensure_ascii=False)}"
-    return f"a {type(value).__qualname__}"
+    return f"an object of type {type(value).__qualname__}"
 
 
 def _reference(match: re.Match[str], *, shell: bool) -> Reference:
