@@ -243,6 +243,8 @@ class World:
         if effects:
             self.history.append(f"        {effects}")
         check(self.scheduler)
+        recalls = [isinstance(effect, ef.Recall) for effect in effects]
+        assert recalls == sorted(recalls), "a Recall, which may be answered at once, stands before other effects"
         acts: list[Callable[[], None]] = []
         if isinstance(event, ev.Answered):
             retried = {effect.ticket for effect in effects if isinstance(effect, ef.Retry)}

@@ -57,6 +57,11 @@ class Scheduler:
         self._succeeds = adopting  # an earlier dispatcher, of which nobody knows what it still announced
         self._to_retire: set[int] = set()  # workers of isolated tasks that answered before they were adopted
 
+    @property
+    def depth(self) -> int:
+        """Tasks a worker is sent ahead at the present pace: many when tasks are short."""
+        return self.pool.depth
+
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take in what happened, and say what is to be done."""
         effects: list[Effect] = []
