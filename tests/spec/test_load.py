@@ -43,7 +43,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(write: Write) ->
     )
     assert mistakes(path) == [
         "F:2:9: tasks.b.cmd[0]: [vars] has no 'x'",
-        "F:6:11: tasks.a.timeout: the text \"x\" is not a duration",
+        'F:6:11: tasks.a.timeout: the text "x" is not a duration',
         "F:7:1: tasks.a.retires: unknown key",
         "F:10:10: tasks.c.needs[0]: there is no task 'nobody'",
     ]
@@ -179,7 +179,26 @@ def test_a_damaged_file_gives_mistakes_with_a_line_or_a_plan(seed: int, tmp_path
 
 def damaged(draw: random.Random, text: str) -> str:
     """One to three changes of the kinds an editor, a merge or a bad day makes."""
-    pieces = ["${", "}", "[", "]", '"', "'", "=", ".", ",", "\n", "\\", "\0", "é", "1979-05-27", "nan", "{}", "[[x]]", "@"]
+    pieces = [
+        "${",
+        "}",
+        "[",
+        "]",
+        '"',
+        "'",
+        "=",
+        ".",
+        ",",
+        "\n",
+        "\\",
+        "\0",
+        "é",
+        "1979-05-27",
+        "nan",
+        "{}",
+        "[[x]]",
+        "@",
+    ]
     for _ in range(draw.randint(1, 3)):
         at, length = draw.randrange(len(text)), draw.choice([1, 1, 2, 5, 20])
         lines = text.split("\n")

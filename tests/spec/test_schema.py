@@ -28,5 +28,7 @@ def test_every_key_has_a_description() -> None:
         for name, field in model.model_fields.items():
             assert field.description, f"{model.__name__}.{name}"
     text = schema_text()
-    assert all(model.model_fields[name].description is not None for model in (TaskTable,) for name in model.model_fields)
+    assert all(
+        model.model_fields[name].description is not None for model in (TaskTable,) for name in model.model_fields
+    )
     assert "null" not in text, "TOML has no null"

@@ -9,12 +9,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow.spec.values import Refused, duration_s, function_path, grace_s, json_value, limit_s, model_path, size_bytes
+from workflow.spec.values import (
+    Refused,
+    duration_s,
+    function_path,
+    grace_s,
+    json_value,
+    limit_s,
+    model_path,
+    size_bytes,
+)
 
 
 @pytest.mark.parametrize(
     ("written", "seconds"),
-    [("250ms", 0.25), ("90s", 90), ("1h30m", 5400), ("1d", 86_400), ("1.5h", 5400), (90, 90), (0.5, 0.5), ("1m1ms", 60.001)],
+    [
+        ("250ms", 0.25),
+        ("90s", 90),
+        ("1h30m", 5400),
+        ("1d", 86_400),
+        ("1.5h", 5400),
+        (90, 90),
+        (0.5, 0.5),
+        ("1m1ms", 60.001),
+    ],
 )
 def test_a_duration_is_read(written: object, seconds: float) -> None:
     """Every form the language has."""
@@ -22,7 +40,28 @@ def test_a_duration_is_read(written: object, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["", "s", "90", "1 h", "30m1h", "1h1h", "-5s", "1e3s", "5 minutes", "∞", "٣s", True, None, [], -1, 0, math.nan, math.inf, 10**400]
+    "written",
+    [
+        "",
+        "s",
+        "90",
+        "1 h",
+        "30m1h",
+        "1h1h",
+        "-5s",
+        "1e3s",
+        "5 minutes",
+        "∞",
+        "٣s",
+        True,
+        None,
+        [],
+        -1,
+        0,
+        math.nan,
+        math.inf,
+        10**400,
+    ],
 )
 def test_a_wrong_duration_is_refused(written: object) -> None:
     """With a sentence and never another exception."""
@@ -74,7 +113,15 @@ def test_none_lifts_a_limit_but_not_grace() -> None:
 
 @pytest.mark.parametrize(
     ("written", "size"),
-    [("512MiB", 512 * 2**20), ("2GB", 2 * 10**9), (77, 77), ("1.5KiB", 1536), ("10 MB", 10**7), ("1kB", 1000), ("none", None)],
+    [
+        ("512MiB", 512 * 2**20),
+        ("2GB", 2 * 10**9),
+        (77, 77),
+        ("1.5KiB", 1536),
+        ("10 MB", 10**7),
+        ("1kB", 1000),
+        ("none", None),
+    ],
 )
 def test_a_size_is_read(written: object, size: int | None) -> None:
     """Every form the language has."""

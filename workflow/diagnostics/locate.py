@@ -122,7 +122,7 @@ def _add_table(top: _Entry, node: Node) -> None:
 
 
 def _add_pair(table: _Entry, node: Node) -> None:
-    children = node.named_children
+    children = _parts(node)
     if len(children) < 2:
         return
     keys = _keys(children[0])
@@ -139,14 +139,13 @@ def _add_value(entry: _Entry, node: Node) -> None:
     while waiting:
         into, value = waiting.pop()
         if value.type == "array":
-            items = [child for child in value.named_children if child.type not in {"comment", "ERROR"}]
-            for number, item in enumerate(items):
+            for number, item in enumerate(_parts(value)):
                 span = (item.start_byte, item.end_byte)
                 below = into.below[number] = _Entry(span, span)
                 waiting.append((below, item))
         elif value.type == "inline_table":
             for pair in value.named_children:
-                children = pair.named_children
+                children = _parts(pair)
                 if pair.type != "pair" or len(children) < 2:
                     continue
                 keys = _keys(children[0])
@@ -169,11 +168,16 @@ def _keys(node: Node) -> list[tuple[str, _Span]]:
     """The names of a key, left to right.  A dotted key is nested to the left, once for each dot."""
     nodes: list[Node] = []
     while node.type == "dotted_key":
-        children = [child for child in node.named_children if child.type != "comment"]
+        children = _parts(node)
         nodes.extend(reversed(children[1:]))
         node = children[0]
     nodes.append(node)
     return [(_name(each), (each.start_byte, each.end_byte)) for each in reversed(nodes)]
+
+
+def _parts(node: Node) -> list[Node]:
+    """What a node is made of: for a pair its key and its value.  The grammar hangs comments anywhere."""
+    return [child for child in node.named_children if child.type not in {"comment", "ERROR"}]
 
 
 def _name(node: Node) -> str:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping
+from typing import Union
 
 from workflow.diagnostics.mistake import Mistake, Place
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.spec.pipeline import Pipeline, TaskSpec
 
-Edges = dict[str, dict[str, "tuple[Place, str | None]"]]
-"""Task to what it needs, each with where that is written: the place, and the reference if it is implied by one."""
+_Written = tuple[Place, Union[str, None]]
+"""Where a need is written: the place, and the reference if it is implied by one."""
+Edges = dict[str, dict[str, _Written]]
+"""Task to what it needs."""
 
 _LONGEST_SHOWN = 12
 
@@ -43,7 +46,7 @@ def _add(
     edges: Edges,
     spec: TaskSpec,
     needed: str,
-    written: tuple[Place, str | None],
+    written: _Written,
     mistakes: list[Mistake],
 ) -> None:
     place, needle = written

@@ -149,7 +149,14 @@ def _what(task: PlannedTask) -> str:
 
 
 def _seconds(seconds: float | None) -> str:
-    return "none" if seconds is None else f"{seconds:g}s"
+    """As the file would write it: ``1h30m``."""
+    if seconds is None:
+        return "none"
+    text, rest = "", round(seconds * 1000)
+    for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, rest = divmod(rest, length)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
 
 
 def _needs(task: PlannedTask) -> str:

@@ -12,6 +12,7 @@ import os
 import platform
 import queue
 import socket
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from workflow.run.facts import Broken, Interrupted, RunTimedOut, TaskEnded
 from workflow.run.folder import RunFolder, new_run_folder
 from workflow.run.git import git_commit
 from workflow.run.inbox import Ended, Settled
+from workflow.run.needs import needs_of
 from workflow.run.results import KeptResults
 from workflow.run.signals import Signals
 
@@ -41,6 +43,8 @@ LOOK_S = 0.2
 """How often to look at what runs."""
 CALLBACKS_S = 5.0
 """What callbacks are given to end in when the run does not end by itself."""
+ABANDON_S = 1.0
+"""What the engine is given to let go of a callback that has not ended by then."""
 TURN_MAX = 2000
 """Endings taken in at once."""
 
@@ -77,6 +81,7 @@ class RunResult:
 
     @property
     def exit_code(self) -> ExitCode:
+        """What to leave with."""
         return ExitCode(self.verdict.exit_code)
 
 
@@ -107,7 +112,7 @@ class _Conductor:
         self._limit_s = settings.timeout_s  # of the run; None too when it was reached
         self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._signals = Signals(self._inbox)
-        self._admission = Admission(plan.tasks, settings, grace_max_s=options.grace_max_s)
+        self._admission = Admission(plan.tasks, needs_of(plan.tasks), settings, grace_max_s=options.grace_max_s)
         self._results = KeptResults(plan.tasks, settings.path)
         self._book = Book(
             plan.tasks, folder, console, max_log_bytes=settings.max_log_bytes, events=options.events
@@ -304,7 +309,14 @@ class _Conductor:
 
     def _stop_engine(self) -> None:
         """Let the engine go, and take in what it still had to say."""
-        self._engine.stop(None if not self._tasks else CALLBACKS_S)
+        if not self._tasks:
+            self._engine.stop()
+        else:
+            # A callback without a limit may go on for ever, and the engine would wait for it.  It ends with us: its
+            # processes do not outlive the one that started them.
+            stopping = threading.Thread(target=self._engine.stop, args=(0.0,), name="workflow-stop", daemon=True)
+            stopping.start()
+            stopping.join(ABANDON_S)
         items = []
         while not self._inbox.empty():
             items.append(self._inbox.get_nowait())

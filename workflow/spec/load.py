@@ -6,7 +6,8 @@ where both have a table, and replaced otherwise.  A mistake in a value that came
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -18,7 +19,7 @@ from workflow.diagnostics.suggest import did_you_mean
 from workflow.spec.interpolate import interpolate, interpolate_task, templates_in
 from workflow.spec.models import KINDS, PipelineTable, TaskTable
 from workflow.spec.pipeline import Pipeline, TaskSpec, place_of, raise_mistakes
-from workflow.spec.reference import describe
+from workflow.spec.reference import Reference, describe
 from workflow.spec.source import Source, read_source
 from workflow.spec.translate import translate
 from workflow.spec.values import NAME
@@ -51,12 +52,13 @@ def check_document(source: Source, variables: Mapping[str, str]) -> tuple[Pipeli
     values = read_variables(_table(document, "vars"), variables, mistakes)
     settings = _settings(_table(document, "pipeline"), values, mistakes)
     defaults = interpolate_task(_table(document, "defaults"), ("defaults",), values, mistakes)
-    broken_places = {mistake.place for mistake in mistakes}
-    _validate(TaskTable, defaults, ("defaults",), broken_places, mistakes)
+    _, found = _validate(TaskTable, defaults, ("defaults",))
+    _add_news(found, mistakes, mistakes)
+    context = _Context(document, defaults, values, tuple(each for each in mistakes if each.place[:1] == ("defaults",)))
     tasks: dict[str, TaskSpec] = {}
     written = _table(document, "tasks")
     for name, table in written.items():
-        spec = _task(name, table, document, defaults, values, mistakes)
+        spec = _task(name, table, context, mistakes)
         if spec is not None:
             tasks[name] = spec
     if not written and isinstance(document.get("tasks", {}), dict):
@@ -84,7 +86,8 @@ def _unknown_section(key: str) -> Mistake:
 def _settings(table: dict[str, object], values: Mapping[str, object], mistakes: list[Mistake]) -> PipelineTable | None:
     before = len(mistakes)
     ready = {key: interpolate(value, ("pipeline", key), values, mistakes) for key, value in table.items()}
-    settings = _validate(PipelineTable, ready, ("pipeline",), {each.place for each in mistakes[before:]}, mistakes)
+    settings, found = _validate(PipelineTable, ready, ("pipeline",))
+    _add_news(found, mistakes[before:], mistakes)
     if settings is not None and settings.halt == "never" and settings.max_failures is not None:
         headline = 'does nothing beside halt = "never"'
         help_ = 'write halt = "soon" or "now", or leave one of the two out'
@@ -92,15 +95,19 @@ def _settings(table: dict[str, object], values: Mapping[str, object], mistakes: 
     return settings
 
 
-def _task(
-    name: str,
-    table: object,
-    document: dict[str, object],
-    defaults: dict[str, object],
-    values: Mapping[str, object],
-    mistakes: list[Mistake],
-) -> TaskSpec | None:
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What a task is checked against."""
+
+    document: dict[str, object]
+    defaults: dict[str, object]
+    values: Mapping[str, object]
+    wrong_defaults: tuple[Mistake, ...]
+
+
+def _task(name: str, table: object, context: _Context, mistakes: list[Mistake]) -> TaskSpec | None:
     place: Place = ("tasks", name)
+    document = context.document
     before = len(mistakes)
     if not NAME.fullmatch(name):
         headline = "the name of a task is made of letters, digits, '_' and '-', and begins with a letter or '_'"
@@ -111,12 +118,13 @@ def _task(
             help_ = f"'{name}' is a key of a task: it stands in a table [tasks.NAME]"
         mistakes.append(Mistake("bad-value", place, f"must be a table, not {describe(table)}", help_))
         return None
-    own = interpolate_task(table, place, values, mistakes)
-    merged = _laid_over(defaults, own)
-    broken_places = {mistake.place for mistake in mistakes}
-    found: list[Mistake] = []
-    checked = _validate(TaskTable, merged, place, broken_places, found)
-    mistakes.extend(_at_home(document, name, mistake, broken_places) for mistake in found)
+    told = len(mistakes)
+    own = interpolate_task(table, place, context.values, mistakes)
+    merged = _laid_over(context.defaults, own)
+    checked, found = _validate(TaskTable, merged, place)
+    if found:
+        known = (*context.wrong_defaults, *mistakes[told:])
+        _add_news([_at_home(document, name, mistake) for mistake in found], known, mistakes)
     mistakes.extend(_combinations(name, merged, document))
     if checked is None or len(mistakes) > before:
         return None
@@ -142,27 +150,26 @@ def _laid_over(below: Mapping[str, object], above: Mapping[str, object]) -> dict
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def _validate(
-    model: type[_Model], table: dict[str, object], place: Place, broken: set[Place], mistakes: list[Mistake]
-) -> _Model | None:
-    """The checked table, or None and why.  What is inside a value already known as broken is not told twice."""
+def _validate(model: type[_Model], table: dict[str, object], place: Place) -> tuple[_Model | None, list[Mistake]]:
+    """The checked table, or None and why."""
     try:
-        return model.model_validate(table)
+        return model.model_validate(table), []
     except ValidationError as error:
-        for mistake in translate(error, place, model):
-            if not any(
-                mistake.place[: len(each)] == each or each[: len(mistake.place)] == mistake.place
-                for each in broken
-                if each
-            ):
-                mistakes.append(mistake)
-        return None
+        return None, translate(error, place, model)
 
 
-def _at_home(document: dict[str, object], name: str, mistake: Mistake, broken: set[Place]) -> Mistake:
+def _add_news(found: Sequence[Mistake], known: Sequence[Mistake], mistakes: list[Mistake]) -> None:
+    """Append what was found, but not what is wrong only because a string in the same value could not be read."""
+    broken = [mistake.place for mistake in known if mistake.place]
+    mistakes.extend(mistake for mistake in found if not any(_overlap(mistake.place, place) for place in broken))
+
+
+def _overlap(one: Place, other: Place) -> bool:
+    return one[: len(other)] == other or other[: len(one)] == one
+
+
+def _at_home(document: dict[str, object], name: str, mistake: Mistake) -> Mistake:
     """The mistake at the place where its value is written, which may be in [defaults]."""
-    from dataclasses import replace
-
     path = mistake.place[2:]
     return replace(mistake, place=place_of(document, name, path)) if path else mistake
 
@@ -194,13 +201,11 @@ def _combinations(name: str, merged: Mapping[str, object], document: dict[str, o
     return mistakes
 
 
-def _unknown_axes(references: tuple[tuple[Place, object], ...], table: TaskTable) -> list[Mistake]:
-    from workflow.spec.reference import Reference
-
+def _unknown_axes(references: tuple[tuple[Place, Reference], ...], table: TaskTable) -> list[Mistake]:
     axes = table.matrix.names if table.matrix else ()
     mistakes: list[Mistake] = []
     for place, reference in references:
-        if not isinstance(reference, Reference) or reference.namespace != "matrix" or reference.path[0] in axes:
+        if reference.namespace != "matrix" or reference.path[0] in axes:
             continue
         if table.matrix is None:
             headline, help_ = f"{reference}: the task has no matrix", None

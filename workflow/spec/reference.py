@@ -132,12 +132,18 @@ def resolve_some(template: Template, namespace: str, lookup: Callable[[Reference
 
 def as_text(value: object, mode: Mode = "text") -> str:
     """A value inside text: strings as they are, the rest as JSON.  Raises TypeError or ValueError for what has none."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if isinstance(value, str):
+        text = value
+    else:  # whole numbers are most of what a large matrix holds, and JSON writes them as Python does
+        text = str(value) if type(value) is int else _json(value)
     if mode != "shell":
         return text
     from shlex import quote
 
     return quote(text)
+
+
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def follow(value: object, path: tuple[str, ...], walked: str) -> object:
@@ -192,7 +198,7 @@ def describe(value: object) -> str:
         return "nothing (None)"
     if isinstance(value, Template):
         return f"the text {json.dumps(str(value), ensure_ascii=False)}"
-    return f"a {type(value).__qualname__}"
+    return f"an object of type {type(value).__qualname__}"
 
 
 def _reference(match: re.Match[str], *, shell: bool) -> Reference:

@@ -1,0 +1,78 @@
+"""The plan as JSON and as text."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from workflow.plan.build import load_plan
+from workflow.plan.printing import plan_document, plan_json, plan_text
+
+VALID = Path(__file__).parents[1] / "corpus/valid"
+GOLDEN = Path(__file__).parent / "every_key.plan.json"
+
+
+def test_the_plan_of_a_file_is_the_same_bytes_on_every_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checked in once, compared in another folder, under another working folder and environment."""
+    copy = tmp_path / "elsewhere" / "every_key.toml"
+    copy.parent.mkdir()
+    shutil.copy(VALID / "every_key.toml", copy)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LANG", "tr_TR.UTF-8")
+    assert plan_json(load_plan(Path("elsewhere/every_key.toml"))).encode() == GOLDEN.read_bytes()
+
+
+@pytest.mark.parametrize("path", sorted(VALID.glob("*.toml")), ids=lambda path: path.stem)
+def test_text_and_document_say_the_same(path: Path) -> None:
+    """And neither holds a path of this machine."""
+    plan = load_plan(path)
+    text = plan_json(plan)
+    assert json.loads(text) == plan_document(plan)
+    assert str(VALID) not in text
+    assert text.isascii()
+    assert text.endswith("}\n")
+
+
+def test_a_change_of_the_file_is_a_change_of_the_hash(tmp_path: Path) -> None:
+    """Of a value, and of the order; not of a comment."""
+    one, two = '[tasks.a]\ncmd = ["true"]\n', '[tasks.b]\ncmd = ["true"]\n'
+    path = tmp_path / "pipeline.toml"
+    hashes = []
+    for text in (one + two, "# a comment\n" + one + two, two + one, one.replace("true", "false") + two):
+        path.write_text(text)
+        hashes.append(load_plan(path).hash)
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3
+    assert all(len(each) == len("sha256:") + 64 for each in hashes)
+
+
+def test_a_literal_and_a_reference_print_differently(tmp_path: Path) -> None:
+    """As the file would write them, so that the plan can be read back."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text('[tasks.a]\ncmd = ["true"]\n[tasks.b]\ncmd = ["$${tasks.a.result}", "${tasks.a.result}"]\n')
+    assert plan_document(load_plan(path))["tasks"][1]["args"] == [["$${tasks.a.result}", "${tasks.a.result}"]]  # type: ignore[index]
+
+
+def test_the_listing_is_short_and_shows_hostile_text_as_escapes(tmp_path: Path) -> None:
+    """A line a task."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text('[tasks.a]\ncmd = ["\\u001b[31m"]\n[tasks.b]\nshell = "true"\nneeds = ["a"]\ntimeout = "90s"\n')
+    head, first, second, count = plan_text(load_plan(path)).splitlines()
+    assert head.split() == ["id", "runs", "timeout", "needs"]
+    assert first.split() == ["a", "cmd", "\\x1b[31m", "1h"]
+    assert second.split() == ["b", "shell", "true", "1m30s", "a"]
+    assert count.startswith("2 tasks, sha256:")
+
+
+def test_a_plan_without_tasks_prints_too(tmp_path: Path) -> None:
+    """Selection may leave nothing."""
+    from workflow.plan.select import select
+
+    path = tmp_path / "pipeline.toml"
+    path.write_text('[tasks.a]\ncmd = ["true"]\n')
+    plan = select(load_plan(path), globs=["nobody"], tags=[])
+    assert json.loads(plan_json(plan)) == plan_document(plan)
+    assert plan_text(plan).splitlines()[-1].startswith("0 tasks")
