@@ -44,6 +44,7 @@ def test_a_task_that_hangs_is_killed_at_its_limit_and_says_where_it_was(push: Pu
     assert isinstance(error, TaskTimeout)
     assert isinstance(error, TimeoutError)
     assert HANGS[name] in (error.stack or "")
+    assert "workflow/engine" not in (error.stack or ""), "only what is the task's is shown"
     (attempt,) = handle.attempts
     assert 0.3 <= attempt.duration_s < 5
 

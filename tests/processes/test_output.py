@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,24 @@ def test_output_is_captured_at_the_descriptors(
     if handle.outcome is Outcome.SUCCEEDED:
         assert handle.callback is not None
         assert text(handle.callback.log) == b"from the callback\n"
+
+
+def test_the_middle_of_a_flood_is_given_back_to_the_disk(
+    make_pool: Callable[..., MultiProcess], tmp_path: Path
+) -> None:
+    """While it goes on: head and tail of the limit's size stay, and offsets stay what they were."""
+    mp = make_pool(1, log_dir=tmp_path, max_log=100_000)
+    handle = mp.push(InfoTask("victims.Print", 30, "flood"))
+    after = mp.push(InfoTask("victims.Print", 10, "python"))
+    mp.stop()
+    log = handle.attempts[0].log
+    assert log is not None
+    assert log.size == 64 << 16
+    whole = text(log)
+    assert whole[:100_000] == b"0" * 65536 + b"1" * 34464
+    assert whole[-65536:] == b"3" * 65536
+    assert os.stat(log.file).st_blocks * 512 < 2 << 20
+    assert text(after.attempts[0].log) == b"from python\n"
 
 
 def test_what_a_child_writes_late_stays_with_its_task(make_pool: Callable[..., MultiProcess], tmp_path: Path) -> None:

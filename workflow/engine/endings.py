@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from workflow.engine.dispatcher import Link
     from workflow.scheduler.effects import Settle
 
+_HERE = os.path.dirname(__file__) + os.sep
 _STAGE_WORDS = {
     "start": "before it began",
     "import": "while its module was imported",
@@ -77,7 +78,7 @@ def ending_frame(
     importable = stage not in ("start", "import") or (died.signal == "SIGKILL" and not died.sentenced)
     flags |= HAS_ERROR_CALLBACK if "on_failure" in options or importable else UNRESOLVED
     type_name, message = _told(settle.outcome, task, options, died, stage, duration)
-    stack = died.stack.strip() or None
+    stack = _without_engine(died.stack) or None
     if stack is None and settle.outcome in ("timed_out", "memory_exceeded"):
         stack = "no stack: the task replaced its signal handlers"
     body = notes + messages.pack_error(
@@ -97,6 +98,21 @@ def ending_frame(
         file,
     )
     return header + body
+
+
+def _without_engine(stack: str) -> str:
+    """What faulthandler wrote, without our own frames below the task's, and without threads that are only ours."""
+    sections = []
+    for section in stack.strip().split("\n\n"):
+        kept = [
+            line
+            for line in section.split("\n")
+            if not line.startswith((f'  File "{_HERE}', '  File "<string>", line 5 in <module>'))
+        ]
+        threads = [line for line in kept if line.startswith(("Thread 0x", "Current thread 0x"))]
+        if len(kept) > len(threads):
+            sections.append("\n".join(kept))
+    return "\n\n".join(sections)
 
 
 def _log_range(words: memoryview, base: int, log_dir: str | None) -> tuple[int, int, int]:

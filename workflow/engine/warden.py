@@ -77,7 +77,7 @@ class Seat:
         self.sentence: _Sentence | None = None
         self.died: messages.WorkerDied | None = None
         """What there is to tell about its death, until the dispatcher has dealt with it."""
-        self.punched = (0, 0)
+        self.punched = (-1, 0)
 
 
 class _Sentence:

@@ -320,8 +320,9 @@ class Print(Model):
             print("last words")
             os.kill(os.getpid(), signal.SIGKILL)
         elif how == "flood":
-            for _ in range(64):
-                os.write(1, b"x" * (1 << 16))
+            for number in range(64):
+                os.write(1, str(number % 10).encode() * (1 << 16))
+                time.sleep(0.01)
 
     def callback(self, result: object) -> None:
         print("from the callback")
