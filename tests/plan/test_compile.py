@@ -81,10 +81,10 @@ def test_a_result_that_looks_like_a_reference_is_not_read_again(last: Last) -> N
     [
         ('cmd = ["${tasks.x.result.a}"]', {"b": 1}, "the result has no 'a'"),
         ('cmd = ["${tasks.x.result.sise}"]', {"size": 1}, "the result has no 'sise', did you mean 'size'?"),
-        ('cmd = ["${tasks.x.result.3}"]', [1], "the result has 1 elements, counted from 0: there is none at 3"),
+        ('cmd = ["${tasks.x.result.3}"]', [1], "the result has no element 3: there are 1, counted from 0"),
         ('cmd = ["${tasks.x.result.a}"]', [1], "the result is a list: 'a' is not a position in it"),
         ('cmd = ["${tasks.x.result.a.b}"]', {"a": None}, "the result.a is nothing (None), there is nothing in it"),
-        ('cmd = ["at ${tasks.x.result}"]', object(), "the result is an object of type object, which has no form as text"),
+        ('cmd = ["at ${tasks.x.result}"]', object(), "the result is an object of type object, which has no"),
         ('cmd = ["${tasks.x.result}"]', float("nan"), "the result is the number nan, which has no form as text"),
         ('cmd = ["${tasks.x.result}"]', "a\0b", "the result holds a NUL character"),
         ('cmd = ["true"]\nenv.A = "${tasks.x.result}"', "a\0b", "the result holds a NUL character"),

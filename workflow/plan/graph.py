@@ -28,37 +28,32 @@ def read_edges(pipeline: Pipeline) -> tuple[Edges, list[Mistake]]:
     edges: Edges = {name: {} for name in pipeline.tasks}
     for name, spec in pipeline.tasks.items():
         for number, needed in enumerate(spec.table.needs):
-            _add(pipeline, edges, spec, needed, (pipeline.place(name, "needs", number), None), mistakes)
+            mistakes += _add(pipeline, edges, spec, needed, (pipeline.place(name, "needs", number), None))
         for place, reference in spec.references:
             if reference.namespace == "tasks":
                 needed = reference.path[0]
-                before = len(mistakes)
-                _add(pipeline, edges, spec, needed, (place, str(reference)), mistakes)
+                wrong = _add(pipeline, edges, spec, needed, (place, str(reference)))
+                mistakes += wrong
                 target = pipeline.tasks.get(needed)
-                if len(mistakes) == before and target is not None and target.table.matrix is not None:
+                if not wrong and target is not None and target.table.matrix is not None:
                     headline = f"{reference}: {needed!r} has a matrix, so there is no one result"
                     mistakes.append(Mistake("result-of-matrix", place, headline, needle=str(reference)))
     return edges, mistakes
 
 
-def _add(
-    pipeline: Pipeline,
-    edges: Edges,
-    spec: TaskSpec,
-    needed: str,
-    written: _Written,
-    mistakes: list[Mistake],
-) -> None:
+def _add(pipeline: Pipeline, edges: Edges, spec: TaskSpec, needed: str, written: _Written) -> list[Mistake]:
+    """Add the edge, or say why there is none."""
     place, needle = written
     if needed == spec.name:
         help_ = "[defaults] says so for every task: write needs = [] here" if place[0] == "defaults" else None
-        mistakes.append(Mistake("cycle", place, f"{needed!r} needs itself", help_, needle=needle))
-    elif needed in pipeline.tasks:
+        return [Mistake("cycle", place, f"{needed!r} needs itself", help_, needle=needle)]
+    if needed in pipeline.tasks:
         edges[spec.name].setdefault(needed, written)
     elif needed not in pipeline.broken:
         near = did_you_mean(needed, [name for name in (*pipeline.tasks, *pipeline.broken) if name != spec.name])
         headline = f"there is no task {needed!r}" + (f", {near}" if near else "")
-        mistakes.append(Mistake("unknown-task", place, headline, needle=needle))
+        return [Mistake("unknown-task", place, headline, needle=needle)]
+    return []
 
 
 def order(edges: Edges) -> tuple[list[str], list[Mistake]]:

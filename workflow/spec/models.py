@@ -169,7 +169,7 @@ def _matrix(value: object) -> object:
 
 # The JSON Schemas below say what an editor can check; a string that holds a reference passes, as its value is unknown.
 _REFERENCE = {"type": "string", "pattern": r"\$\{"}
-_DURATION_PATTERN = r"^(?=[0-9])([0-9]+(\.[0-9]+)?d)?([0-9]+(\.[0-9]+)?h)?([0-9]+(\.[0-9]+)?m)?([0-9]+(\.[0-9]+)?s)?([0-9]+(\.[0-9]+)?ms)?$"
+_DURATION_PATTERN = "^(?=[0-9])" + "".join(rf"([0-9]+(\.[0-9]+)?{unit})?" for unit in ("d", "h", "m", "s", "ms")) + "$"
 _DURATION = {"type": "string", "pattern": _DURATION_PATTERN, "examples": ["250ms", "90s", "1h30m"]}
 _NONE = {"const": "none"}
 _SECONDS = {"type": "number", "exclusiveMinimum": 0, "maximum": values.LONGEST_S}
@@ -257,7 +257,7 @@ _TEXTS = _or_reference({"type": "array", "items": _TEXT})
 _MODULES = _or_reference({"type": "array", "items": _or_reference({"type": "string", "pattern": rf"^{_DOTTED}*$"})})
 _FILLED_TEXTS = _or_reference({"type": "array", "items": _SOME_TEXT})
 
-Limit = Annotated[Union[float, None, Template], _checked(values.limit_s, template=True), WithJsonSchema(_LIMIT)]
+Limit = Annotated[Union[float, Template, None], _checked(values.limit_s, template=True), WithJsonSchema(_LIMIT)]
 Text = Annotated[Union[str, Template], _checked(values.plain_text, template=True), WithJsonSchema(_TEXT)]
 Function = Annotated[Union[str, Template], _checked(values.function_path, template=True), WithJsonSchema(_FUNCTION)]
 Flag = Annotated[Union[bool, Template], _checked(values.flag, template=True), WithJsonSchema(_FLAG)]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, Union
 
 from workflow.diagnostics.suggest import did_you_mean
+from workflow.spec.shell import unsafe_spot
 
 Mode = Literal["value", "text", "shell"]
 """What a value becomes: itself where the string is one reference and nothing else, always text (argv, environment),
@@ -86,9 +87,11 @@ def parse(text: str, mode: Mode = "value") -> tuple[Template | str, list[BadRefe
         except BadReference as error:
             wrong.append(error)
             continue
-        if mode == "shell" and _inside_quotes(text[: match.start()]):
-            headline = f"{match.group()} stands inside quotes, but it is quoted for the shell already"
-            help_ = f'take the quotes around it away, or put the value into env and write "${reference.path[-1]}"'
+        spot = unsafe_spot(text[: match.start()]) if mode == "shell" else None
+        if spot is not None:
+            headline = f"{match.group()} stands {spot}, where quoting it for the shell does not keep it one word"
+            help_ = "take the quotes around it away: it is quoted already" if spot == "inside quotes" else "move it out"
+            help_ += f', or put the value into env and write "${reference.path[-1]}"'
             wrong.append(BadReference(match.group(), headline, help_))
             continue
         if literal:
@@ -132,10 +135,8 @@ def resolve_some(template: Template, namespace: str, lookup: Callable[[Reference
 
 def as_text(value: object, mode: Mode = "text") -> str:
     """A value inside text: strings as they are, the rest as JSON.  Raises TypeError or ValueError for what has none."""
-    if isinstance(value, str):
-        text = value
-    else:  # whole numbers are most of what a large matrix holds, and JSON writes them as Python does
-        text = str(value) if type(value) is int else _json(value)
+    # Whole numbers are most of what a large matrix holds, and Python writes them as JSON does, in a third of the time.
+    text = value if isinstance(value, str) else str(value) if type(value) is int else _json(value)
     if mode != "shell":
         return text
     from shlex import quote
@@ -160,7 +161,7 @@ def follow(value: object, path: tuple[str, ...], walked: str) -> object:
                 message = f"{walked} is a list: {step!r} is not a position in it"
                 raise LookupError(message)
             if int(step) >= len(value):
-                message = f"{walked} has {len(value)} elements, counted from 0: there is none at {step}"
+                message = f"{walked} has no element {step}: there are {len(value)}, counted from 0"
                 raise LookupError(message)
             value = value[int(step)]
         else:
@@ -234,27 +235,3 @@ def _check_tasks_path(text: str, path: tuple[str, ...]) -> None:
         near = did_you_mean(path[1], ["result"])
         headline = f"a task has no {path[1]!r} to refer to" + (f", {near}" if near else "")
         raise BadReference(text, headline, f"its result is ${{tasks.{path[0]}.result}}")
-
-
-def _inside_quotes(before: str) -> bool:
-    """Whether a shell would be inside quotes after this text.
-
-    Cautious where the shell's grammar is deeper than quotes: inside ``"$( … )"`` the answer is yes.
-    """
-    quote, at = "", 0
-    while at < len(before):
-        character = before[at]
-        if character == "\\" and quote != "'":
-            at += 2
-            continue
-        if quote:
-            if character == quote:
-                quote = ""
-        elif character in "'\"":
-            quote = character
-        elif character == "#" and (at == 0 or before[at - 1] in " \t\n;"):
-            end = before.find("\n", at)
-            at = len(before) if end == -1 else end
-            continue
-        at += 1
-    return quote != ""
