@@ -76,7 +76,7 @@ def order(edges: Edges) -> tuple[list[str], list[Mistake]]:
         return ordered, []
     done = set(ordered)
     rest = {name: [each for each in edges[name] if each not in done] for name in names if name not in done}
-    return ordered, [_cycle_mistake(cycle, edges) for cycle in _cycles(rest)]
+    return ordered, [_cycle_mistake(cycle, edges, number) for cycle in _cycles(rest)]
 
 
 def _reversed(edges: Mapping[str, object]) -> dict[str, list[str]]:
@@ -103,8 +103,8 @@ def _cycles(rest: dict[str, list[str]]) -> list[list[str]]:
     return cycles
 
 
-def _cycle_mistake(cycle: list[str], edges: Edges) -> Mistake:
-    at = min(range(len(cycle)), key=lambda position: list(edges).index(cycle[position])) if len(cycle) < 100 else 0
+def _cycle_mistake(cycle: list[str], edges: Edges, number: Mapping[str, int]) -> Mistake:
+    at = min(range(len(cycle)), key=lambda position: number[cycle[position]])
     cycle = cycle[at:] + cycle[:at]
     shown = [*cycle, cycle[0]]
     if len(shown) > _LONGEST_SHOWN:
