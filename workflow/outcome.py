@@ -108,3 +108,5 @@ class CallbackRecord:
     outcome: Outcome
     """``succeeded``, ``failed``, ``timed_out`` or ``crashed``."""
     error: ErrorRecord | None = None
+    log: LogRange | None = None
+    """None when it printed nothing, or when output is not captured."""

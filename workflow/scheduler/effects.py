@@ -16,7 +16,10 @@ class Run(NamedTuple):
 
 
 class Recall(NamedTuple):
-    """Have the worker refuse what it has not begun, and tell ``Recalled``."""
+    """Have the worker refuse what it has not begun, and tell ``Recalled``.
+
+    Stands at the end of its turn's effects, so ``Recalled`` may be told, and done, in the middle of doing them.
+    """
 
     worker: int
 
@@ -37,13 +40,14 @@ class Retire(NamedTuple):
 class Spawn(NamedTuple):
     """Start so many workers.  ``WorkerStarted`` or ``SpawnFailed`` follows for each."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple's method, which nobody wants of an order
 
 
 class Settle(NamedTuple):
     """Announce an ending that no worker announced.
 
-    ``ticket`` has attempt 0 when the task never began one.  ``outcome`` is ``crashed``, ``timed_out``,
+    ``ticket`` has attempt 0 when it is no attempt that ends: the task was queued, or waited for its next one;
+    ``worker`` is None then.  ``outcome`` is ``crashed``, ``timed_out``,
     ``memory_exceeded`` or ``cancelled``.  ``final`` is false when another attempt follows.
     """
 
@@ -54,7 +58,16 @@ class Settle(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """An answered attempt of this ``Answered`` event was not the task's last: announce it as such."""
+    """An answered attempt of this ``Answered`` event was not the task's last: announce it as such.
+
+    After a take-over the parent may have been told before, and then passes over it: it knows of a later attempt.
+    """
+
+    ticket: Ticket
+
+
+class Discard(NamedTuple):
+    """An answer of this ``Answered`` event is not to be announced: it was before, or the attempt is another's."""
 
     ticket: Ticket
 
@@ -65,4 +78,4 @@ class Fail(NamedTuple):
     reason: str
 
 
-Effect = Union[Run, Recall, Kill, Retire, Spawn, Settle, Retry, Fail]
+Effect = Union[Run, Recall, Kill, Retire, Spawn, Settle, Retry, Discard, Fail]

@@ -60,10 +60,19 @@ class WorkerReady(NamedTuple):
 
 
 class WorkerAdopted(NamedTuple):
-    """A worker of an earlier dispatcher was taken over, after everything sent to it and not begun was refused."""
+    """A worker of an earlier dispatcher was taken over, after everything sent to it and not begun was refused.
+
+    Told after the whole snapshot was ``Pushed``, once for each living worker, never for one whose death an earlier
+    dispatcher was told: that is told again, as ``WorkerExited``.  Its ``Answered``, told before or after,
+    hold what it had answered before ``running`` was read.
+    """
 
     worker: int
     running: Ticket | None
+
+
+class Adopted(NamedTuple):
+    """The snapshot and every worker of an earlier dispatcher have been told: what nobody runs may be run."""
 
 
 class Answered(NamedTuple):
@@ -77,7 +86,10 @@ class Answered(NamedTuple):
 
 
 class Recalled(NamedTuple):
-    """A worker will not begin anything it was sent so far; ``running`` is what it is in the middle of."""
+    """A worker will not begin anything it was sent so far; ``running`` is what it is in the middle of.
+
+    Told after every answer the worker gave before ``running`` was read: what is then unanswered was not begun.
+    """
 
     worker: int
     running: Ticket | None
@@ -112,6 +124,7 @@ Event = Union[
     WorkerStarted,
     WorkerReady,
     WorkerAdopted,
+    Adopted,
     Answered,
     Recalled,
     WorkerExited,

@@ -1,0 +1,82 @@
+"""Mistakes on the command line: told in one place, with exit code 2, before anything runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GOOD = '[tasks.a]\ncmd = ["true"]\n'
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["run", "nowhere.toml"], "there is no file 'nowhere.toml'"),
+        (["run", "--jobs", "0", "pipeline.toml"], "0 is not in the range x>=1"),
+        (["run", "--report", "x.yaml"], "'x.yaml' must end in .json"),
+        (["run", "--report", "nowhere/x.json"], "there is no folder 'nowhere'"),
+        (["run", "--var", "x"], "'x' is not NAME=VALUE"),
+        (["run", "-q", "-v"], "-q and -v exclude each other"),
+        (["run", "--color", "blue"], "'blue' is not one of"),
+        (["run", "--retries", "3"], "No such option"),
+        (["runn"], "No such command"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_told_with_exit_code_2(workflow, pipeline, tmp_path, args, said) -> None:
+    """What is wrong, and no traceback; nothing is left behind."""
+    pipeline(GOOD)
+    ran = workflow(*args)
+    assert ran.returncode == 2
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert ran.stdout == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pipeline.toml"]
+
+
+def test_without_a_file_the_one_here_is_meant(workflow) -> None:
+    """And said so when it is not there."""
+    ran = workflow("validate")
+    assert ran.returncode == 2
+    assert "there is no file 'pipeline.toml' here" in ran.stderr
+
+
+@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_and_version_are_on_standard_output(workflow, args) -> None:
+    """With exit code 0."""
+    ran = workflow(*args)
+    assert ran.returncode == 0
+    assert "workflow" in ran.stdout
+    assert ran.stderr == ""
+
+
+def test_a_reader_that_leaves_early_is_no_reason_for_a_traceback(workflow, pipeline) -> None:
+    """``workflow plan | head -0`` ends quietly."""
+    pipeline(GOOD)
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        ran = workflow("plan", "--json", stdout=write)
+    finally:
+        os.close(write)
+    assert ran.stderr == ""
+
+
+def test_a_mistake_of_ours_is_one_line_and_exit_code_4(workflow, pipeline, tmp_path) -> None:
+    """Where to report it, and the traceback only for who asks for it."""
+    pipeline(GOOD)
+    (tmp_path / "sitecustomize.py").write_text(
+        "import workflow.plan, sys, types\n"
+        "broken = types.ModuleType('workflow.plan.build')\n"
+        "def load_plan(file, variables): raise ZeroDivisionError('oh')\n"
+        "broken.load_plan = load_plan\n"
+        "sys.modules['workflow.plan.build'] = broken\n"
+    )
+    ran = workflow("validate", env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    assert ran.returncode == 4
+    assert ran.stderr.startswith("workflow: ZeroDivisionError: oh; this is a mistake in workflow itself")
+    assert ran.stderr.count("\n") == 1
+    loud = workflow("validate", env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "WORKFLOW_DEBUG": "1"})
+    assert "Traceback" in loud.stderr

@@ -1,0 +1,108 @@
+"""Callbacks: in the dispatcher, once, and no harm to anybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow import Handle, InfoTask, MultiProcess, Outcome
+
+HARMS = {
+    "raise": ("failed", "ValueError"),
+    "sys_exit": ("failed", "SystemExit"),
+    "keyboard": ("failed", "KeyboardInterrupt"),
+    "hang": ("timed_out", "TaskTimeout"),
+    "gil": ("timed_out", "TaskCrashed"),
+    "exit": ("crashed", "TaskCrashed"),
+    "segv": ("crashed", "TaskCrashed"),
+}
+
+
+def pushed(mp: MultiProcess, how: str, **options: Any) -> Handle:
+    return mp.push(InfoTask("victims.Callback", 20, how, callback_timeout=0.5, **options))
+
+
+@pytest.mark.parametrize("fail", [False, True])
+@pytest.mark.parametrize("how", HARMS)
+def test_what_a_callback_does_wrong_is_recorded_and_stops_nothing(
+    make_pool: Callable[..., MultiProcess], tmp_path: Path, how: str, fail: bool
+) -> None:
+    """The task's outcome is what it was; neighbours' callbacks, before and after, are called once each."""
+    ended: list[Handle] = []
+    mp = make_pool(2, on_callback=ended.append)
+    note = tmp_path / "note"
+    before = [pushed(mp, f"note {note}") for _ in range(5)]
+    handle = pushed(mp, how, kwargs={"fail": fail})
+    after = [pushed(mp, f"note {note}") for _ in range(5)]
+    mp.stop()
+    outcome, error = HARMS[how]
+    assert handle.outcome is (Outcome.FAILED if fail else Outcome.SUCCEEDED)
+    record = handle.callback
+    assert record is not None
+    assert (record.name, record.outcome.value) == ("error_callback" if fail else "callback", outcome)
+    assert record.error is not None
+    assert record.error.type == error
+    if how == "hang":
+        assert "time.sleep(1000)" in (record.error.stack or "")
+    for neighbour in (*before, *after):
+        assert neighbour.outcome is Outcome.SUCCEEDED
+        assert neighbour.callback is not None
+        assert neighbour.callback.outcome is Outcome.SUCCEEDED
+    assert note.read_text() == "called\n" * 10
+    assert sorted(one.number for one in ended) == list(range(1, 12))
+
+
+def test_an_error_callback_gets_what_the_engine_made_of_the_ending(pool: MultiProcess, tmp_path: Path) -> None:
+    handle = pool.push(InfoTask("victims.Callback", 0.2, "raise", grace=0.1, kwargs={"fail": True}))
+    pool.stop()
+    assert handle.callback is not None
+    assert handle.callback.name == "error_callback"
+
+
+def test_a_result_that_kills_whoever_unpickles_it_is_that_callbacks_outcome(pool: MultiProcess) -> None:
+    """In the dispatcher, which is replaced; no neighbour notices."""
+    bombs = {how: pool.push(InfoTask("victims.ReturnBombCalled", 10, how)) for how in ("raise", "exit", "segv")}
+    others = [pool.push(InfoTask("victims.Echo", 10, number)) for number in range(50)]
+    pool.stop()
+    assert [other.result() for other in others] == list(range(50))
+    outcomes = {how: bomb.callback.outcome.value if bomb.callback else None for how, bomb in bombs.items()}
+    assert outcomes == {"raise": "failed", "exit": "failed", "segv": "crashed"}
+    assert all(bomb.outcome is Outcome.SUCCEEDED for bomb in bombs.values())
+
+
+def test_a_class_that_does_not_exist_has_its_callback_recorded_as_not_called(pool: MultiProcess) -> None:
+    handle = pool.push(InfoTask("victims.Missing", 10))
+    pool.stop()
+    assert handle.outcome is Outcome.FAILED
+    assert handle.callback is not None
+    assert handle.callback.outcome is Outcome.FAILED
+
+
+def test_a_task_without_callbacks_has_none_on_record(pool: MultiProcess) -> None:
+    good, bad = pool.push(InfoTask("victims.Pid", 10)), pool.push(InfoTask("victims.Crash", 10, "segv"))
+    pool.stop()
+    assert (good.callback, bad.callback) == (None, None)
+
+
+def test_a_task_that_never_began_has_no_callback(make_pool: Callable[..., MultiProcess], tmp_path: Path) -> None:
+    mp = make_pool(1)
+    mp.push(InfoTask("victims.Sleep", 60, grace=0.1))
+    waiting = mp.push(InfoTask("victims.Callback", 60, f"note {tmp_path / 'note'}"))
+    mp.cancel_all("enough", 0.0)
+    mp.stop()
+    assert (waiting.outcome, waiting.callback, waiting.attempts) == (Outcome.CANCELLED, None, ())
+    assert waiting.reason == "enough"
+
+
+def test_hooks_are_called_in_place_of_callbacks(pool: MultiProcess, tmp_path: Path) -> None:
+    handle = pool.push(InfoTask("victims.Echo", 10, f"note {tmp_path / 'note'}", on_success="victims:harm"))
+    missing = pool.push(InfoTask("victims.Echo", 10, 1, on_success="victims:nothing_there"))
+    pool.stop()
+    assert handle.callback is not None
+    assert (handle.callback.name, handle.callback.outcome.value) == ("victims:harm", "succeeded")
+    assert (tmp_path / "note").read_text() == "called\n"
+    assert missing.callback is not None
+    assert missing.callback.outcome is Outcome.FAILED

@@ -1,0 +1,258 @@
+"""Start, stop, and everything in between that a program may do with a pool."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow import EngineError, Handle, InfoTask, MultiProcess, Outcome, TaskCancelled
+from workflow.engine import processes
+
+Program = Callable[..., "subprocess.Popen[str]"]
+Wait = Callable[[Callable[[], bool]], None]
+
+
+def test_a_pool_starts_works_and_stops() -> None:
+    with MultiProcess(2) as mp:
+        handles = [mp.push(InfoTask("victims.Echo", 10, number, kwargs={"x": 1})) for number in range(100)]
+    assert [handle.result() for handle in handles] == [(number, {"x": 1}) for number in range(100)]
+
+
+def test_each_misuse_has_one_answer() -> None:
+    with pytest.raises(ValueError, match="1 or more, not -1"):
+        MultiProcess(-1)
+    with pytest.raises(ValueError, match="1 or more, not 0"):
+        MultiProcess(0)
+    with pytest.raises(TypeError, match="whole number"):
+        MultiProcess(True)
+    mp = MultiProcess(1)
+    with pytest.raises(RuntimeError, match="start"):
+        mp.push(InfoTask("victims.Echo", 1))
+    mp.start()
+    mp.start()
+    handle = mp.push(InfoTask("victims.Echo", 10, 1))
+    mp.stop()
+    mp.stop()
+    assert handle.result() == 1
+    with pytest.raises(RuntimeError, match="stopped"):
+        mp.push(InfoTask("victims.Echo", 1))
+    with pytest.raises(RuntimeError, match="stopped"):
+        mp.start()
+    never = MultiProcess(1)
+    never.stop()
+    with pytest.raises(RuntimeError, match="stopped"):
+        never.start()
+
+
+def test_no_pool_given_is_one_worker_for_each_usable_processor() -> None:
+    assert MultiProcess().pool == len(os.sched_getaffinity(0))
+
+
+def test_stop_with_a_timeout_cancels_what_has_not_ended() -> None:
+    mp = MultiProcess(1)
+    mp.start()
+    done = mp.push(InfoTask("victims.Echo", 10, 1))
+    running, queued = (mp.push(InfoTask("victims.Sleep", 60, grace=0.1)) for _ in range(2))
+    done.result(20)
+    mp.stop(0.2)
+    assert [handle.outcome for handle in (done, running, queued)] == [
+        Outcome.SUCCEEDED,
+        Outcome.CANCELLED,
+        Outcome.CANCELLED,
+    ]
+
+
+def test_handles_are_futures(pool: MultiProcess) -> None:
+    """wait, as_completed, done callbacks, asyncio: whatever takes a Future takes a Handle."""
+    handles = [pool.push(InfoTask("victims.Echo", 10, number)) for number in range(10)]
+    done, pending = concurrent.futures.wait(handles, timeout=20)
+    assert (len(done), len(pending)) == (10, 0)
+    more = [pool.push(InfoTask("victims.Sleep", 10, 0.05)) for _ in range(4)]
+    assert len(list(concurrent.futures.as_completed(more, timeout=20))) == 4
+    called = threading.Event()
+    seen: list[Any] = []
+    last = pool.push(InfoTask("victims.Sleep", 10, 0.05))
+    last.add_done_callback(lambda handle: (seen.append(handle), called.set()))
+    assert called.wait(20)
+    last.add_done_callback(seen.append)
+    assert seen == [last, last]
+
+    async def ask() -> Any:
+        return await asyncio.wrap_future(pool.push(InfoTask("victims.Echo", 10, "async")))
+
+    assert asyncio.run(ask()) == "async"
+    slow = pool.push(InfoTask("victims.Sleep", 60, grace=0.1))
+    with pytest.raises(concurrent.futures.TimeoutError):
+        slow.result(0.01)
+    slow.cancel()
+
+
+def test_many_threads_may_push_and_wait(pool: MultiProcess) -> None:
+    results: list[int] = []
+
+    def work(start: int) -> None:
+        results.extend(pool.push(InfoTask("victims.Echo", 10, start + number)).result(30) for number in range(50))
+
+    threads = [threading.Thread(target=work, args=(100 * number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == sorted(100 * number + one for number in range(4) for one in range(50))
+
+
+def test_max_pending_blocks_push_until_there_is_room(make_pool: Callable[..., MultiProcess]) -> None:
+    mp = make_pool(1, max_pending=3)
+    most = 0
+    handles: list[Handle] = []
+    for number in range(30):
+        handles.append(mp.push(InfoTask("victims.Echo", 10, number)))
+        most = max(most, sum(not handle.done() for handle in handles))
+    assert [handle.result(20) for handle in handles] == list(range(30))
+    assert most <= 4  # one may end between being counted and being asked
+
+
+def test_running_tells_what_the_workers_do(pool: MultiProcess, wait_until: Wait) -> None:
+    handle = pool.push(InfoTask("victims.Sleep", 60, id="sleeper", grace=0.1))
+    wait_until(lambda: any(one.stage == "run" for one in pool.running()))
+    (running,) = pool.running()
+    assert (running.id, running.attempt) == ("sleeper", 1)
+    assert processes.is_alive(running.pid)
+    handle.cancel()
+
+
+@pytest.mark.parametrize("how", ["python", "-m", "session"])
+def test_a_program_finds_its_own_class(tmp_path: Path, python: Program, how: str) -> None:
+    """From a script, where the class lives in __main__; with -m; and from a session that imports the module."""
+    (tmp_path / "prog.py").write_text(
+        "from workflow import MultiProcess, InfoTask, Model\n"
+        "class Point:\n    def __init__(self, x): self.x = x\n"
+        "class Demo(Model):\n    def runnable(self, a): return a.x + 1\n"
+        "def main():\n"
+        "    mp = MultiProcess(2)\n    mp.start()\n"
+        "    hs = [mp.push(InfoTask(n, 5, Point(1))) for n in ('prog.Demo', __name__ + '.Demo')]\n"
+        "    mp.stop()\n    print([h.result() for h in hs])\n"
+        "if __name__ == '__main__':\n    main()\n"
+    )
+    arguments = {"python": ["prog.py"], "-m": ["-m", "prog"], "session": ["-c", "import prog; prog.main()"]}[how]
+    out, err = python(tmp_path, *arguments).communicate(timeout=30)
+    assert (out, err) == ("[2, 2]\n", "")
+
+
+def test_a_class_typed_into_a_session_is_a_clear_error_at_push(tmp_path: Path, python: Program) -> None:
+    code = (
+        "from workflow import *\n"
+        "class Typed(Model):\n    def runnable(self): return 1\n"
+        "with MultiProcess(1) as mp:\n"
+        "    try: mp.push(InfoTask('__main__.Typed', 1))\n"
+        "    except ValueError as e: print(e)\n"
+    )
+    out, err = python(tmp_path, "-c", code).communicate(timeout=30)
+    assert "typed into a session" in out
+    assert err == ""
+
+
+PROGRAM = """
+import os, sys, time
+from workflow import MultiProcess, InfoTask
+mp = MultiProcess(2)
+mp.start()
+{body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("hs = [mp.push(InfoTask('victims.Recorder', 20, {note!r}, str(n), 0.01)) for n in range(8)]", 0),
+        ("for n in range(8): mp.push(InfoTask('victims.Recorder', 20, {note!r}, str(n), 0.01))\nraise ValueError", 1),
+        ("for n in range(8): mp.push(InfoTask('victims.Recorder', 20, {note!r}, str(n), 0.01))\ndel mp", 0),
+        ("for n in range(8): mp.push(InfoTask('victims.Recorder', 20, {note!r}, str(n), 0.01))\n"
+         "if os.fork() == 0: sys.exit(0)\nos.wait()", 0),
+    ],
+    ids=["no stop", "raises", "collected", "forks"],
+)
+def test_a_program_that_ends_without_stop_completes_what_it_pushed(
+    tmp_path: Path, python: Program, body: str, code: int
+) -> None:
+    note = tmp_path / "note"
+    program = python(tmp_path, "-c", PROGRAM.format(body=body.format(note=str(note))))
+    program.communicate(timeout=30)
+    assert program.returncode == code
+    lines = note.read_text().split("\n")
+    assert len([line for line in lines if line.startswith("run")]) == 8
+    assert len([line for line in lines if line.startswith("callback")]) == 8
+
+
+def test_ctrl_c_in_stop_kills_what_runs(tmp_path: Path, python: Program, wait_until: Wait) -> None:
+    import signal
+
+    body = (
+        f"mp.push(InfoTask('victims.Grandchildren', 60, {str(tmp_path / 'pids')!r}, kwargs={{'stay': True}}))\n"
+        "mp.stop()"
+    )
+    program = python(tmp_path, "-c", PROGRAM.format(body=body))
+    wait_until((tmp_path / "pids").exists)
+    program.send_signal(signal.SIGINT)
+    _, err = program.communicate(timeout=30)
+    assert "KeyboardInterrupt" in err
+    assert not any(processes.is_alive(int(pid)) for pid in (tmp_path / "pids").read_text().split())
+
+
+def test_a_forked_child_may_not_use_its_parents_pool(pool: MultiProcess) -> None:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            pool.push(InfoTask("victims.Echo", 1))
+        except RuntimeError:
+            os._exit(7)
+        os._exit(8)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    assert pool.push(InfoTask("victims.Echo", 10, 1)).result(20) == 1
+
+
+def test_preloaded_modules_are_there_before_the_first_task(make_pool: Callable[..., MultiProcess]) -> None:
+    mp = make_pool(2, preload=["victims", "decimal"])
+    crashed = mp.push(InfoTask("victims.Crash", 10, "segv"))
+    handles = [mp.push(InfoTask("victims.Echo", 10, number)) for number in range(20)]
+    assert [handle.result(20) for handle in handles] == list(range(20))
+    crashed.exception(20)
+    assert crashed.outcome is Outcome.CRASHED
+
+
+def test_a_preload_that_fails_ends_the_engine_with_the_reason(make_pool: Callable[..., MultiProcess]) -> None:
+    mp = make_pool(1, preload=["no_such_module"])
+    handle = mp.push(InfoTask("victims.Echo", 10))
+    with pytest.raises(EngineError, match="no_such_module"):
+        handle.result(20)
+    assert handle.outcome is Outcome.CANCELLED
+    assert mp.failure is not None
+    with pytest.raises(EngineError):
+        mp.push(InfoTask("victims.Echo", 10))
+
+
+def test_the_pool_may_be_made_many_times(make_pool: Callable[..., MultiProcess]) -> None:
+    """Descriptors, threads and processes stay flat; the fixture that watches every test checks the end."""
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        with MultiProcess(1) as mp:
+            assert mp.push(InfoTask("victims.Echo", 10, 1)).result(20) == 1
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
+
+
+def test_cancel_all_ends_running_and_queued_and_later_ones(pool: MultiProcess) -> None:
+    handles = [pool.push(InfoTask("victims.Sleep", 60, grace=0.1)) for _ in range(6)]
+    pool.cancel_all("the run was stopped")
+    later = pool.push(InfoTask("victims.Sleep", 60))
+    for handle in (*handles, later):
+        with pytest.raises(TaskCancelled, match="the run was stopped"):
+            handle.result(20)
+        assert handle.reason == "the run was stopped"

@@ -1,0 +1,366 @@
+"""What the tasks of these tests do: mostly things that a task should not do."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from workflow import Model
+
+
+class Echo(Model):
+    """Returns what it is given."""
+
+    def runnable(self, value: Any = None, **kwargs: Any) -> Any:
+        return (value, kwargs) if kwargs else value
+
+
+class Recorder(Model):
+    """Writes a line for each thing that is called, each in one write."""
+
+    def runnable(self, path: str, name: str, seconds: float = 0.0) -> str:
+        note(path, f"run {name}")
+        time.sleep(seconds)
+        return f"{path}|{name}"
+
+    def callback(self, result: str) -> None:
+        path, name = result.split("|")
+        note(path, f"callback {name}")
+
+
+def note(path: str, line: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(descriptor, f"{line}\n".encode())
+    os.close(descriptor)
+
+
+class Sleep(Model):
+    def runnable(self, seconds: float = 1000.0) -> float:
+        time.sleep(seconds)
+        return seconds
+
+
+class HoldTheInterpreter(Model):
+    """A C loop that never lets go of the GIL: no thread and no signal handler of Python runs."""
+
+    def runnable(self) -> int:
+        return sum(range(10**13))
+
+
+class IgnoreSignals(Model):
+    """Ignores and blocks what can be, and swallows what is raised."""
+
+    def runnable(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
+        while True:
+            try:
+                time.sleep(1000)
+            except BaseException:  # noqa: BLE001
+                continue
+
+
+class Swallow(Model):
+    def runnable(self) -> None:
+        while True:
+            try:
+                time.sleep(1000)
+            except BaseException:  # noqa: BLE001
+                continue
+
+
+class StopItself(Model):
+    def runnable(self) -> None:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(1000)
+
+
+class CleanUp(Model):
+    """Takes its time at the end, within the grace."""
+
+    def runnable(self, path: str) -> None:
+        try:
+            time.sleep(1000)
+        finally:
+            note(path, "cleaned up")
+
+
+class Grandchildren(Model):
+    """Starts a child, one in its own session, and a daemon; then hangs, or returns."""
+
+    def runnable(self, path: str, *, stay: bool) -> str:
+        children = [
+            subprocess.Popen(["sleep", "1000"]),  # noqa: S607
+            subprocess.Popen(["sleep", "1000"], start_new_session=True),  # noqa: S607
+        ]
+        daemon = "import os, sys\nos.setsid()\nif os.fork(): os._exit(0)\nprint(os.getpid(), flush=True)\nos.execvp('sleep', ['sleep', '1000'])"
+        with subprocess.Popen([sys.executable, "-c", daemon], stdout=subprocess.PIPE, text=True) as starter:
+            assert starter.stdout is not None
+            pid = starter.stdout.readline().strip()
+        note(path, " ".join([*(str(child.pid) for child in children), pid]))
+        if stay:
+            time.sleep(1000)
+        return pid
+
+
+class Crash(Model):
+    def runnable(self, how: str) -> None:
+        if how == "segv":
+            ctypes.string_at(0)
+        elif how == "abort":
+            os.abort()
+        elif how == "exit":
+            os._exit(0)
+        elif how == "exit7":
+            os._exit(7)
+        elif how == "libc_exit":
+            ctypes.CDLL(None).exit(0)
+        elif how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif how == "thread":
+            threading.Thread(target=ctypes.string_at, args=(0,)).start()
+            time.sleep(1000)
+
+
+class CrashOnce(Model):
+    """Crashes in its first attempts, and counts them."""
+
+    def runnable(self, path: str, times: int) -> int:
+        note(path, "begun")
+        begun = len(Path(path).read_text().splitlines())
+        if begun <= times:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return begun
+
+
+class Raise(Model):
+    def runnable(self, kind: str) -> None:
+        raise ERRORS[kind]()
+
+
+class NeedsKeyword(Exception):
+    """Its pickle does not come back: the class takes a keyword that the pickle does not give."""
+
+    def __init__(self, *, code: int = 0) -> None:
+        if not code:
+            raise TypeError("code is required")
+        super().__init__(f"code {code}")
+
+
+class RaisingStr(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class RaisingReduce(Exception):
+    def __reduce__(self) -> Any:
+        raise RuntimeError("no pickle")
+
+
+class Unpicklable(Exception):
+    def __init__(self) -> None:
+        super().__init__("holds a lock")
+        self.lock = threading.Lock()
+
+
+def chained() -> Exception:
+    try:
+        raise KeyError("inner")
+    except KeyError as error:
+        outer = ValueError("outer")
+        outer.__cause__ = error
+        return outer
+
+
+ERRORS: dict[str, Any] = {
+    "value": lambda: ValueError("a value"),
+    "chained": chained,
+    "keyword": lambda: NeedsKeyword(code=3),
+    "str": RaisingStr,
+    "reduce": RaisingReduce,
+    "lock": Unpicklable,
+    "sys_exit": lambda: SystemExit(3),
+    "base": lambda: BaseException("bare"),
+    "generator": GeneratorExit,
+    "keyboard": KeyboardInterrupt,
+    "recursion": lambda: RecursionError("deep"),
+}
+
+
+class Unsendable(Model):
+    def runnable(self, kind: str) -> Any:
+        return {"lambda": lambda: 0, "lock": threading.Lock(), "generator": (n for n in ())}[kind]
+
+
+class Bomb:
+    """Does harm to whoever unpickles it."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def __reduce__(self) -> Any:
+        return (explode, (self.how,))
+
+
+def explode(how: str) -> None:
+    if how == "raise":
+        raise ValueError("boom")
+    if how == "exit":
+        sys.exit(5)
+    if how == "hang":
+        time.sleep(1000)
+    ctypes.string_at(0)
+
+
+class ReturnBomb(Model):
+    def runnable(self, how: str) -> Bomb:
+        return Bomb(how)
+
+
+class ReturnBombCalled(ReturnBomb):
+    def callback(self, result: object) -> None:
+        raise AssertionError("its result cannot be made")
+
+
+class DeadlyDestructor(Model):
+    def runnable(self, value: object) -> str:
+        return "sent"
+
+
+class Deadly:
+    def __del__(self) -> None:
+        if os.environ.get("WORKFLOW_TASK_ID"):
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Callback(Model):
+    """Its callback does as it is told, by the result."""
+
+    def runnable(self, how: str, *, fail: bool = False) -> str:
+        if fail:
+            raise ValueError(how)
+        return how
+
+    def callback(self, result: str) -> None:
+        harm(result)
+
+    def error_callback(self, error: BaseException) -> None:
+        harm(str(error))
+
+
+def harm(how: str) -> None:
+    if how == "raise":
+        raise ValueError("in the callback")
+    if how == "sys_exit":
+        sys.exit(3)
+    if how == "keyboard":
+        raise KeyboardInterrupt
+    if how == "hang":
+        time.sleep(1000)
+    if how == "gil":
+        sum(range(10**13))
+    if how == "exit":
+        os._exit(1)
+    if how == "segv":
+        ctypes.string_at(0)  # not a signal to itself: that would be delivered to another thread
+    if how.startswith("note "):
+        note(how[5:], "called")
+
+
+class Change(Model):
+    """Changes its environment and folder, and says what it found."""
+
+    def runnable(self, folder: str) -> tuple[str | None, str]:
+        found = os.environ.get("MARKED"), os.getcwd()
+        os.environ["MARKED"] = "yes"
+        os.environ.pop("HOME", None)
+        os.chdir(folder)
+        return found
+
+
+class Environment(Model):
+    def runnable(self, *names: str) -> list[str | None]:
+        return [os.environ.get(name) for name in names]
+
+
+class Print(Model):
+    def runnable(self, how: str) -> None:
+        if how == "python":
+            print("from python")
+        elif how == "unterminated":
+            sys.stdout.write("no newline")
+        elif how == "stderr":
+            sys.stderr.write("to stderr\n")
+        elif how == "c":
+            ctypes.CDLL(None).printf(b"from C\n")
+        elif how == "child":
+            subprocess.run(["sh", "-c", "echo from a child; echo its stderr >&2"], check=True)  # noqa: S607
+        elif how == "bytes":
+            os.write(1, b"\xff\x00\x1b[31m\n")
+        elif how == "crash":
+            print("last words")
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif how == "flood":
+            for _ in range(64):
+                os.write(1, b"x" * (1 << 16))
+
+    def callback(self, result: object) -> None:
+        print("from the callback")
+
+
+class Allocate(Model):
+    def runnable(self, size: int) -> int:
+        return len(bytes(bytearray(size)) * 1)
+
+
+class Hoard(Model):
+    """Takes memory in a child, and stays."""
+
+    def runnable(self, size: int, *, child: bool) -> None:
+        if child:
+            code = f"import time; x = bytearray({size}); x[::4096] = b'1' * len(x[::4096]); time.sleep(1000)"
+            subprocess.run([sys.executable, "-c", code], check=True)
+        else:
+            held = bytearray(size)
+            held[::4096] = b"1" * len(held[::4096])
+            time.sleep(1000)
+
+
+class ForkAndReturn(Model):
+    """Forks, and both come back from the task."""
+
+    def runnable(self) -> str:
+        if os.fork() == 0:
+            return "child"
+        os.wait()
+        return "parent"
+
+
+class UseMultiprocessing(Model):
+    def runnable(self) -> list[int]:
+        import multiprocessing
+
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            return pool.map(abs, [-1, -2])
+
+
+class Pid(Model):
+    def runnable(self) -> int:
+        return os.getpid()
+
+
+class NotAModel:
+    def runnable(self) -> None: ...
+
+
+class RaisingInit(Model):
+    def __init__(self) -> None:
+        raise ValueError("no instance")

@@ -1,0 +1,225 @@
+"""What a person sees of a run, word for word."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
+from workflow.report.console import Console, RunningTask
+from workflow.report.records import RunRecord, TaskRecord, Verdict
+from workflow.report.terminal import Terminal
+
+
+def run_of(tasks: int) -> RunRecord:
+    return RunRecord(
+        id="20261124-021222-000-abcdef",
+        name="audit",
+        file="/here/pipeline.toml",
+        plan_hash="sha256:0",
+        started_at=0.0,
+        engine="local",
+        pool=2,
+        host="h",
+        pid=1,
+        python="3.11",
+        version="0",
+        git=None,
+        argv=(),
+        tasks=tasks,
+        folder="/here/.workflow/runs/1",
+    )
+
+
+def ended(task: str, outcome: Outcome = Outcome.SUCCEEDED, error: str | None = None, **more) -> TaskRecord:
+    attempts = more.pop("attempts", None)
+    if attempts is None:
+        record = None if error is None else ErrorRecord("ValueError", error)
+        attempts = () if outcome in {Outcome.SKIPPED, Outcome.CANCELLED} else (Attempt(1, outcome, 100.0, 0.25, 7, error=record),)
+    return TaskRecord(task, task, None, outcome, attempts=attempts, **more)
+
+
+class Seen:
+    def __init__(self, verbosity="normal", when="never") -> None:
+        self.stream = io.StringIO()
+        self.console = Console(Terminal(self.stream, when, {}), verbosity)
+
+    def text(self) -> str:
+        text = self.stream.getvalue()
+        self.stream.seek(0)
+        self.stream.truncate()
+        return text
+
+
+def test_a_small_run_has_a_line_a_change() -> None:
+    """Every ending with its outcome, how long it took and where the run stands; a failure with its last lines."""
+    seen = Seen()
+    seen.console.run_started(run_of(12), 0.0)
+    seen.console.tasks_ended([ended("fetch@a")], 1.0)
+    seen.console.tasks_ended(
+        [
+            ended("parse", Outcome.FAILED, "invalid\nliteral", tail=("reading", "line \x1b[31m2\x1b[0m\x07"), log="logs/parse.log"),
+            ended("report", Outcome.SKIPPED, reason="it needs parse, which failed", cause="parse"),
+        ],
+        2.0,
+    )
+    seen.console.tasks_ended([ended("odd", Outcome.CRASHED, "SIGSEGV", allow_failure=True)], 3.0)
+    assert seen.text() == """\
+run 20261124-021222-000-abcdef: audit, 12 tasks, pool of 2
+[ 1/12] succeeded  0.25s  fetch@a
+[ 2/12] failed     0.25s  parse: ValueError: invalid
+    | reading
+    | line 2\\x07
+[ 3/12] skipped           report: it needs parse, which failed
+[ 4/12] crashed    0.25s  odd: ValueError: SIGSEGV (allowed)
+"""
+
+
+def test_the_end_names_root_causes_first_and_where_to_look() -> None:
+    """What hindered most comes first, then other failures, then what was allowed; then counts and the report."""
+    seen = Seen()
+    flaky = (Attempt(1, Outcome.CRASHED, 100.0, 0.25, 7), Attempt(2, Outcome.SUCCEEDED, 101.0, 0.25, 7))
+    failed_callback = CallbackRecord("callback", Outcome.TIMED_OUT, None)
+    records = [
+        ended("may", Outcome.FAILED, "never mind", allow_failure=True),
+        ended("good", attempts=flaky, callback=failed_callback),
+        ended("lone", Outcome.TIMED_OUT, "took too long"),
+        ended("root", Outcome.FAILED, "no", log="logs/root.log"),
+        ended("x", Outcome.SKIPPED, reason="r", cause="root"),
+        ended("y", Outcome.SKIPPED, reason="r", cause="root"),
+    ]
+    verdict = Verdict(1, "failed", None, 10.0, 65.0)
+    seen.console.run_started(run_of(6), 0.0)
+    seen.text()
+    seen.console.run_ended(records, verdict, "/here/.workflow/runs/1/report.json")
+    assert seen.text() == """\
+
+what went wrong:
+  root failed: ValueError: no (2 skipped because of it)
+    log: /here/.workflow/runs/1/logs/root.log
+  lone timed_out: ValueError: took too long
+  may failed: ValueError: never mind (allowed)
+1 callback did not succeed; the tasks' outcomes stand
+1 succeeded, 2 failed, 1 timed_out, 2 skipped, 1 flaky in 1m05s
+report: /here/.workflow/runs/1/report.json
+"""
+
+
+def test_an_ended_run_says_why_it_did_not_end_by_itself() -> None:
+    """Once when it happens, once at the end."""
+    seen = Seen("quiet")
+    seen.console.run_started(run_of(1), 0.0)
+    seen.console.stopping("the run was ended by SIGINT", 1.0)
+    verdict = Verdict(130, "interrupted", "the run was ended by SIGINT", 1.0, 1.0)
+    seen.console.run_ended([ended("a", Outcome.CANCELLED, reason="the run was ended by SIGINT")], verdict, None)
+    assert seen.text() == """\
+ending: the run was ended by SIGINT
+the run did not end by itself: the run was ended by SIGINT
+1 cancelled in 1.00s
+"""
+
+
+def test_a_large_run_counts_successes_and_still_names_failures() -> None:
+    """A line for ten thousand successes would bury the one that matters."""
+    seen = Seen()
+    seen.console.run_started(run_of(1000), 0.0)
+    seen.text()
+    for number in range(997):
+        seen.console.tasks_ended([ended(f"t{number}")], number * 0.003)
+    seen.console.tasks_ended([ended("bad", Outcome.FAILED, "no")], 3.0)
+    seen.console.tasks_ended([ended("c", Outcome.SKIPPED, reason="r"), ended("d")], 3.1)
+    assert seen.text() == """\
+[ 668/1000] 668 succeeded
+[ 998/1000] failed     0.25s  bad: ValueError: no
+[1000/1000] 998 succeeded, 1 failed, 1 skipped
+"""
+
+
+def test_quiet_says_failures_and_the_end() -> None:
+    """And nothing else, however long it takes."""
+    seen = Seen("quiet")
+    seen.console.run_started(run_of(2), 0.0)
+    seen.console.tasks_ended([ended("a")], 1.0)
+    seen.console.still([], 100.0, 100.0)
+    assert seen.text() == ""
+    seen.console.tasks_ended([ended("b", Outcome.FAILED, "no")], 1.0)
+    assert seen.text() == "[2/2] failed     0.25s  b: ValueError: no\n"
+
+
+def test_a_sign_of_life_comes_when_nothing_was_said_for_ten_seconds() -> None:
+    """What runs, longest first, and for how long."""
+    seen = Seen()
+    seen.console.run_started(run_of(9), 0.0)
+    seen.text()
+    running = [RunningTask(name, 1, began) for name, began in (("b", 1005.0), ("a", 900.0), ("c", 1001), ("d", 1002), ("e", 1003))]
+    seen.console.still(running, 9.9, 1010.0)
+    assert seen.text() == ""
+    seen.console.still(running, 10.0, 1010.0)
+    assert seen.text() == "[0/9] running: a (1m50s), c (9.00s), d (8.00s), e (7.00s) and 1 more\n"
+    seen.console.still(running, 19.0, 1019.0)
+    assert seen.text() == ""
+
+
+def test_only_the_first_failures_show_their_output() -> None:
+    """A hundred times the same traceback helps nobody."""
+    seen = Seen()
+    seen.console.run_started(run_of(100), 0.0)
+    seen.console.tasks_ended([ended(f"t{number}", Outcome.FAILED, "no", tail=("why",)) for number in range(100)], 1.0)
+    assert seen.text().count("    | why\n") == 20
+
+
+def test_failures_too_many_to_read_are_counted() -> None:
+    """The first two hundred get their line, a line says that no more follow, and then they are numbers."""
+    seen = Seen()
+    seen.console.run_started(run_of(1000), 0.0)
+    seen.text()
+    seen.console.tasks_ended([ended(f"t{number}", Outcome.FAILED, "no") for number in range(1000)], 1.0)
+    lines = seen.text().splitlines()
+    assert len(lines) == 202
+    assert lines[-2:] == ["further failures are counted, and named in the report", "[1000/1000] 1000 failed"]
+
+
+def test_a_failed_callback_is_told_at_once() -> None:
+    """It changes no outcome, but somebody should know."""
+    seen = Seen()
+    seen.console.callback_failed("a", CallbackRecord("pkg.mod:hook", Outcome.FAILED, ErrorRecord("KeyError", "'x'")), 1.0)
+    seen.console.callback_failed("b", CallbackRecord("callback", Outcome.TIMED_OUT, None), 1.0)
+    assert seen.text() == "pkg.mod:hook of a failed: KeyError: 'x'\ncallback of b reached its time limit\n"
+
+
+def test_output_has_its_task_before_each_line() -> None:
+    """Only when it was asked for."""
+    seen = Seen("verbose")
+    seen.console.output("a", ["one", "two\r"], 1.0)
+    assert seen.text() == "a | one\na | two\n"
+    seen = Seen()
+    seen.console.output("a", ["one"], 1.0)
+    assert seen.text() == ""
+
+
+def test_colour_stands_around_outcomes() -> None:
+    """And the text is the same without it."""
+    seen = Seen(when="always")
+    seen.console.run_started(run_of(1), 0.0)
+    seen.text()
+    seen.console.tasks_ended([ended("a")], 1.0)
+    assert seen.text() == "[1/1] \x1b[32msucceeded\x1b[0m  0.25s  a\n"
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(28, "No space left on device"), ValueError("closed file")])
+def test_a_reader_that_leaves_does_not_disturb_the_run(error) -> None:
+    """Nothing is raised, and nothing more is written."""
+
+    class Gone(io.StringIO):
+        writes = 0
+
+        def write(self, text: str) -> int:
+            Gone.writes += 1
+            raise error
+
+    terminal = Terminal(Gone(), "never", {})
+    terminal.lines(["a"])
+    terminal.lines(["b"])
+    assert terminal.broken
+    assert Gone.writes == 1

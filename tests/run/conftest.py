@@ -1,0 +1,235 @@
+"""Plans made by hand, and an engine that pretends: it keeps to the contract of the real one, without processes."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import fields as fields_of
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from workflow.info_task import InfoTask
+from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, LogRange, Outcome
+from workflow.plan.compile import MissingResult
+from workflow.plan.plan import Need, Plan, PlannedTask, Settings
+from workflow.report.console import Console
+from workflow.report.terminal import Terminal
+from workflow.run.conductor import RunOptions, run_plan
+
+
+def _nothing(kind: type) -> dict[str, None]:
+    """Answer None for every field: those not named here only matter to who prints a plan."""
+    return dict.fromkeys(field.name for field in fields_of(kind))
+
+
+@pytest.fixture
+def make_task() -> Callable[..., PlannedTask]:
+    """Answer a maker of planned tasks: ``make_task("a", needs=["b"], ...)``."""
+
+    def make(name: str, needs=(), *, id: str | None = None, uses=(), **changes: object) -> PlannedTask:  # noqa: A002
+        fields: dict[str, object] = {
+            "id": id or name,
+            "name": name,
+            "matrix": None,
+            "kind": "call",
+            "target": "pkg.mod:function",
+            "args": (),
+            "kwargs": {},
+            "needs": tuple(need if isinstance(need, Need) else Need(need, (need,), "success") for need in needs),
+            "uses_results": frozenset(uses),
+            "timeout_s": 10.0,
+            "grace_s": 5.0,
+            "callback_timeout_s": 30.0,
+            "env": {},
+            "cwd": "/",
+            "on_success": None,
+            "on_failure": None,
+            "isolate": False,
+            "allow_failure": False,
+            "tags": (),
+            "doc": None,
+        }
+        return PlannedTask(**{**_nothing(PlannedTask), **fields, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_settings() -> Callable[..., Settings]:
+    """Answer a maker of settings."""
+
+    def make(**changes: object) -> Settings:
+        fields: dict[str, object] = {
+            "pool": 2,
+            "timeout_s": None,
+            "halt": "never",
+            "max_failures": None,
+            "path": (),
+            "preload": (),
+            "max_log_bytes": None,
+            "max_result_bytes": None,
+        }
+        return Settings(**{**_nothing(Settings), **fields, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_plan(make_settings: Callable[..., Settings], tmp_path: Path) -> Callable[..., Plan]:
+    """Answer a maker of plans; its file need not be there."""
+
+    def make(*tasks: PlannedTask, **settings: object) -> Plan:
+        return Plan(tmp_path / "pipeline.toml", "test", None, make_settings(**settings), tasks, "sha256:" + "0" * 64)
+
+    return make
+
+
+class PretendHandle(Future):
+    """As the real one, ended by whoever holds it."""
+
+    def __init__(self, number: int, id: str) -> None:  # noqa: A002
+        super().__init__()
+        self.number = number
+        self.id = id
+        self.outcome: Outcome | None = None
+        self.reason: str | None = None
+        self.attempts: tuple[Attempt, ...] = ()
+        self.callback: CallbackRecord | None = None
+        self.engine: PretendEngine
+
+    def cancel(self) -> bool:
+        self.engine.end(self, Outcome.CANCELLED, reason="it was cancelled")
+        return True
+
+
+class PretendEngine:
+    """Runs nothing: ``act(engine, handle)`` says what becomes of each task that is pushed, on a thread of its own.
+
+    Without an ``act`` of the test every task succeeds with its own id as the result.
+    """
+
+    acts: Callable[[PretendEngine, PretendHandle], None]
+
+    def __init__(self, pool: int | None = None, **options: object) -> None:
+        self.pool = pool or 4
+        self.options = options
+        self.failure: str | None = None
+        self.calls: list[tuple[object, ...]] = []
+        self.handles: list[PretendHandle] = []
+        self.now_running: list[SimpleNamespace] = []
+        self.tasks: dict[str, object] = {}
+        self._numbers = itertools.count(1)
+        self._threads: list[threading.Thread] = []
+        self._printing = threading.Lock()
+
+    def start(self) -> None:
+        self.calls.append(("start",))
+
+    def push(self, task) -> PretendHandle:
+        handle = PretendHandle(next(self._numbers), task.id)
+        handle.engine = self
+        self.tasks[task.id] = task
+        self.handles.append(handle)
+        thread = threading.Thread(target=self.acts, args=(handle,), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return handle
+
+    def acts(self, handle: PretendHandle) -> None:
+        self.end(handle, Outcome.SUCCEEDED, result=handle.id)
+
+    def end(self, handle, outcome, *, result=None, reason=None, error=None, log=None, attempts=None, callback=None, **more) -> None:
+        """End a task, if it has not ended."""
+        if handle.outcome is not None:
+            return
+        if attempts is None:
+            attempts = () if outcome is Outcome.CANCELLED else (self.attempt(outcome, error=error, log=log, **more),)
+        handle.attempts = attempts
+        handle.reason = reason
+        handle.outcome = outcome
+        if outcome is Outcome.SUCCEEDED:
+            handle.set_result(result)
+        else:
+            handle.set_exception(RuntimeError(outcome.value))
+        handle.callback = callback
+        self.options["on_callback"](handle)
+
+    @staticmethod
+    def attempt(outcome, number=1, *, error=None, log=None, started_at=1_700_000_000.0, duration_s=0.25, **more) -> Attempt:
+        record = None if error is None else ErrorRecord("ValueError", error)
+        return Attempt(number, outcome, started_at, duration_s, 4321, error=record, log=log, **more)
+
+    def print(self, text: str) -> LogRange:
+        """Put text into a shared file, as a worker would."""
+        path = Path(str(self.options["log_dir"])) / "worker-1.log"
+        with self._printing, path.open("ab") as file:
+            offset = file.tell()
+            file.write(text.encode())
+        return LogRange(str(path), offset, len(text.encode()))
+
+    def running(self) -> tuple[SimpleNamespace, ...]:
+        return tuple(self.now_running)
+
+    def cancel_all(self, reason: str, grace: float | None = None) -> None:
+        self.calls.append(("cancel_all", reason, grace))
+        for handle in self.handles:
+            self.end(handle, Outcome.CANCELLED, reason=reason)
+
+    def stop(self, timeout: float | None = None) -> None:
+        self.calls.append(("stop", timeout))
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+
+@pytest.fixture
+def pretend() -> type[PretendEngine]:
+    """Answer the class of the pretended engine, to be subclassed by tests that want trouble."""
+    return PretendEngine
+
+
+class Ran(SimpleNamespace):
+    """What came of a run under test."""
+
+
+@pytest.fixture
+def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """Answer ``go(plan, engine_class, ...)``: run a plan with a pretended engine, and look at everything it left."""
+
+    def compile_task(task, results) -> InfoTask:
+        """As the real one, for tasks whose arguments are the results they refer to."""
+        missing = [used for used in task.uses_results if results[used].outcome != "succeeded"]
+        if missing:
+            raise MissingResult(task.id, f"${{tasks.{missing[0]}.result}}", "there is none")
+        return InfoTask("a.B", None, *(results[used].result for used in sorted(task.uses_results)), id=task.id)
+
+    monkeypatch.setattr("workflow.run.conductor.compile_task", compile_task)
+
+    def run(plan: Plan, engine_class: type[PretendEngine] = PretendEngine, *, verbosity="normal", **options) -> Ran:
+        engines: list[PretendEngine] = []
+
+        def make(pool=None, **arguments) -> PretendEngine:
+            engines.append(engine_class(pool, **arguments))
+            return engines[-1]
+
+        stream = io.StringIO()
+        console = Console(Terminal(stream, "never"), verbosity)
+        options = {"state_dir": tmp_path / ".workflow", **options}
+        started = time.monotonic()
+        result = run_plan(plan, RunOptions(**options), console, make)
+        return Ran(
+            result=result,
+            engine=engines[0],
+            text=stream.getvalue(),
+            folder=Path(result.run.folder),
+            took_s=time.monotonic() - started,
+            outcomes={record.id: record.outcome.value for record in result.records},
+            records={record.id: record for record in result.records},
+        )
+
+    return run

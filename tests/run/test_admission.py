@@ -1,0 +1,300 @@
+"""Which task may start, and how a run ends: decided without an engine, so tested without one."""
+
+from __future__ import annotations
+
+import random
+import signal
+
+import pytest
+
+from workflow.outcome import Outcome
+from workflow.plan.plan import Need
+from workflow.run.admission import Admission
+from workflow.run.effects import CancelAll, CancelQueued, Conclude, Push
+from workflow.run.exit_code import ExitCode
+from workflow.run.facts import Broken, Interrupted, RunTimedOut, TaskEnded
+
+FAILURES = [Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.MEMORY_EXCEEDED]
+
+
+def test_a_task_starts_when_all_it_needs_succeeded(make_task, make_settings) -> None:
+    """Not before, and at once."""
+    admission = Admission([make_task("a"), make_task("b"), make_task("c", ["a", "b"])], make_settings())
+    assert admission.begin() == [Push(0), Push(1)]
+    assert admission.handle(TaskEnded(1, Outcome.SUCCEEDED)) == []
+    assert admission.handle(TaskEnded(0, Outcome.SUCCEEDED)) == [Push(2)]
+    assert admission.handle(TaskEnded(2, Outcome.SUCCEEDED)) == []
+    assert admission.finished
+    assert admission.exit_code is ExitCode.SUCCEEDED
+
+
+def test_what_needs_a_failure_is_skipped_with_all_behind_it_and_the_root_is_named(make_task, make_settings) -> None:
+    """The reason says what it waited for, and what was the matter with it."""
+    tasks = [make_task("a"), make_task("b", ["a"]), make_task("c", ["b"]), make_task("d")]
+    admission = Admission(tasks, make_settings())
+    admission.begin()
+    assert admission.handle(TaskEnded(0, Outcome.TIMED_OUT)) == [
+        Conclude(1, Outcome.SKIPPED, "it needs a, which timed out", 0),
+        Conclude(2, Outcome.SKIPPED, "it needs b, which was skipped because a timed out", 0),
+    ]
+    assert not admission.finished
+    assert admission.exit_code is ExitCode.FAILED
+
+
+@pytest.mark.parametrize(
+    ("status", "first", "second", "starts"),
+    [
+        ("success", Outcome.SUCCEEDED, Outcome.SUCCEEDED, True),
+        ("success", Outcome.SUCCEEDED, Outcome.CACHED, True),
+        ("success", Outcome.SUCCEEDED, Outcome.CRASHED, False),
+        ("success", Outcome.SUCCEEDED, Outcome.CANCELLED, False),
+        ("failure", Outcome.SUCCEEDED, Outcome.SUCCEEDED, False),
+        ("failure", Outcome.FAILED, Outcome.SUCCEEDED, True),
+        ("failure", Outcome.MEMORY_EXCEEDED, Outcome.FAILED, True),
+        ("failure", Outcome.CANCELLED, Outcome.SUCCEEDED, False),
+        ("any", Outcome.FAILED, Outcome.CANCELLED, True),
+        ("any", Outcome.SUCCEEDED, Outcome.SUCCEEDED, True),
+    ],
+)
+def test_a_need_says_which_endings_it_waits_for(make_task, make_settings, status, first, second, starts) -> None:
+    """Success of all, failure of at least one once all ended, or the end of all."""
+    tasks = [make_task("x", id="x@1"), make_task("x", id="x@2"), make_task("y", [Need("x", ("x@1", "x@2"), status)])]
+    admission = Admission(tasks, make_settings())
+    admission.begin()
+    admission.handle(TaskEnded(0, first))
+    assert 2 not in admission.outcomes or status == "success"
+    last = admission.handle(TaskEnded(1, second))
+    assert (last == [Push(2)]) is starts
+    assert (admission.outcomes.get(2) is Outcome.SKIPPED) is not starts
+
+
+def test_a_need_of_any_ending_is_met_by_a_skipped_task(make_task, make_settings) -> None:
+    """A clean-up runs also when what it cleans up after never ran."""
+    tasks = [make_task("a"), make_task("b", ["a"]), make_task("c", [Need("b", ("b",), "any")])]
+    admission = Admission(tasks, make_settings())
+    admission.begin()
+    assert admission.handle(TaskEnded(0, Outcome.FAILED))[-1] == Push(2)
+
+
+def test_a_matrix_without_instances_has_succeeded_and_has_not_failed(make_task, make_settings) -> None:
+    """A glob that matched nothing holds nobody up."""
+    tasks = [make_task("a", [Need("x", (), "success")]), make_task("b", [Need("x", (), "failure")]), make_task("c", ["b"])]
+    admission = Admission(tasks, make_settings())
+    effects = admission.begin()
+    assert [type(effect) for effect in effects] == [Conclude, Conclude, Push]
+    assert effects[-1] == Push(0)
+    assert admission.outcomes == {1: Outcome.SKIPPED, 2: Outcome.SKIPPED}
+
+
+def test_an_allowed_failure_counts_for_nothing_but_what_needs_it(make_task, make_settings) -> None:
+    """Exit code and halt pass it by; for needs it failed like any other."""
+    tasks = [make_task("a", allow_failure=True), make_task("b", ["a"]), make_task("c")]
+    admission = Admission(tasks, make_settings(halt="now", max_failures=1))
+    admission.begin()
+    admission.handle(TaskEnded(0, Outcome.FAILED))
+    admission.handle(TaskEnded(2, Outcome.SUCCEEDED))
+    assert admission.outcomes[1] is Outcome.SKIPPED
+    assert admission.stopped is None
+    assert admission.exit_code is ExitCode.SUCCEEDED
+
+
+@pytest.mark.parametrize(("halt", "effect"), [("soon", CancelQueued), ("now", CancelAll)])
+def test_a_run_halts_when_the_count_is_reached(make_task, make_settings, halt, effect) -> None:
+    """Not before; then what has not started is cancelled, and what runs is killed only if that is wanted."""
+    tasks = [make_task("a"), make_task("b"), make_task("c"), make_task("d", ["c"])]
+    admission = Admission(tasks, make_settings(halt=halt, max_failures=2))
+    admission.begin()
+    assert admission.handle(TaskEnded(0, Outcome.FAILED)) == []
+    effects = admission.handle(TaskEnded(1, Outcome.CRASHED))
+    assert effects[0] == Conclude(3, Outcome.CANCELLED, "the run was halted after 2 failures", None)
+    assert isinstance(effects[1], effect)
+    assert not admission.finished  # c is still running
+
+
+def test_a_count_without_a_halt_halts_nothing(make_task, make_settings) -> None:
+    """``never`` means it."""
+    admission = Admission([make_task("a"), make_task("b", ["a"])], make_settings(halt="never"))
+    admission.begin()
+    assert not any(isinstance(effect, CancelAll) for effect in admission.handle(TaskEnded(0, Outcome.FAILED)))
+
+
+def test_only_so_many_tasks_are_pushed_at_once(make_task, make_settings) -> None:
+    """In the order of the plan, and another for each that ends."""
+    admission = Admission([make_task(str(number)) for number in range(10)], make_settings(), pushed_max=3)
+    assert admission.begin() == [Push(0), Push(1), Push(2)]
+    assert admission.handle(TaskEnded(1, Outcome.SUCCEEDED)) == [Push(3)]
+
+
+@pytest.mark.parametrize(
+    ("facts", "code"),
+    [
+        ([RunTimedOut(1.0)], ExitCode.TIMED_OUT),
+        ([RunTimedOut(1.0), Interrupted(signal.SIGTERM)], ExitCode.TERMINATED),
+        ([Interrupted(signal.SIGINT), RunTimedOut(1.0)], ExitCode.INTERRUPTED),
+        ([Interrupted(signal.SIGHUP), Interrupted(signal.SIGTERM)], ExitCode.HUNG_UP),
+        ([Broken("no disk")], ExitCode.BROKEN),
+        ([Interrupted(signal.SIGINT), Broken("no disk")], ExitCode.INTERRUPTED),
+        ([RunTimedOut(1.0), Broken("no disk")], ExitCode.BROKEN),
+    ],
+)
+def test_the_exit_code_says_what_ended_the_run(make_task, make_settings, facts, code) -> None:
+    """A signal before anything else, then what broke, then the time limit, then failures."""
+    admission = Admission([make_task("a"), make_task("b", ["a"])], make_settings())
+    admission.begin()
+    for fact in facts:
+        admission.handle(fact)
+    admission.handle(TaskEnded(0, Outcome.CANCELLED))
+    assert admission.finished
+    assert admission.exit_code is code
+
+
+def test_an_impossible_ending_is_a_loud_error(make_task, make_settings) -> None:
+    """It names the task, and what it was."""
+    admission = Admission([make_task("a"), make_task("b", ["a"])], make_settings())
+    admission.begin()
+    with pytest.raises(AssertionError, match="b cannot end as succeeded: it has not been pushed"):
+        admission.handle(TaskEnded(1, Outcome.SUCCEEDED))
+    admission.handle(TaskEnded(0, Outcome.SUCCEEDED))
+    with pytest.raises(AssertionError, match="a cannot end as failed: it is succeeded"):
+        admission.handle(TaskEnded(0, Outcome.FAILED))
+
+
+class Walk:
+    """One run of a random graph through an engine that is as unkind as the contract allows."""
+
+    def __init__(self, seed: int, make_task, make_settings) -> None:
+        self.chance = random.Random(seed)
+        self.seen: set[str] = set()
+        self.tasks = self.graph(make_task)
+        halt = self.chance.choice(["never", "never", "soon", "now"])
+        most = self.chance.randint(1, 3) if halt != "never" else None
+        self.pushed_max = self.chance.choice([1, 2, 5, 100])
+        settings = make_settings(halt=halt, max_failures=most)
+        self.admission = Admission(self.tasks, settings, pushed_max=self.pushed_max)
+        self.pushed: set[int] = set()
+        self.ended: dict[int, Outcome] = {}
+        self.troubled = self.chance.random() < 0.3
+        self.cancelling = False
+        self.dropping = False
+
+    def graph(self, make_task):
+        names: list[tuple[str, tuple[str, ...]]] = []
+        tasks = []
+        for name in (f"t{number}" for number in range(self.chance.randint(1, 8))):
+            ids = tuple(f"{name}@{number}" for number in range(self.chance.randint(1, 3)))
+            wanted = self.chance.sample(names, self.chance.randint(0, min(3, len(names))))
+            needs = tuple(
+                Need(other, others, self.chance.choice(["success", "success", "failure", "any"]))
+                for other, others in wanted
+            )
+            allowed = self.chance.random() < 0.2
+            tasks += [make_task(name, needs, id=each, allow_failure=allowed) for each in ids]
+            names.append((name, ids))
+        return tasks
+
+    def go(self) -> None:
+        self.take(self.admission.begin())
+        for _step in range(1000):
+            if self.admission.finished:
+                break
+            self.check()
+            self.take(self.admission.handle(self.happen()))
+        self.check()
+        self.check_end()
+
+    def happen(self):
+        if self.troubled and self.chance.random() < 0.1:
+            self.seen.add("trouble")
+            number = self.chance.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+            return self.chance.choice([RunTimedOut(9.0), Broken("it broke"), Interrupted(number)])
+        task = self.chance.choice(sorted(self.pushed))
+        self.pushed.remove(task)
+        outcomes = [Outcome.SUCCEEDED] * 6 + FAILURES
+        outcome = self.chance.choice([*outcomes, *([Outcome.CANCELLED] * 9 if self.cancelling or self.dropping else [])])
+        self.ended[task] = outcome
+        return TaskEnded(task, outcome)
+
+    def take(self, effects) -> None:
+        for effect in effects:
+            self.seen.add(type(effect).__name__)
+            if isinstance(effect, Push):
+                assert self.admission.stopped is None, "pushed after the run was stopped"
+                assert self.needs_met(effect.task), f"{self.tasks[effect.task].id} was pushed too early"
+                self.pushed.add(effect.task)
+            elif isinstance(effect, Conclude):
+                assert effect.task not in self.pushed
+                assert effect.task not in self.ended, "concluded twice"
+                assert effect.reason
+                self.ended[effect.task] = effect.outcome
+                self.seen.add(effect.outcome.value)
+                if effect.cause is not None:
+                    assert self.ended[effect.cause].is_failure
+            elif isinstance(effect, CancelAll):
+                self.cancelling = True
+            else:
+                self.dropping = True
+
+    def needs_met(self, task: int) -> bool:
+        index = {each.id: number for number, each in enumerate(self.tasks)}
+        for need in self.tasks[task].needs:
+            outcomes = [self.ended.get(index[each]) for each in need.ids]
+            met = {
+                "success": all(outcome is not None and outcome.is_success for outcome in outcomes),
+                "failure": None not in outcomes and any(outcome.is_failure for outcome in outcomes if outcome),
+                "any": None not in outcomes,
+            }
+            if not met[need.status]:
+                return False
+        return True
+
+    def check(self) -> None:
+        """What holds after every step."""
+        assert self.admission.outcomes == self.ended
+        assert self.admission.pushed == len(self.pushed) <= self.pushed_max
+        if not self.admission.finished:
+            assert self.pushed, "nothing runs, and nothing can start"
+        if self.admission.stopped is None and len(self.pushed) < self.pushed_max:
+            waiting = set(range(len(self.tasks))) - self.pushed - set(self.ended)
+            assert not any(self.needs_met(task) for task in waiting), "a task could start and does not"
+
+    def check_end(self) -> None:
+        """What holds when it is over."""
+        assert self.admission.finished
+        assert not self.pushed
+        bad = [
+            task
+            for task, outcome in self.ended.items()
+            if (outcome.is_failure or outcome is Outcome.CANCELLED) and not self.tasks[task].allow_failure
+        ]
+        assert self.admission.failures == len(bad)
+        code = self.admission.exit_code
+        if code in {ExitCode.SUCCEEDED, ExitCode.FAILED}:
+            assert (code is ExitCode.FAILED) == bool(bad)
+        for task, outcome in self.ended.items():
+            if outcome is Outcome.SKIPPED:
+                assert not self.needs_met(task), f"{self.tasks[task].id} was skipped, and its needs are met"
+
+
+def test_random_walks_keep_every_promise_and_meet_every_effect(make_task, make_settings) -> None:
+    """Two thousand graphs; each task ends once, none starts early, none is forgotten."""
+    seen: set[str] = set()
+    for seed in range(2000):
+        walk = Walk(seed, make_task, make_settings)
+        try:
+            walk.go()
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+        seen |= walk.seen
+    assert seen == {"Push", "Conclude", "CancelAll", "CancelQueued", "skipped", "cancelled", "trouble"}
+
+
+def test_a_large_graph_is_decided_in_linear_time(make_task, make_settings) -> None:
+    """Two thousand instances that each need two thousand others share one gate: four million pairs are not visited."""
+    first = [make_task("a", id=f"a@{number}") for number in range(2000)]
+    need = Need("a", tuple(task.id for task in first), "success")
+    second = [make_task("b", [need], id=f"b@{number}") for number in range(2000)]
+    admission = Admission([*first, *second], make_settings())
+    assert sum(len(gates) for gates in admission._gates_at.values()) == 2000
+    admission.begin()
+    effects = [effect for number in range(2000) for effect in admission.handle(TaskEnded(number, Outcome.SUCCEEDED))]
+    assert effects == [Push(number) for number in range(2000, 4000)]

@@ -1,0 +1,44 @@
+"""``workflow validate`` and ``workflow plan``: look at a file, run nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from workflow.cli.arguments import existing, file_argument, selection_options, variables_option
+from workflow.run.exit_code import ExitCode
+
+
+@click.command()
+@file_argument
+@variables_option
+def validate(file: Path, variables: dict[str, str]) -> int:
+    """Check FILE (pipeline.toml) and everything in it; show all mistakes at once."""
+    from workflow.plan.build import load_plan
+
+    checked = load_plan(existing(file), variables)
+    tasks = "1 task" if len(checked.tasks) == 1 else f"{len(checked.tasks)} tasks"
+    click.echo(f"{file}: {tasks}, no mistakes")
+    return ExitCode.SUCCEEDED
+
+
+@click.command()
+@file_argument
+@variables_option
+@selection_options
+@click.option("--json", "as_json", is_flag=True, help="As JSON: the same on every machine.")
+def plan(file: Path, variables: dict[str, str], globs: tuple[str, ...], tags: tuple[str, ...], *, as_json: bool) -> int:
+    """Show what a run of FILE (pipeline.toml) would do, in its order."""
+    from workflow.plan.build import load_plan
+    from workflow.plan.printing import plan_json, plan_text
+    from workflow.plan.select import select
+
+    planned = load_plan(existing(file), variables)
+    if globs or tags:
+        planned = select(planned, globs=globs, tags=tags)
+        if not planned.tasks:
+            click.echo("nothing is selected", err=True)
+            return ExitCode.NOTHING_SELECTED
+    click.echo((plan_json if as_json else plan_text)(planned).removesuffix("\n"))
+    return ExitCode.SUCCEEDED

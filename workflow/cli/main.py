@@ -1,0 +1,111 @@
+"""The command line: its commands, and the one place where errors become text and exit codes.
+
+Each command lives in a file of its own and imports what it needs when it runs, so that ``workflow --help`` and a
+mistake in the arguments cost no more than click itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from typing import NoReturn
+
+import click
+
+from workflow import __version__
+from workflow.cli.inspect import plan, validate
+from workflow.cli.run import run
+from workflow.cli.schema import schema
+from workflow.errors import WorkflowError
+from workflow.run.exit_code import ExitCode
+
+NOT_ON_WINDOWS = "workflow does not run on Windows: it needs POSIX signals and process groups; WSL 2 has them"
+OUR_MISTAKE = "this is a mistake in workflow itself; please report it, with what WORKFLOW_DEBUG=1 shows, at the project's issue tracker"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="workflow")
+def cli() -> None:
+    """Run a batch of Python functions and commands, declared in one TOML file.
+
+    Every task ends, and every task gets exactly one outcome.
+    """
+
+
+for command in (run, validate, plan, schema):
+    cli.add_command(command)
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the command line, and leave with its exit code."""
+    if sys.platform == "win32":
+        _say(NOT_ON_WINDOWS)
+        sys.exit(ExitCode.BROKEN)
+    _leave_on_signals()
+    code = _run(sys.argv[1:] if args is None else args)
+    _let_go()
+    sys.exit(code)
+
+
+def _leave_on_signals() -> None:
+    """Outside of a run, which has handlers of its own, a signal ends the command at once, with the code of a run."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda arrived, _frame: os._exit(128 + arrived))
+
+
+def _run(args: list[str]) -> int:
+    try:
+        code: object = cli.main(args, prog_name="workflow", standalone_mode=False)
+    except click.exceptions.Exit as end:  # --help and --version
+        return end.exit_code
+    except click.ClickException as error:
+        return _usage(error)
+    except SystemExit:  # click, when whoever read standard output has seen enough
+        return ExitCode.SUCCEEDED
+    except Exception as error:  # noqa: BLE001  the one place
+        return _mistake(error)
+    return code if isinstance(code, int) else ExitCode.SUCCEEDED
+
+
+def _usage(error: click.ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        _say(context.get_usage())
+    _say(f"workflow: {error.format_message()}")
+    return ExitCode.USAGE
+
+
+def _mistake(error: Exception) -> int:
+    from workflow.diagnostics.mistake import InvalidPipeline
+    from workflow.run.folder import StateError
+
+    if isinstance(error, InvalidPipeline):
+        _say(str(error))
+        return ExitCode.USAGE
+    if os.environ.get("WORKFLOW_DEBUG") == "1":
+        _say("".join(traceback.format_exception(error)).rstrip())
+    if isinstance(error, (StateError, WorkflowError)):
+        _say(f"workflow: {error}")
+    else:
+        _say(f"workflow: {type(error).__name__}: {error}; {OUR_MISTAKE}")
+    return ExitCode.BROKEN
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass
+
+
+def _let_go() -> None:
+    """Flush what can be flushed; a reader that has left is no reason for the interpreter to complain at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with open(os.devnull, "w", encoding="utf-8") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())

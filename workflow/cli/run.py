@@ -1,0 +1,110 @@
+"""``workflow run``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from workflow.cli.arguments import existing, file_argument, selection_options, variables_option
+from workflow.run.exit_code import ExitCode
+
+CI_GRACE_MAX_S = 5.0
+"""What tasks are given to end in, at most, where a build server waits to take the machine back."""
+
+
+@click.command()
+@file_argument
+@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Workers (what the file says, or one per CPU).")
+@variables_option
+@selection_options
+@click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
+@click.option(
+    "--report", "reports", multiple=True, metavar="OUT.json", type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report here too.",
+)  # fmt: skip
+@click.option("--events", metavar="FILE|-", help="Write the events here too; - is standard output.")
+@click.option("-q", "--quiet", is_flag=True, help="Only failures and the end.")
+@click.option("-v", "--verbose", is_flag=True, help="The output of all tasks too, as it comes.")
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), help="Whether to use colour (auto).")
+@click.option(
+    "--state-dir", type=click.Path(file_okay=False, path_type=Path),
+    help="Where runs are recorded (.workflow beside FILE).",
+)  # fmt: skip
+def run(
+    file: Path,
+    jobs: int | None,
+    variables: dict[str, str],
+    globs: tuple[str, ...],
+    tags: tuple[str, ...],
+    reports: tuple[Path, ...],
+    events: str | None,
+    color: str | None,
+    state_dir: Path | None,
+    *,
+    dry_run: bool,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Run the tasks of FILE (pipeline.toml).
+
+    Exit code: 0 all succeeded, 1 a task did not, 2 usage or an invalid file, 3 nothing selected, 4 the engine failed,
+    124 the run's own time limit, 129/130/143 SIGHUP/SIGINT/SIGTERM.
+    """
+    from workflow.cli.settings import settings
+    from workflow.plan.build import load_plan
+
+    if quiet and verbose:
+        raise click.UsageError("-q and -v exclude each other")
+    _check_reports(reports)
+    verbosity = "quiet" if quiet else "verbose" if verbose else None
+    given = {"jobs": jobs, "state_dir": state_dir, "color": color, "verbosity": verbosity}
+    how = settings(given, existing(file))
+    plan = load_plan(file, variables)
+    if globs or tags:
+        from workflow.plan.select import select
+
+        plan = select(plan, globs=globs, tags=tags)
+        if not plan.tasks:
+            click.echo("nothing is selected", err=True)
+            return ExitCode.NOTHING_SELECTED
+    if dry_run:
+        from workflow.plan.printing import plan_text
+
+        click.echo(plan_text(plan).removesuffix("\n"))
+        return ExitCode.SUCCEEDED
+
+    from workflow.engine.parent import MultiProcess
+    from workflow.report.console import Console
+    from workflow.report.terminal import Terminal
+    from workflow.run.conductor import RunOptions, run_plan
+    from workflow.run.folder import STATE_DIR
+
+    options = RunOptions(
+        state_dir=how.state_dir or plan.file.parent / STATE_DIR,
+        jobs=how.jobs,
+        argv=tuple(sys.argv),
+        reports=tuple(Path(os.path.abspath(path)) for path in reports),
+        events=_events(events),
+        grace_max_s=CI_GRACE_MAX_S if os.environ.get("CI", "").lower() not in {"", "0", "false"} else None,
+    )
+    result = run_plan(plan, options, Console(Terminal(sys.stderr, how.color), how.verbosity), MultiProcess)
+    if result.problem is not None and result.problem != result.verdict.reason:  # which the console has told
+        click.echo(f"workflow: {result.problem}", err=True)
+    return result.exit_code
+
+
+def _check_reports(reports: tuple[Path, ...]) -> None:
+    for path in reports:
+        if path.suffix != ".json":
+            raise click.BadParameter(f"{str(path)!r} must end in .json, the one format of reports", param_hint="--report")
+        if not path.parent.is_dir():
+            raise click.BadParameter(f"there is no folder {str(path.parent)!r}", param_hint="--report")
+
+
+def _events(target: str | None) -> Path | int | None:
+    if target is None:
+        return None
+    return 1 if target == "-" else Path(os.path.abspath(target))

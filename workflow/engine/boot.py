@@ -1,0 +1,55 @@
+"""What a fresh worker process does before it is one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import ModuleType
+
+import _signal
+
+from workflow.engine import system
+from workflow.engine.channel import packet_from, stream_from
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+
+def become_worker(
+    config: dict[str, Any], tasks: int, answers: int, words: memoryview, slot: int, stack_file: int
+) -> NoReturn:
+    """Be a worker, in a process that was just forked and is already guarded by the warden."""
+    for number in (_signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT, _signal.SIGPIPE, _signal.SIGCHLD):
+        _signal.signal(number, _signal.SIG_DFL)
+    # A session of its own: what the task does to its group or terminal stays with it.  And a subreaper: whatever the
+    # task starts stays below this process for as long as it lives, so "the tree of this worker" is exact.
+    os.setsid()
+    system.adopt_orphans()
+    system.keep_only({tasks, answers, stack_file})
+    stand_in_for_main(config["main"])
+    from workflow.engine.worker import Worker
+
+    Worker(
+        packet_from(tasks), stream_from(answers), words, slot, stack_file, config["log_dir"], config["max_result"]
+    ).run()
+
+
+def stand_in_for_main(name: str | None) -> None:
+    """Have ``__main__`` stand for the program's own module, loaded under its own name when somebody looks.
+
+    Arguments made of a script's own classes name ``__main__`` in their pickles.  The script is imported, not run
+    again: under its own name its ``if __name__ == "__main__"`` part stays out.
+    """
+    module = ModuleType("__main__")
+    if name is not None:
+
+        def find(attribute: str) -> object:
+            if attribute.startswith("__"):
+                raise AttributeError(attribute)
+            from importlib import import_module
+
+            return getattr(import_module(name), attribute)
+
+        module.__getattr__ = find  # type: ignore[method-assign]
+    sys.modules["__main__"] = module

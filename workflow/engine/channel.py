@@ -1,0 +1,95 @@
+"""Sockets between the processes of the engine, and descriptors sent along them.
+
+Two shapes.  A *stream* carries frames of any size, many to a read; whoever dies in the middle of one leaves a half
+frame, which the reader throws away.  A *packet* socket delivers a message whole or not at all; tasks go to workers
+that way, so that a dispatcher which dies while sending leaves nothing half said behind.
+
+Every channel has one process on each side and one writer a side: no lock is shared between processes, so a killed
+one can spoil only its own channel.
+"""
+
+from __future__ import annotations
+
+import _socket
+from array import array
+
+Socket = _socket.socket
+
+_PACKET = getattr(_socket, "SOCK_SEQPACKET", _socket.SOCK_DGRAM)
+if hasattr(_socket, "SOCK_SEQPACKET") and not hasattr(_socket, "AF_PACKET"):
+    _PACKET = _socket.SOCK_DGRAM  # the constant exists on macOS, the local sockets do not have it
+_MAX_DESCRIPTORS = 8
+_ANCILLARY = _socket.CMSG_SPACE(_MAX_DESCRIPTORS * array("i").itemsize)
+
+_CLOSE_ON_EXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
+
+PEEK = _socket.MSG_PEEK
+DONT_WAIT = _socket.MSG_DONTWAIT
+
+
+def stream_pair() -> tuple[Socket, Socket]:
+    """Two connected ends for frames."""
+    return _pair(_socket.SOCK_STREAM)
+
+
+def packet_pair() -> tuple[Socket, Socket]:
+    """Two connected ends for whole messages, of up to about 100 kB."""
+    return _pair(_PACKET)
+
+
+def _pair(kind: int) -> tuple[Socket, Socket]:
+    first, second = _socket.socketpair(_socket.AF_UNIX, kind)
+    for end in (first, second):
+        # The usual 208 kB hold few tasks; the kernel cuts the wish down to what it allows.
+        end.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, 1 << 20)
+    return first, second
+
+
+def stream_from(descriptor: int) -> Socket:
+    """The stream end with this descriptor."""
+    return Socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, descriptor)
+
+
+def packet_from(descriptor: int) -> Socket:
+    """The packet end with this descriptor."""
+    return Socket(_socket.AF_UNIX, _PACKET, 0, descriptor)
+
+
+def send_message(channel: Socket, data: bytes, descriptors: tuple[int, ...] = (), flags: int = 0) -> None:
+    """Send a whole message with descriptors.  Raises BlockingIOError, or OSError when the other side is gone."""
+    if descriptors:
+        channel.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", descriptors))], flags)
+    else:
+        channel.send(data, flags)
+
+
+def receive_message(channel: Socket, flags: int = 0) -> tuple[bytes, list[int]]:
+    """One message with its descriptors; empty when the other side is gone.  Raises BlockingIOError."""
+    for _ in range(2):
+        try:
+            data, ancillary, _flags, _address = channel.recvmsg(1 << 17, _ANCILLARY, flags | _CLOSE_ON_EXEC)
+        except ConnectionError:
+            continue  # a packet socket tells that its peer died with input unread before it gives what is left
+        return data, _descriptors(ancillary)
+    return b"", []
+
+
+def receive_into(channel: Socket, buffer: memoryview, flags: int = 0) -> tuple[int, list[int]]:
+    """Bytes of a stream, and the descriptors that came with the last of them.  Raises BlockingIOError.
+
+    The kernel ends a read behind bytes that carry descriptors, so they belong to the last frame in it.
+    """
+    while True:
+        try:
+            count, ancillary, _flags, _address = channel.recvmsg_into([buffer], _ANCILLARY, flags | _CLOSE_ON_EXEC)
+        except ConnectionResetError:
+            continue
+        return count, _descriptors(ancillary)
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    found = array("i")
+    for level, kind, data in ancillary:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            found.frombytes(data[: len(data) - len(data) % found.itemsize])
+    return found.tolist()

@@ -1,0 +1,611 @@
+"""The parent's end of the engine: a table of all that has not ended, and the threads that serve it.
+
+The table is what makes the dispatcher replaceable.  A task is in it from ``push`` until its outcome has arrived, and
+stays known until its callback has been told of; a new dispatcher is told all of it.  An answer about a task that the
+table does not hold, or about an attempt that has ended, is a repetition and is dropped.
+
+Whoever pushes writes to the dispatcher itself when there is enough for a write, without ever blocking; what is left
+is written by the sender thread.  The reader thread takes answers, ends handles, and puts a new dispatcher in place of
+a dead one.  The program may have any threads: processes are started by exec, never by fork.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from array import array
+from contextlib import ExitStack
+from marshal import dumps as marshal_dumps
+from marshal import loads as marshal_loads
+from pickle import dumps
+from typing import TYPE_CHECKING, NamedTuple
+
+from workflow import messages
+from workflow.engine import scoreboard, system
+from workflow.engine.channel import DONT_WAIT, packet_pair, receive_into, receive_message, send_message, stream_pair
+from workflow.engine.handle import Handle
+from workflow.engine.output import log_file_name
+from workflow.errors import EngineError
+from workflow.messages import IN_FILE, MORE_ATTEMPTS, RETURNED, TASK, TICKET_BITS, owes_callback
+from workflow.outcome import LogRange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from workflow.info_task import InfoTask
+
+_FLUSH_BYTES = 32 * 1024
+_LINGER_S = 0.0005
+"""How long a few frames wait for more, while the pool has work: a wake-up costs ten times what a task does."""
+_DEATHS_MAX = 5
+"""Dispatchers that die one after the other without having said anything, before the engine gives up."""
+_STOP_S = 5.0
+_ATTEMPT = (1 << TICKET_BITS) - 1
+
+_BOOT = """\
+import sys, marshal
+with open({config}, "rb") as file: config = marshal.load(file)
+sys.path[:] = config["path"]
+from workflow.engine.guardian import main
+main(config)
+"""
+
+
+class Running(NamedTuple):
+    """An attempt that is running now."""
+
+    number: int
+    id: str
+    attempt: int
+    pid: int
+    started_at: float
+    """Seconds since the epoch."""
+    stage: str
+    """``import``, ``arguments``, ``init``, ``run`` or ``result``."""
+    log: LogRange | None
+    """What it has written so far; size 0 is possible.  None when output is not captured."""
+
+
+class Config(NamedTuple):
+    """How an engine is set up; see ``MultiProcess``."""
+
+    pool: int
+    max_pending: int | None
+    log_dir: str | None
+    max_log: int | None
+    max_result: int | None
+    preload: tuple[str, ...]
+    path: tuple[str, ...]
+    env: Mapping[str, str] | None
+    main: str | None
+
+
+class Client:
+    """One engine, from its start to its end."""
+
+    def __init__(self, config: Config, on_callback: Callable[[Handle], None] | None) -> None:
+        self.log_dir = config.log_dir
+        self.cancel_reason: str | None = None
+        self.failure: str | None = None
+        self._config = config
+        self._on_callback = on_callback
+        self._epoch_offset = time.time() - time.monotonic()
+        self._table: dict[int, Handle] = {}
+        self._owed: dict[int, Handle] = {}
+        self._last_number = 0
+        self._lock = threading.Lock()
+        """Held for the table, the buffer and the state; never while anything is sent or called."""
+        self._idle = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
+        self._buffer: list[bytes] = []
+        self._buffered = 0
+        self._sending = threading.Lock()
+        """Held by the one who writes to the dispatcher."""
+        self._rest = b""
+        self._wake = threading.Event()
+        self._cancelled: set[int] = set()
+        self._cancel_grace: float | None = None
+        self._released = False
+        self._ending = False
+        self._epoch = 0
+        self._silent_deaths = 0
+        self.dispatcher_pid = 0
+
+    # -- start and end ---------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the processes.  Returns at once; what is pushed waits for them.  Raises EngineError."""
+        config = self._config
+        with ExitStack() as theirs, ExitStack() as ours:
+            try:
+                self._board = system.anonymous_file("workflow-scoreboard")
+                ours.callback(os.close, self._board)
+                self._slots = 2 * config.pool + 8
+                os.ftruncate(self._board, scoreboard.size_for(self._slots))
+                self._words = scoreboard.map_words(self._board)
+                ours.callback(self._words.release)
+                self._control, control = packet_pair()
+                ours.callback(self._control.close)
+                theirs.callback(control.close)
+                self._channel, channel = stream_pair()
+                ours.callback(self._channel.close)
+                theirs.callback(channel.close)
+                file = system.anonymous_file("workflow-config")
+                theirs.callback(os.close, file)
+                os.write(file, marshal_dumps(self._settings(control.fileno(), channel.fileno())))
+                os.lseek(file, 0, os.SEEK_SET)
+                flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
+                self._guardian = subprocess.Popen(
+                    [sys.executable, *flags, "-c", _BOOT.format(config=file)],
+                    stdin=subprocess.DEVNULL,
+                    env=None if config.env is None else dict(config.env),
+                    pass_fds=(control.fileno(), channel.fileno(), self._board, file),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                message = f"the engine could not be started: {error}"
+                raise EngineError(message) from error
+            ours.pop_all()  # kept until shut_down
+        self._threads = [
+            threading.Thread(target=self._read, name="workflow-reader", daemon=True),
+            threading.Thread(target=self._send_rest, name="workflow-sender", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _settings(self, control: int, channel: int) -> dict[str, object]:
+        """What the engine's processes are told, in plain values."""
+        config = self._config
+        return {
+            "parent": os.getpid(),
+            "pool": config.pool,
+            "slots": self._slots,
+            "log_dir": config.log_dir,
+            "max_log": config.max_log,
+            "max_result": config.max_result,
+            "preload": config.preload,
+            "main": config.main,
+            "path": _import_path(config.path),
+            "control": control,
+            "channel": channel,
+            "scoreboard": self._board,
+        }
+
+    def wait_idle(self, timeout: float | None) -> bool:
+        """Until everything pushed has ended and every callback has been told of; whether that is so."""
+        self._flush()
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._table and not self._owed, timeout)
+
+    def shut_down(self) -> None:
+        """End all processes, and whatever has not ended with them.  Safe to call again."""
+        with self._lock:
+            first, self._ending = not self._ending, True
+        if first:
+            self._end_processes()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+        if first:
+            for channel in (self._channel, self._control):
+                channel.close()
+            self._words.release()
+            os.close(self._board)
+
+    def release(self) -> None:
+        """Nobody will push or wait any more: end when what was pushed has ended."""
+        with self._lock:
+            self._released = True
+            idle = not self._table and not self._owed
+        if idle:
+            threading.Thread(target=self.shut_down, name="workflow-end", daemon=True).start()
+
+    def _end_processes(self) -> None:
+        self._wake.set()
+        try:
+            send_message(self._control, messages.encode(messages.Quit()), (), DONT_WAIT)
+        except OSError:
+            pass  # they have ended, or are about to
+        try:
+            self._guardian.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            # Closing its channel and killing the guardian leaves the warden two reasons to end.
+            self._guardian.kill()
+            self._guardian.wait()
+
+    # -- pushing ---------------------------------------------------------------------------------------------------
+
+    def push(self, task: InfoTask, module: str) -> Handle:
+        """Take a task.  Raises what pickling its arguments raises; blocks only for ``max_pending``."""
+        if task.plain:
+            options, task_id = b"", None
+            payload = dumps(task.args, 5)
+        else:
+            options, task_id = _pack_options(task), task.id
+            payload = dumps(task.args if task.kwargs is None else (task.args, task.kwargs), 5)
+        path = module.encode()
+        timeout = float("inf") if task.timeout is None else task.timeout
+        length = TASK.size + len(path) + len(options) + len(payload)
+        if length > 0xFFFFFFFF:
+            message = f"the arguments of a task may take 4 GiB; these take {len(payload)} bytes"
+            raise ValueError(message)
+        with self._lock:
+            if self._config.max_pending is not None:
+                self._await_room(self._config.max_pending)
+            if self.failure is not None:
+                raise EngineError(self.failure)
+            number = self._last_number = self._last_number + 1
+            frame = b"".join(
+                (
+                    TASK.pack(length, messages.PUSH, 1, number, timeout, len(path), len(options)),
+                    path,
+                    options,
+                    payload,
+                )
+            )
+            handle = Handle(number, frame, task_id, self)
+            alone = not self._table
+            self._table[number] = handle
+            self._buffer.append(frame)
+            self._buffered += length
+            flush = alone or self._buffered > _FLUSH_BYTES
+        if flush:
+            self._flush()
+        elif not self._wake.is_set():
+            self._wake.set()
+        return handle
+
+    def _await_room(self, most: int) -> None:
+        while len(self._table) >= most and self.failure is None and not self._ending:
+            self._wake.set()
+            self._room.wait()
+
+    def cancel(self, number: int, reason: str) -> bool:
+        """Ask for the end of a task; whether it has not ended yet."""
+        with self._lock:
+            handle = self._table.get(number)
+            if handle is None:
+                return False
+            handle._cancel_reason = reason  # noqa: SLF001
+            self._cancelled.add(number)
+            self._say(messages.CANCEL, number)
+        self._flush()
+        return True
+
+    def cancel_all(self, reason: str, grace: float | None) -> None:
+        """Ask for the end of every task, of those pushed later too."""
+        with self._lock:
+            self.cancel_reason = self.cancel_reason or reason
+            self._cancel_grace = -1.0 if grace is None else grace
+            self._say(messages.CANCEL_ALL, 0, self._cancel_grace)
+        self._flush()
+
+    def _say(self, kind: int, number: int, seconds: float = 0.0) -> None:
+        self._buffer.append(TASK.pack(TASK.size, kind, 0, number, seconds, 0, 0))
+        self._buffered += TASK.size
+
+    def _flush(self) -> None:
+        """Write what is buffered, as far as that goes without waiting."""
+        if self._sending.acquire(blocking=False):
+            try:
+                if self._write(DONT_WAIT):
+                    return
+            finally:
+                self._sending.release()
+        self._wake.set()
+
+    def _write(self, flags: int) -> bool:
+        """With ``_sending`` held: whether everything is gone."""
+        while True:
+            if not self._rest:
+                with self._lock:
+                    if not self._buffer:
+                        return True
+                    self._rest = b"".join(self._buffer) if len(self._buffer) > 1 else self._buffer[0]
+                    self._buffer.clear()
+                    self._buffered = 0
+            view = memoryview(self._rest)
+            sent = 0
+            try:
+                while sent < len(view):
+                    sent += self._channel.send(view[sent:], flags)
+            except BlockingIOError:
+                self._rest = bytes(view[sent:])
+                return False
+            except OSError:
+                pass  # the dispatcher is dead: the next one is told everything
+            self._rest = b""
+
+    def _send_rest(self) -> None:
+        """The sender thread: what pushing threads could not write, or did not find worth a write."""
+        while True:
+            self._wake.wait()
+            if self._ending:
+                return
+            time.sleep(_LINGER_S)
+            self._wake.clear()
+            done = False
+            while not done and not self._ending:
+                with self._sending:
+                    done = self._write(DONT_WAIT)
+                if not done:
+                    # Not with the lock held: a dispatcher that is stopped would keep the next one from being told.
+                    poll = select.poll()
+                    poll.register(self._channel.fileno(), select.POLLOUT)
+                    poll.poll(50)
+
+    # -- the reader thread -----------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        buffer = memoryview(bytearray(1 << 18))
+        poll = select.poll()
+        control = self._control.fileno()
+        poll.register(control, select.POLLIN)
+        channel = self._channel.fileno()
+        poll.register(channel, select.POLLIN)
+        held = bytearray()
+        while not self._ending:
+            for descriptor, _events in poll.poll():
+                if descriptor == control:
+                    if not self._read_control():
+                        return
+                    continue
+                count, descriptors = receive_into(self._channel, buffer)
+                if count:
+                    held += buffer[:count]
+                    self._silent_deaths = 0
+                    del held[: self._take(held, descriptors)]
+                elif self._ending:
+                    return
+                else:
+                    held.clear()  # half a frame is all that a dead dispatcher can leave
+                    poll.unregister(channel)
+                    if not self._replace_dispatcher():
+                        return
+                    channel = self._channel.fileno()
+                    poll.register(channel, select.POLLIN)
+
+    def _take(self, data: bytearray, descriptors: list[int]) -> int:
+        """End the tasks that these frames are about; how many bytes they were."""
+        unpack, size, position, end = RETURNED.unpack_from, RETURNED.size, 0, len(data)
+        get, pop, owed = self._table.get, self._table.pop, self._owed
+        told: list[Handle] = []
+        while end - position >= size:
+            length, status, flags, _, ticket, *_rest = unpack(data, position)
+            if position + length > end:
+                break
+            frame = bytes(data[position : position + length])
+            position += length
+            if status >= messages.READY:
+                self._take_other(status, ticket, frame, told)
+                continue
+            if flags & IN_FILE:
+                frame = _with_file(frame, descriptors.pop(0))
+            number = ticket >> TICKET_BITS
+            handle = get(number)
+            if handle is None or 0 < (ticket & _ATTEMPT) <= len(handle._earlier):  # noqa: SLF001
+                continue  # said twice: a dispatcher died between passing it on and consuming it
+            if flags & MORE_ATTEMPTS:
+                handle._attempt_ended(frame)  # noqa: SLF001
+                continue
+            if owes_callback(status, flags):
+                owed[number] = handle
+            else:
+                told.append(handle)
+            pop(number)
+            handle._end(frame)  # noqa: SLF001
+        self._settle_down(told)
+        return position
+
+    def _take_other(self, status: int, ticket: int, frame: bytes, told: list[Handle]) -> None:
+        if status == messages.CALLBACKS_ENDED:
+            numbers = array("Q")
+            numbers.frombytes(frame[RETURNED.size :])
+            for number in numbers:
+                handle = self._owed.pop(number, None)
+                if handle is not None:
+                    handle._told = _CALLED  # noqa: SLF001
+                    told.append(handle)
+        elif status == messages.CALLBACK_TOLD:
+            handle = self._owed.pop(ticket >> TICKET_BITS, None)
+            if handle is not None:
+                outcome, problem = marshal_loads(frame[RETURNED.size :])
+                handle._told = (outcome, problem, RETURNED.unpack_from(frame)[8:])  # noqa: SLF001
+                told.append(handle)
+        elif status == messages.ENGINE_FAILED:
+            self._fail(frame[RETURNED.size :].decode())
+
+    def _settle_down(self, told: list[Handle]) -> None:
+        """Tell whoever waits for callbacks, for room, or for the end."""
+        if self._on_callback is not None:
+            for handle in told:
+                self._on_callback(handle)
+        with self._lock:
+            if self._config.max_pending is not None:
+                self._room.notify_all()
+            if self._table or self._owed:
+                return
+            self._idle.notify_all()
+            released = self._released and not self._ending
+        if released:
+            threading.Thread(target=self.shut_down, name="workflow-end", daemon=True).start()
+
+    def _read_control(self) -> bool:
+        data, _ = receive_message(self._control)
+        if not data:
+            if not self._ending:
+                self._fail("its warden died, so no process of it could be trusted any more; all were ended")
+            return False
+        fact = messages.decode(data)
+        if isinstance(fact, messages.DispatcherForked):
+            self.dispatcher_pid = fact.pid
+        elif isinstance(fact, messages.WardenFailed):
+            self._fail(fact.reason)
+            return False
+        return True
+
+    def _replace_dispatcher(self) -> bool:
+        """Have the warden fork a new dispatcher, and tell it all that pends."""
+        self._silent_deaths += 1
+        if self._silent_deaths > _DEATHS_MAX:
+            self._fail(f"its dispatcher died {_DEATHS_MAX} times in a row before it did anything")
+            return False
+        self._epoch += 1
+        ours, theirs = stream_pair()
+        with self._sending:
+            self._channel.close()
+            self._channel = ours
+            self._rest = b""
+            with self._lock:
+                snapshot = self._snapshot()
+                self._buffer.clear()
+                self._buffered = 0
+            try:
+                send_message(
+                    self._control, messages.encode(messages.ReplaceDispatcher(self._epoch)), (theirs.fileno(),)
+                )
+            except OSError:
+                theirs.close()
+                return True  # the warden is gone too: the control channel says so next
+            theirs.close()
+            for frame in snapshot:
+                try:
+                    ours.sendall(frame)
+                except OSError:
+                    break  # it died as well: its channel says so next
+        return True
+
+    def _snapshot(self) -> list[bytes]:
+        """Everything that pends, as frames for a new dispatcher."""
+        frames = [_with_attempt(handle._frame, len(handle._earlier) + 1) for handle in self._table.values()]  # noqa: SLF001
+        for number in self._cancelled & self._table.keys():
+            frames.append(TASK.pack(TASK.size, messages.CANCEL, 0, number, 0.0, 0, 0))
+        for handle in self._owed.values():
+            frames.append(_owed_frame(handle._frame, handle._last or b""))  # noqa: SLF001
+        if self._cancel_grace is not None:
+            frames.append(TASK.pack(TASK.size, messages.CANCEL_ALL, 0, 0, self._cancel_grace, 0, 0))
+        frames.append(TASK.pack(TASK.size, messages.SNAPSHOT_END, 0, 0, 0.0, 0, 0))
+        return frames
+
+    def _fail(self, reason: str) -> None:
+        """The engine cannot go on: every task ends now, as cancelled."""
+        with self._lock:
+            if self.failure is not None:
+                return
+            self.failure = f"the engine failed: {reason}"
+            pending, owed = list(self._table.values()), list(self._owed.values())
+            self._table.clear()
+            self._owed.clear()
+        body = messages.pack_error("EngineError", self.failure)
+        for handle in pending:
+            ticket = handle.number << TICKET_BITS
+            handle._failure = self.failure  # noqa: SLF001
+            handle._end(  # noqa: SLF001
+                RETURNED.pack(RETURNED.size + len(body), messages.CANCELLED, 0, 0, ticket, 0, 0, 0, 0, 0, 0) + body
+            )
+        for handle in owed:
+            handle._told = ("crashed", ("EngineError", self.failure, None, None), (0, 0, 0))  # noqa: SLF001
+        try:
+            send_message(self._control, messages.encode(messages.Quit()), (), DONT_WAIT)
+        except OSError:
+            pass
+        self._settle_down([*pending, *owed])
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def running(self) -> tuple[Running, ...]:
+        """What every worker is doing now, from shared memory: asks nobody, and waits for nobody."""
+        found = []
+        words = self._words
+        for slot in range(1, self._slots + 1):
+            base = slot * scoreboard.WORDS
+            state = words[base]
+            if state & 3 != scoreboard.RUNNING or not words[base + scoreboard.PID]:
+                continue
+            ticket = state >> 2
+            handle = self._table.get(ticket >> TICKET_BITS)
+            row = words[base : base + scoreboard.WORDS].tolist()
+            if handle is None or row[0] != state:
+                continue
+            found.append(
+                Running(
+                    handle.number,
+                    handle.id,
+                    ticket & _ATTEMPT,
+                    row[scoreboard.PID],
+                    self.epoch_s(row[scoreboard.STARTED]),
+                    scoreboard.STAGES[row[scoreboard.STAGE]],
+                    self._log_so_far(row[scoreboard.LOG_FILE], row[scoreboard.LOG_START]),
+                )
+            )
+        return tuple(found)
+
+    def _log_so_far(self, file: int, start: int) -> LogRange | None:
+        if self.log_dir is None or not file:
+            return None
+        path = os.path.join(self.log_dir, log_file_name(file))
+        try:
+            return LogRange(path, start, max(0, os.stat(path).st_size - start))
+        except OSError:
+            return None
+
+    def epoch_s(self, monotonic_ns: int) -> float:
+        """A moment of the monotonic clock as seconds since the epoch."""
+        return monotonic_ns / 1e9 + self._epoch_offset
+
+
+_CALLED = ("succeeded", None, (0, 0, 0))
+
+
+def _import_path(extra: tuple[str, ...]) -> list[str]:
+    """The program's import path, absolute: the engine's processes may be elsewhere when they use it."""
+    here = os.getcwd()
+    own = [os.path.join(here, entry) for entry in sys.path if isinstance(entry, str)]
+    return [*extra, *[entry for entry in own if entry not in extra]]
+
+
+def _pack_options(task: InfoTask) -> bytes:
+    options: dict[str, object] = {}
+    if task.kwargs is not None:
+        options["kwargs"] = True
+    for name in ("id", "memory", "priority", "env", "cwd", "isolate", "on_success", "on_failure"):
+        value = getattr(task, name)
+        if value:
+            options[name] = value
+    if task.retries.max:
+        options["retries"] = tuple(task.retries)
+    if task.grace != 5.0:
+        options["grace_ns"] = int(min(task.grace, 9e8) * 1e9)
+    if task.callback_timeout != 30.0:
+        options["callback_timeout"] = task.callback_timeout
+    return marshal_dumps(options) if options else b""
+
+
+def _with_attempt(frame: bytes, attempt: int) -> bytes:
+    if attempt == 1:
+        return frame
+    header = list(TASK.unpack_from(frame))
+    header[2] = attempt
+    return TASK.pack(*header) + frame[TASK.size :]
+
+
+def _owed_frame(task: bytes, returned: bytes) -> bytes:
+    _, _, _, number, timeout, module_size, options_size = TASK.unpack_from(task)
+    middle = task[TASK.size : TASK.size + module_size + options_size]
+    length = TASK.size + len(middle) + len(returned)
+    return TASK.pack(length, messages.OWED, 0, number, timeout, module_size, options_size) + middle + returned
+
+
+def _with_file(frame: bytes, descriptor: int) -> bytes:
+    """The frame with the contents of the file that came with it, as if it had all come in the channel."""
+    from workflow.engine.worker import read_file
+
+    body = read_file(descriptor)
+    header = list(RETURNED.unpack_from(frame))
+    header[2] &= ~IN_FILE
+    header[0] = min(RETURNED.size + len(body), 0xFFFFFFFF)
+    return RETURNED.pack(*header) + body

@@ -1,0 +1,502 @@
+"""The dispatcher: it hands tasks to the workers, passes their answers on, and runs the callbacks.
+
+The loop waits, decodes, decides, performs; every decision is the scheduler's, which is pure.  It may die at any
+moment, by a callback or by anything else, and lose nothing:
+
+- Tasks stay in the parent's table until they have ended there.
+- An answer leaves the worker's channel only when the parent's channel has it: it is *peeked*, forwarded, and then
+  consumed.  The worst a death can do is to have a frame forwarded twice, and the parent drops what it knows.
+- A message to a worker arrives whole or not at all.
+
+A new dispatcher first has every worker refuse what it was sent and has not begun, then takes in all that the parent
+holds, and only then looks at answers and deaths: at that moment it knows every task they can be about.  (Announcing
+anything before the end of that snapshot is how tasks come to be run twice.)  Price: after the death of a dispatcher
+with a million tasks queued, the workers wait for a second.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections import deque
+
+import _signal
+
+from workflow import messages
+from workflow.engine import processes, scoreboard, system
+from workflow.engine.callbacks import Callbacks, Settled
+from workflow.engine.channel import DONT_WAIT, PEEK, packet_from, receive_into, receive_message, send_message, stream_from
+from workflow.engine.endings import ending_frame, options_of
+from workflow.info_task import RetryPolicy
+from workflow.messages import (
+    IN_FILE,
+    MORE_ATTEMPTS,
+    RETURNED,
+    SENTENCED,
+    STATUSES,
+    TASK,
+    TICKET_BITS,
+    owes_callback,
+)
+from workflow.scheduler import effects, events
+from workflow.scheduler.events import Task
+from workflow.scheduler.scheduler import Scheduler
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+    from workflow.engine.channel import Socket
+    from workflow.engine.warden import Seat
+
+_BUFFER = 1 << 18
+_SHORT_TASKS = 64
+"""From this prefetch on, answers are worth waiting for: the workers have enough to do meanwhile."""
+_LINGER_S = 0.0002
+_SETTLE_S = 0.0001
+"""After this a word written here is seen by every processor."""
+_CLAIM_LOOKS = 2500
+"""Looks at a claim, one each 0.1 ms, before the worker counts as stopped in the middle of it."""
+
+
+class Link:
+    """The channels to one worker, and what is on its way there."""
+
+    __slots__ = ("answers", "base", "died", "open", "outbox", "pid", "sentenced", "tasks", "worker", "writing")
+
+    def __init__(self, worker: int, slot: int, pid: int, tasks: int, answers: int) -> None:
+        self.worker = worker
+        self.base = slot * scoreboard.WORDS
+        self.pid = pid
+        self.tasks = packet_from(tasks)
+        self.answers = stream_from(answers)
+        self.tasks.setblocking(False)
+        self.answers.setblocking(False)
+        self.outbox: deque[list[bytes]] = deque()
+        """Batches that did not fit into the channel."""
+        self.sentenced: tuple[int, int, bytes] | None = None
+        """Ticket, status and frame of an attempt that ended while it was being killed."""
+        self.died: messages.WorkerDied | None = None
+        self.open = True
+        self.writing = False
+
+
+class Dispatcher:
+    """One dispatcher process.  ``run`` never returns."""
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        parent: Socket,
+        warden: Socket,
+        words: memoryview,
+        seats: list[Seat],
+        epoch: int,
+    ) -> None:
+        pool: int = config["pool"]
+        self._log_dir: str | None = config["log_dir"]
+        self._parent = parent
+        self._warden = warden
+        self._words = words
+        self._scheduler = Scheduler(pool, spawning=0 if epoch else pool, adopting=epoch > 0)
+        self._adopting = epoch > 0
+        self._sequence = epoch << 40
+        self._links: dict[int, Link] = {}
+        self._tasks: dict[int, bytes] = {}
+        """Frames of the tasks that have not ended, by number."""
+        self._buffer = bytearray()
+        self._peek = memoryview(bytearray(_BUFFER))
+        self._sink = memoryview(bytearray(_BUFFER))
+        self._poll = select.poll()
+        self._sources: dict[int, Callable[[int], None]] = {}
+        self._grace_ns: int | None = None
+        self._callbacks = Callbacks(parent, words, config["log_dir"])
+        self._listen(parent.fileno(), self._read_parent)
+        self._listen(warden.fileno(), self._read_warden)
+        for seat in seats:
+            link = self._adopt(seat.worker, seat.slot, seat.pid, seat.tasks, seat.answers)
+            link.died = seat.died
+            self._refuse(link)
+
+    # -- the loop --------------------------------------------------------------------------------------------------
+
+    def run(self) -> NoReturn:
+        """Wait, decode, decide, perform."""
+        while True:
+            for descriptor, flags in self._poll.poll(self._pause_ms()):
+                source = self._sources.get(descriptor)
+                if source is not None:
+                    source(flags)
+            self._callbacks.give_up_on_late()
+            if self._scheduler.depth >= _SHORT_TASKS:
+                # Each wake-up of this process, and of those it writes to, costs more than such a task does.
+                time.sleep(_LINGER_S)
+            if not self._adopting:
+                due = self._scheduler.next_deadline()
+                if due is not None and time.monotonic() >= due:
+                    self._decide(events.Woke())
+
+    def _pause_ms(self) -> float | None:
+        ends = [self._callbacks.look_s(), None if self._adopting else self._scheduler.next_deadline()]
+        due = [end for end in ends if end is not None]
+        if not due:
+            return None
+        return max(0.0, (min(due) - time.monotonic()) * 1000)
+
+    def _listen(self, descriptor: int, source: Callable[[int], None]) -> None:
+        self._sources[descriptor] = source
+        self._poll.register(descriptor, select.POLLIN)
+
+    def _decide(self, event: events.Event) -> None:
+        for effect in self._scheduler.handle(event, time.monotonic()):
+            self._perform(effect)
+
+    def _perform(self, effect: effects.Effect) -> None:
+        if isinstance(effect, effects.Run):
+            self._send(self._links[effect.worker], [self._with_attempt(task) for task in effect.tasks])
+        elif isinstance(effect, effects.Recall):
+            self._recall(self._links[effect.worker])
+        elif isinstance(effect, effects.Kill):
+            self._order(messages.Kill(effect.worker, effect.ticket, self._grace_ns))
+        elif isinstance(effect, effects.Retire):
+            self._order(messages.Retire(effect.worker))
+        elif isinstance(effect, effects.Spawn):
+            self._order(messages.Spawn(effect.count))
+        elif isinstance(effect, effects.Settle):
+            self._settle(effect)
+        elif isinstance(effect, effects.Fail):
+            self._fail(effect.reason)
+        # Retry and Discard are read by the one who passes on the answer they are about.
+
+    def _order(self, order: tuple[object, ...]) -> None:
+        try:
+            send_message(self._warden, messages.encode(order))
+        except OSError:
+            os._exit(0)  # without a warden nothing can go on; the guardian is at work
+
+    # -- the parent ------------------------------------------------------------------------------------------------
+
+    def _read_parent(self, _flags: int) -> None:
+        """Take in what the parent sent: mostly tasks, many at a time."""
+        try:
+            data = self._parent.recv(_BUFFER)
+        except ConnectionError:
+            data = b""
+        if not data:
+            os._exit(0)  # the parent is gone, or has sent for another dispatcher
+        buffer = self._buffer
+        buffer += data
+        unpack, size, position, end = TASK.unpack_from, TASK.size, 0, len(buffer)
+        pushed: list[Task] = []
+        make = tuple.__new__  # what the named tuple's own __new__ does, at half the cost
+        while end - position >= size:
+            length, kind, attempt, number, timeout, _module_size, options_size = unpack(buffer, position)
+            if position + length > end:
+                break
+            if kind == messages.PUSH:
+                frame = bytes(buffer[position : position + length])
+                self._tasks[number] = frame
+                if options_size:
+                    pushed.append(_task_with_options(frame, number, attempt))
+                else:
+                    pushed.append(make(Task, (number, frame, attempt, 0, None, False, length)))
+            else:
+                if pushed:  # the order in which things were said is the order in which they are true
+                    self._decide(events.Pushed(pushed))
+                    pushed = []
+                self._read_order(kind, number, timeout, buffer[position : position + length])
+            position += length
+        del buffer[:position]
+        if pushed:
+            self._decide(events.Pushed(pushed))
+
+    def _read_order(self, kind: int, number: int, timeout: float, frame: bytearray) -> None:
+        if kind == messages.CANCEL:
+            self._decide(events.CancelAsked(number))
+        elif kind == messages.CANCEL_ALL:
+            self._grace_ns = int(timeout * 1e9) if timeout >= 0 else None
+            self._decide(events.CancelAllAsked())
+        elif kind == messages.OWED:
+            self._callbacks.owe_again(Settled.from_owed(bytes(frame)))
+        elif kind == messages.SNAPSHOT_END:
+            self._end_adoption()
+
+    def _forward(self, data: memoryview | bytes, descriptors: tuple[int, ...] = ()) -> None:
+        self._callbacks.write(data, descriptors)
+
+    # -- the warden ------------------------------------------------------------------------------------------------
+
+    def _read_warden(self, _flags: int) -> None:
+        data, descriptors = receive_message(self._warden)
+        if not data:
+            self._callbacks.leave()
+        fact = messages.decode(data)
+        if isinstance(fact, messages.WorkerForked):
+            self._adopt(fact.worker, fact.slot, fact.pid, *descriptors)
+            if not self._adopting:
+                self._decide(events.WorkerStarted(fact.worker))
+        elif isinstance(fact, messages.WorkerDied):
+            self._links[fact.worker].died = fact
+            if not self._adopting:
+                self._bury(self._links[fact.worker])
+        elif isinstance(fact, messages.ForkFailed):
+            self._decide(events.SpawnFailed(fact.reason))
+
+    def _adopt(self, worker: int, slot: int, pid: int, tasks: int, answers: int) -> Link:
+        link = self._links[worker] = Link(worker, slot, pid, tasks, answers)
+        if not self._adopting:
+            self._watch(link)
+        return link
+
+    def _watch(self, link: Link) -> None:
+        self._listen(link.answers.fileno(), lambda _flags: self._read_some_answers(link))
+
+    def _bury(self, link: Link) -> None:
+        """A worker is dead: what it said counts, then what it was doing decides."""
+        died = link.died
+        if died is None:
+            return
+        self._read_answers(link)
+        state = self._words[link.base + scoreboard.STATE]
+        running = state >> 2 if state & 3 in (scoreboard.RUNNING, scoreboard.ANSWERING) else None
+        sentence = None
+        if link.sentenced is not None:
+            running, sentence = link.sentenced[0], STATUSES[link.sentenced[1]]
+        elif died.sentenced and died.sentenced == running:
+            sentence = STATUSES[died.reason]
+        self._decide(events.WorkerExited(link.worker, running, sentence))
+        descriptor = link.answers.fileno()
+        if self._sources.pop(descriptor, None) is not None:
+            self._poll.unregister(descriptor)
+        self._stop_writing(link)
+        del self._links[link.worker]
+        link.tasks.close()
+        link.answers.close()
+        self._order(messages.Forget(link.worker))
+
+    # -- workers: to them ------------------------------------------------------------------------------------------
+
+    def _with_attempt(self, task: Task) -> bytes:
+        frame: bytes = task.payload  # type: ignore[assignment]
+        if task.attempt == 1:
+            return frame
+        header = list(TASK.unpack_from(frame))
+        header[2] = task.attempt
+        return TASK.pack(*header) + frame[TASK.size :]
+
+    def _send(self, link: Link, frames: list[bytes]) -> None:
+        if link.outbox or not self._send_now(link, frames):
+            link.outbox.append(frames)
+            if not link.writing and link.open:
+                link.writing = True
+                self._listen(link.tasks.fileno(), lambda _flags: self._send_rest(link))
+                self._poll.modify(link.tasks.fileno(), select.POLLOUT)
+
+    def _send_now(self, link: Link, frames: list[bytes]) -> bool:
+        """Send one message; whether it is gone (into the channel, or with its worker)."""
+        self._sequence += 1
+        size = sum(map(len, frames))
+        try:
+            if size <= messages.SMALL:
+                send_message(link.tasks, messages.RUN.pack(self._sequence, 0) + b"".join(frames))
+                return True
+            descriptor = system.anonymous_file("workflow-task")
+            try:
+                for frame in frames:
+                    view = memoryview(frame)
+                    while view:
+                        view = view[os.write(descriptor, view) :]
+                send_message(link.tasks, messages.RUN.pack(self._sequence, 1), (descriptor,))
+            finally:
+                os.close(descriptor)
+        except BlockingIOError:
+            return False
+        except OSError:
+            link.open = False  # it died: the warden will say so, and then they are given to another
+        return True
+
+    def _send_rest(self, link: Link) -> None:
+        while link.outbox:
+            if not self._send_now(link, link.outbox[0]):
+                return
+            link.outbox.popleft()
+        self._stop_writing(link)
+
+    def _stop_writing(self, link: Link) -> None:
+        link.outbox.clear()
+        if link.writing:
+            link.writing = False
+            del self._sources[link.tasks.fileno()]
+            self._poll.unregister(link.tasks.fileno())
+
+    def _refuse(self, link: Link) -> None:
+        """Have the worker refuse all that it was sent and has not begun."""
+        self._sequence += 1
+        self._words[link.base + scoreboard.REFUSE_BELOW] = self._sequence
+
+    def _recall(self, link: Link) -> None:
+        self._refuse(link)
+        self._stop_writing(link)
+        time.sleep(_SETTLE_S)
+        running = self._settled_state(link)
+        # Whatever it finished before that is in the channel by now, except the one it is answering.
+        self._read_answers(link)
+        self._decide(events.Recalled(link.worker, running))
+
+    def _settled_state(self, link: Link) -> int | None:
+        """The attempt a worker is in the middle of, once it is not claiming one."""
+        for _ in range(_CLAIM_LOOKS):
+            state = self._words[link.base + scoreboard.STATE]
+            if state == 0:
+                return None
+            if state & 3 != scoreboard.CLAIMED:
+                return state >> 2
+            if link.died is not None:
+                return None
+            time.sleep(_SETTLE_S)
+        # A claim takes a microsecond, so it was stopped in the middle of one.  Whether it would go on to run the task
+        # or to refuse it cannot be known; dead, it does neither, and the task has not begun.
+        processes.signal_process(link.pid, _signal.SIGKILL)
+        return None
+
+    # -- workers: from them ----------------------------------------------------------------------------------------
+
+    def _read_answers(self, link: Link) -> None:
+        """Pass on what a worker said: peek, decide, forward, and only then consume."""
+        while self._read_some_answers(link):
+            pass
+
+    def _read_some_answers(self, link: Link) -> bool:
+        """One read of them; whether there may be more."""
+        peek, unpack, size = self._peek, RETURNED.unpack_from, RETURNED.size
+        try:
+            count, descriptors = receive_into(link.answers, peek, PEEK | DONT_WAIT)
+        except BlockingIOError:
+            return False
+        if not count:
+            self._stop_reading(link)
+            return False
+        position, flags_seen = 0, 0
+        answers: list[tuple[int, str]] = []
+        frames: list[tuple[int, int, int, int]] = []
+        plain = True
+        while count - position >= size:
+            length, status, flags, _left, ticket, *_rest = unpack(peek, position)
+            if position + length > count:
+                break
+            if status >= messages.READY:
+                plain = False
+                self._decide(events.WorkerReady(link.worker))
+            elif flags & SENTENCED:
+                # The warden's word stands; it comes when the process is gone.
+                plain = False
+                link.sentenced = (ticket, status, bytes(peek[position : position + length]))
+            else:
+                answers.append((ticket, STATUSES[status]))
+                frames.append((position, length, status, flags))
+                flags_seen |= flags
+            position += length
+        if position:
+            if answers:
+                self._pass_on(link, answers, frames, flags_seen, plain, position, descriptors)
+            _, again = receive_into(link.answers, self._sink[:position], DONT_WAIT)
+            descriptors += again
+        for descriptor in descriptors:
+            os.close(descriptor)
+        # Half a frame: the rest comes, or the worker is dead and nobody waits for it.
+        return position > 0
+
+    def _pass_on(
+        self,
+        link: Link,
+        answers: list[tuple[int, str]],
+        frames: list[tuple[int, int, int, int]],
+        flags_seen: int,
+        plain: bool,
+        end: int,
+        descriptors: list[int],
+    ) -> None:
+        orders = self._scheduler.handle(events.Answered(link.worker, answers), time.monotonic())
+        again = {effect.ticket for effect in orders if isinstance(effect, effects.Retry)}
+        known = {effect.ticket for effect in orders if isinstance(effect, effects.Discard)}
+        peek, pop = self._peek, self._tasks.pop
+        whole = plain and not again and not known and not flags_seen & IN_FILE
+        if whole:
+            self._forward(peek[:end])
+        owed: list[Settled] = []
+        for (ticket, _status), (position, length, status, flags) in zip(answers, frames, strict=True):
+            if ticket in known:
+                continue
+            if ticket in again:
+                peek[position + 5] = flags | MORE_ATTEMPTS
+                self._forward(peek[position : position + length])
+                continue
+            carried = tuple(descriptors) if flags & IN_FILE else ()
+            if not whole:
+                self._forward(peek[position : position + length], carried)
+            task = pop(ticket >> TICKET_BITS, None)
+            if task is not None and flags and owes_callback(status, flags):
+                copy = os.dup(carried[0]) if carried else -1
+                owed.append(tuple.__new__(Settled, (ticket, task, bytes(peek[position : position + length]), copy)))
+        if owed:
+            self._callbacks.owe(owed)
+        for effect in orders:
+            self._perform(effect)
+
+    def _stop_reading(self, link: Link) -> None:
+        """The worker's side is closed: the warden will say why."""
+        descriptor = link.answers.fileno()
+        if self._sources.pop(descriptor, None) is not None:
+            self._poll.unregister(descriptor)
+
+    def _settle(self, effect: effects.Settle) -> None:
+        """Announce an ending that no worker announced."""
+        number = effect.ticket >> TICKET_BITS
+        task = self._tasks.get(number)
+        link = None if effect.worker is None else self._links.get(effect.worker)
+        frame = ending_frame(effect, task, link, self._words, self._log_dir)
+        if effect.final:
+            self._tasks.pop(number, None)
+        self._forward(frame)
+        if effect.final and task is not None and owes_callback(frame[4], frame[5]):
+            self._callbacks.owe([Settled(effect.ticket, task, frame, -1)])
+
+    # -- taking over -----------------------------------------------------------------------------------------------
+
+    def _end_adoption(self) -> None:
+        """Everything the parent holds is known: now what the workers did meanwhile can be understood."""
+        if not self._adopting:
+            return
+        self._adopting = False
+        self._callbacks.settle_begun()
+        for link in list(self._links.values()):
+            self._watch(link)
+            if link.died is None:
+                running = self._settled_state(link)
+                self._decide(events.WorkerAdopted(link.worker, running))
+                self._read_answers(link)
+            else:
+                self._decide(events.WorkerAdopted(link.worker, None))
+                self._bury(link)
+        self._decide(events.Adopted())
+
+    def _fail(self, reason: str) -> None:
+        text = reason.encode()
+        self._forward(RETURNED.pack(RETURNED.size + len(text), messages.ENGINE_FAILED, 0, 0, 0, 0, 0, 0, 0, 0, 0) + text)
+
+
+def _task_with_options(frame: bytes, number: int, attempt: int) -> Task:
+    options = options_of(frame)
+    retries = options.get("retries")
+    return Task(
+        number,
+        frame,
+        attempt,
+        options.get("priority", 0),
+        RetryPolicy(*retries) if retries else None,
+        options.get("isolate", False),
+        len(frame),
+    )
+

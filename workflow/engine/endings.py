@@ -1,0 +1,186 @@
+"""Endings: the frame for one that no worker could announce, and the exception that stands for one."""
+
+from __future__ import annotations
+
+import os
+from marshal import loads as marshal_loads
+from pickle import loads
+
+from workflow import messages
+from workflow.engine import scoreboard
+from workflow.engine.output import log_file_name
+from workflow.messages import HAS_ERROR_CALLBACK, HAS_NOTES, MORE_ATTEMPTS, NOTES, RETURNED, STATUSES, TASK, UNRESOLVED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from workflow.engine.dispatcher import Link
+    from workflow.scheduler.effects import Settle
+
+_STAGE_WORDS = {
+    "start": "before it began",
+    "import": "while its module was imported",
+    "arguments": "while its arguments were unpickled",
+    "init": "while its Model was made",
+    "run": "while it ran",
+    "result": "while its result was pickled",
+}
+
+
+def options_of(frame: bytes) -> dict[str, object]:
+    """The options a task travels with; empty when all have their default."""
+    header = TASK.unpack_from(frame)
+    start = TASK.size + header[5]
+    options: dict[str, object] = marshal_loads(frame[start : start + header[6]]) if header[6] else {}
+    return options
+
+
+def body_of(frame: bytes | memoryview) -> tuple[dict[str, object], memoryview]:
+    """What lies behind the header of a RETURNED frame: the notes, and the result or the error."""
+    view = memoryview(frame)[RETURNED.size :]
+    if frame[5] & HAS_NOTES:
+        (size,) = NOTES.unpack_from(view)
+        start = NOTES.size
+        return marshal_loads(view[start : start + size]), view[start + size :]
+    return {}, view
+
+
+def ending_frame(
+    settle: Settle, task: bytes | None, link: Link | None, words: memoryview, log_dir: str | None
+) -> bytes:
+    """A RETURNED frame for an attempt whose worker is dead, or that never reached one."""
+    status = STATUSES.index(settle.outcome)
+    flags = 0 if settle.final else MORE_ATTEMPTS
+    if link is None or link.died is None:
+        body = messages.pack_error("TaskCancelled", "it was cancelled before it began")
+        return RETURNED.pack(RETURNED.size + len(body), status, flags, 0, settle.ticket, 0, 0, 0, 0, 0, 0) + body
+
+    died, base = link.died, link.base
+    options = options_of(task) if task is not None else {}
+    stage = scoreboard.STAGES[words[base + scoreboard.STAGE]]
+    started = words[base + scoreboard.STARTED]
+    left, traceback, notes = died.left, None, b""
+    offset, size, file = _log_range(words, base, log_dir)
+    duration = max(0, died.at_ns - started)
+    if link.sentenced is not None:  # it lived to say where it was
+        _, _, _, left_told, _, started, duration, _, offset, size, file = RETURNED.unpack_from(link.sentenced[2])
+        left += left_told
+        facts, error = body_of(link.sentenced[2])
+        if facts:
+            notes = bytes(memoryview(link.sentenced[2])[RETURNED.size : len(link.sentenced[2]) - len(error)])
+            flags |= HAS_NOTES
+        if error:
+            traceback = messages.unpack_error(bytes(error))[2]
+    # An import that hung or crashed here would do so in the dispatcher too, so its class is not looked for; a SIGKILL
+    # that nobody here sent says nothing about the import.
+    importable = stage not in ("start", "import") or (died.signal == "SIGKILL" and not died.sentenced)
+    flags |= HAS_ERROR_CALLBACK if "on_failure" in options or importable else UNRESOLVED
+    type_name, message = _told(settle.outcome, task, options, died, stage, duration)
+    stack = died.stack.strip() or None
+    if stack is None and settle.outcome in ("timed_out", "memory_exceeded"):
+        stack = "no stack: the task replaced its signal handlers"
+    body = notes + messages.pack_error(
+        type_name, message, traceback, None, stack, died.signal, died.exit_code if settle.outcome == "crashed" else None
+    )
+    header = RETURNED.pack(
+        RETURNED.size + len(body),
+        status,
+        flags,
+        min(left, 0xFFFF),
+        settle.ticket,
+        started,
+        duration,
+        link.pid,
+        offset,
+        size,
+        file,
+    )
+    return header + body
+
+
+def _log_range(words: memoryview, base: int, log_dir: str | None) -> tuple[int, int, int]:
+    file = words[base + scoreboard.LOG_FILE]
+    if log_dir is None or not file:
+        return 0, 0, 0
+    start = words[base + scoreboard.LOG_START]
+    try:
+        size = os.stat(os.path.join(log_dir, log_file_name(file))).st_size - start
+    except OSError:
+        size = 0
+    return (start, min(size, 0xFFFFFFFF), file) if size > 0 else (0, 0, 0)
+
+
+def _told(
+    outcome: str, task: bytes | None, options: dict[str, object], died: messages.WorkerDied, stage: str, duration: int
+) -> tuple[str, str]:
+    """Type and message of an ending made by the engine: what happened, the likely cause, the next step."""
+    where = _STAGE_WORDS[stage]
+    took = f"{duration / 1e9:.1f} s"
+    if outcome == "timed_out":
+        limit = TASK.unpack_from(task)[4] if task is not None else 0.0
+        return "TaskTimeout", f"killed at its limit of {limit:g} s, {where}"
+    if outcome == "memory_exceeded":
+        limit = options.get("memory", 0)
+        return "MemoryLimitExceeded", f"killed at its memory limit of {limit} bytes after {took}, {where}"
+    if outcome == "cancelled":
+        return "TaskCancelled", f"cancelled after {took}, {where}"
+    if died.signal is None:
+        return (
+            "TaskCrashed",
+            f"its process left with exit code {died.exit_code} after {took}, {where}: "
+            "something called os._exit or the C library's exit, which a task must not",
+        )
+    hint = ""
+    if died.signal == "SIGKILL":
+        hint = "; nobody here sent it: often it is the kernel's out-of-memory killer (see the kernel log)"
+    return "TaskCrashed", f"its process died by {died.signal} after {took}, {where}{hint}"
+
+
+def exception_from(frame: bytes, task_id: str, reason: str | None = None) -> BaseException:
+    """The exception that stands for an ending: the task's own when it can travel, else one that tells its story.
+
+    Unpickling is the user's code: what it raises is swallowed here, for the text is there in any case, but one that
+    exits or hangs does so in the caller.
+    """
+    from workflow import errors
+
+    status = frame[4]
+    _notes, body = body_of(frame)
+    type_name, message, traceback, pickled, stack, signal, exit_code = messages.unpack_error(bytes(body))
+    if reason:
+        message = f"{message} ({reason})"
+    if status == messages.FAILED:
+        if pickled is not None:
+            try:
+                error = loads(pickled)
+            except Exception:  # noqa: BLE001
+                error = None
+            if isinstance(error, BaseException):
+                error.__cause__ = RemoteTraceback(traceback or "")
+                return error
+        return errors.TaskFailed(
+            f"{type_name}: {message}",
+            type_name=type_name,
+            traceback=traceback,
+            task_id=task_id,
+            stack=stack,
+            signal=signal,
+            exit_code=exit_code,
+        )
+    kind = {
+        messages.TIMED_OUT: errors.TaskTimeout,
+        messages.CRASHED: errors.TaskCrashed,
+        messages.MEMORY_EXCEEDED: errors.MemoryLimitExceeded,
+        messages.CANCELLED: errors.TaskCancelled,
+    }[status]
+    return kind(f"task {task_id}: {message}", task_id=task_id, stack=stack, signal=signal, exit_code=exit_code)
+
+
+class RemoteTraceback(Exception):  # noqa: N818  # it is shown as a cause, and names what it is
+    """The traceback of a task's exception, as it was in the process where it was raised."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"\n{self.text}"

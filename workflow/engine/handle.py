@@ -1,0 +1,278 @@
+"""What ``push`` returns: a future that ends with its task.
+
+A plain ``Future`` makes a condition, two lists and a lock for each task, most of which nobody ever waits for.  Here
+they are made when somebody does: the reader of the engine sets the state first and looks for a condition after, and
+whoever waits makes the condition first and looks at the state after, so one of the two always sees the other.
+
+Results stay bytes until somebody asks.  Unpickling runs the user's code, in the thread that asks.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import time
+from concurrent.futures import Future
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
+from pickle import loads
+from typing import TYPE_CHECKING, Any
+
+from workflow import messages
+from workflow.engine.endings import body_of, exception_from, options_of
+from workflow.engine.output import log_file_name
+from workflow.errors import EngineError
+from workflow.messages import RETURNED, STATUSES, TICKET_BITS
+from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, LogRange, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workflow.engine.client import Client
+
+_CONDITIONS = threading.Lock()
+"""Held to make a condition, by whoever waits; never by the reader."""
+
+_ATTEMPT = (1 << TICKET_BITS) - 1
+
+
+class Handle(Future[Any]):
+    """A pushed task.
+
+    It is a ``concurrent.futures.Future`` and can be given to ``wait`` and ``as_completed``.  Done callbacks run in a
+    thread of the engine.  ``result()`` unpickles the result when it is first asked for: what that raises, SystemExit
+    included, becomes this handle's exception; a result whose unpickling kills its process kills the caller.
+    """
+
+    def __init__(self, number: int, frame: bytes, task_id: str | None, client: Client) -> None:
+        # Not super().__init__(): that is where the condition is made.
+        self._state = PENDING
+        self._result = None
+        self._exception = None
+        self.number = number
+        """Counts the pushed tasks of this engine from 1."""
+        self._task_id = task_id
+        self._client = client
+        self._frame = frame
+        self._earlier: tuple[bytes, ...] = ()
+        self._last: bytes | None = None
+        self._told: Any = None
+
+    _cond: threading.Condition | None = None
+    _waiting: list[Any] | None = None
+    _calls: list[Callable[[Future[Any]], object]] | None = None
+    _cancel_reason: str | None = None
+    _failure: str | None = None
+    _loaded = False
+
+    # -- what Future's own functions use ---------------------------------------------------------------------------
+
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
+        condition = self._cond
+        if condition is None:
+            with _CONDITIONS:
+                condition = self._cond
+                if condition is None:
+                    condition = self._cond = threading.Condition()
+        return condition
+
+    @property
+    def _waiters(self) -> list[Any]:  # type: ignore[override]
+        if self._waiting is None:
+            self._waiting = []
+        return self._waiting
+
+    # -- Future ----------------------------------------------------------------------------------------------------
+
+    def cancel(self) -> bool:
+        """Have the task ended, also when it runs: SIGTERM, its grace, SIGKILL.
+
+        True when that was asked for, False when the task had ended before.  The handle ends, as any other, when the
+        task has: as cancelled, unless it ended by itself first.
+        """
+        return self._client.cancel(self.number, "cancel() was called")
+
+    def running(self) -> bool:
+        """Whether a worker is running it at this moment."""
+        return any(running.number == self.number for running in self._client.running())
+
+    def done(self) -> bool:
+        """Whether it has ended, in whatever way.  Its callback may still be on the way."""
+        return self._state != PENDING
+
+    def result(self, timeout: float | None = None) -> Any:
+        """What ``runnable`` returned.
+
+        Waits for the end, at most ``timeout`` seconds.  Raises the task's exception, or the one that stands for it
+        (see ``exception``); TimeoutError when it has not ended by then.
+        """
+        self._await(timeout)
+        error = self._load()
+        if error is None:
+            return self._result
+        try:
+            raise error
+        finally:
+            del self, error  # the traceback would keep this frame, and the frame the exception
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """How it went wrong, or None when it succeeded.
+
+        The task's own exception when it could travel, else a ``TaskFailed``; ``TaskTimeout``, ``TaskCrashed``,
+        ``MemoryLimitExceeded`` or ``TaskCancelled`` for endings made by the engine, ``EngineError`` when the engine
+        could not go on.  Raises TimeoutError when the task has not ended after ``timeout`` seconds, and TaskCancelled
+        when it was cancelled, as every Future does.
+        """
+        self._await(timeout)
+        error = self._load()
+        if isinstance(error, concurrent.futures.CancelledError):
+            raise error
+        return error
+
+    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
+        """Call ``fn`` with this handle when it ends, at once if it has; in a thread of the engine."""
+        if self._calls is None:
+            with _CONDITIONS:
+                if self._calls is None:
+                    self._calls = []
+        self._calls.append(fn)
+        if self._state != PENDING:
+            self._make_calls()
+
+    # -- ours ------------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The id it was pushed with, or its number."""
+        return str(self.number) if self._task_id is None else self._task_id
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The outcome; None before the end."""
+        last = self._last
+        return None if last is None else Outcome(STATUSES[last[4]])
+
+    @property
+    def reason(self) -> str | None:
+        """Why it was cancelled, when it was."""
+        if self._last is None or self._last[4] != messages.CANCELLED:
+            return None
+        return self._failure or self._cancel_reason or self._client.cancel_reason
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts that have ended, in order; none when the task was cancelled before it began."""
+        frames = [*self._earlier, *(() if self._last is None else (self._last,))]
+        return tuple(self._attempt(frame) for frame in frames if RETURNED.unpack_from(frame)[4] & _ATTEMPT)
+
+    @property
+    def callback(self) -> CallbackRecord | None:
+        """What became of its callback; None before that is over, and for a task without one."""
+        if self._told is None or self._last is None:
+            return None
+        outcome, problem, log = self._told
+        if outcome is None:
+            return None
+        succeeded = self._last[4] == messages.SUCCEEDED
+        options = options_of(self._frame)
+        hook = options.get("on_success" if succeeded else "on_failure")
+        name = str(hook) if hook is not None else "callback" if succeeded else "error_callback"
+        error = None if problem is None else ErrorRecord(*problem)
+        return CallbackRecord(name, Outcome(outcome), error, self._log_range(*log))
+
+    # -- the engine's side -----------------------------------------------------------------------------------------
+
+    def _attempt_ended(self, frame: bytes) -> None:
+        self._earlier = (*self._earlier, frame)
+
+    def _end(self, frame: bytes) -> None:
+        self._last = frame
+        cancelled = frame[4] == messages.CANCELLED and self._failure is None
+        self._state = CANCELLED_AND_NOTIFIED if cancelled else FINISHED
+        condition = self._cond
+        if condition is not None:
+            with condition:
+                for waiter in self._waiting or ():
+                    if cancelled:
+                        waiter.add_cancelled(self)
+                    elif frame[4] != messages.SUCCEEDED:
+                        waiter.add_exception(self)
+                    else:
+                        waiter.add_result(self)
+                condition.notify_all()
+        if self._calls is not None:
+            self._make_calls()
+
+    def _make_calls(self) -> None:
+        calls = self._calls
+        while calls:
+            try:
+                call = calls.pop(0)
+            except IndexError:
+                return  # two threads came here: each call is taken by one of them
+            try:
+                call(self)
+            except Exception:  # noqa: BLE001
+                import logging
+
+                logging.getLogger("concurrent.futures").exception("exception calling callback for %r", self)
+
+    def _await(self, timeout: float | None) -> None:
+        if self._state != PENDING:
+            return
+        condition = self._condition
+        end = None if timeout is None else time.monotonic() + timeout
+        with condition:
+            while self._state == PENDING:
+                left = None if end is None else end - time.monotonic()
+                if left is not None and left <= 0:
+                    message = f"task {self.id} has not ended after {timeout} s"
+                    raise concurrent.futures.TimeoutError(message)
+                condition.wait(left)
+
+    def _load(self) -> BaseException | None:
+        """Make the result, or the exception, from its bytes; once."""
+        with self._condition:
+            frame = self._last
+            if not self._loaded and frame is not None:
+                try:
+                    if self._failure is not None:
+                        self._exception = EngineError(self._failure)
+                    elif frame[4] == messages.SUCCEEDED:
+                        self._result = loads(body_of(frame)[1])
+                    else:
+                        self._exception = exception_from(frame, self.id, self.reason)
+                except BaseException as error:  # noqa: BLE001
+                    self._exception = error
+                self._loaded = True
+            return self._exception
+
+    def _attempt(self, frame: bytes) -> Attempt:
+        _, status, _, left, ticket, started, duration, pid, *log = RETURNED.unpack_from(frame)
+        notes, body = body_of(frame)
+        error = signal = exit_code = None
+        if status != messages.SUCCEEDED:
+            type_name, message, traceback, _, stack, signal, exit_code = messages.unpack_error(bytes(body))
+            error = ErrorRecord(type_name, message, traceback, stack)
+        return Attempt(
+            number=ticket & _ATTEMPT,
+            outcome=Outcome(STATUSES[status]),
+            started_at=self._client.epoch_s(started),
+            duration_s=duration / 1e9,
+            pid=pid or None,
+            exit_code=notes.get("exit_code", exit_code),  # type: ignore[arg-type]
+            signal=notes.get("signal", signal),  # type: ignore[arg-type]
+            left=left,
+            peak_rss_bytes=notes.get("peak_rss_bytes"),  # type: ignore[arg-type]
+            cpu_s=notes.get("cpu_s"),  # type: ignore[arg-type]
+            error=error,
+            log=self._log_range(*log),
+        )
+
+    def _log_range(self, offset: int, size: int, file: int) -> LogRange | None:
+        folder = self._client.log_dir
+        return LogRange(f"{folder}/{log_file_name(file)}", offset, size) if size and folder is not None else None
+
+    def __repr__(self) -> str:
+        outcome = self.outcome
+        return f"<Handle of task {self.id}: {'pending' if outcome is None else outcome}>"

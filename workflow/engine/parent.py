@@ -1,0 +1,234 @@
+"""``MultiProcess``: a pool of worker processes to push tasks to."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import weakref
+from typing import TYPE_CHECKING
+
+from workflow.engine.client import Client, Config, Running
+from workflow.engine.system import usable_cpus
+from workflow.errors import WorkflowError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+    from workflow.engine.handle import Handle
+    from workflow.info_task import InfoTask
+
+
+class MultiProcess:
+    """A pool of worker processes, behind a dispatcher process that runs the callbacks.
+
+    ::
+
+        mp = MultiProcess(5)
+        mp.start()
+        handle = mp.push(InfoTask("package.module.Class", 10, argument))
+        mp.stop()
+
+    or as a context manager, which starts and stops it.  A program that ends without ``stop()`` ends as if it had
+    called it: what was pushed is completed first.
+
+    ``pool``         workers; None is one for each processor this process may use
+    ``max_pending``  tasks that may be pushed and not ended: ``push`` blocks above it (None: never)
+    ``log_dir``      folder in which output of tasks and callbacks is captured (None: it goes where the program's goes)
+    ``max_log``      bytes of one task's output worth keeping, head and tail each; the middle of more is given up
+    ``max_result``   bytes that a pickled result may take; a larger one makes its task fail
+    ``preload``      modules imported once, in a process of which the workers are forks; it must not start threads
+    ``path``         folders put before ``sys.path`` in the engine's processes
+    ``env``          environment of the engine's processes, in place of this one's
+    ``on_callback``  called with each Handle once nothing more will happen to it: its callback has ended, or it has
+                     none.  Runs in a thread of the engine, and must return soon and not raise.
+
+    Raises ValueError for a pool below 1.  The engine needs a POSIX system; on Windows this raises WorkflowError.
+    """
+
+    def __init__(
+        self,
+        pool: int | None = None,
+        *,
+        max_pending: int | None = None,
+        log_dir: str | os.PathLike[str] | None = None,
+        max_log: int | None = None,
+        max_result: int | None = None,
+        preload: Sequence[str] = (),
+        path: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        on_callback: Callable[[Handle], None] | None = None,
+    ) -> None:
+        if sys.platform == "win32":
+            message = "workflow needs a POSIX system such as Linux or macOS; on Windows, use WSL"
+            raise WorkflowError(message)
+        self.pool = usable_cpus() if pool is None else _count("pool", pool)
+        """Workers."""
+        config = Config(
+            pool=self.pool,
+            max_pending=None if max_pending is None else _count("max_pending", max_pending),
+            log_dir=None if log_dir is None else os.path.abspath(log_dir),
+            max_log=max_log,
+            max_result=max_result,
+            preload=tuple(preload),
+            path=tuple(os.path.abspath(folder) for folder in path),
+            env=env,
+            main=_name_of_main(),
+        )
+        self._client = Client(config, on_callback)
+        self._owner = _generation
+        self._state = "new"
+
+    def start(self) -> None:
+        """Start the pool.  Does nothing when it runs; raises RuntimeError after ``stop``."""
+        self._check_owner()
+        if self._state == "stopped":
+            message = "this pool was stopped, and cannot be started again; make a new MultiProcess"
+            raise RuntimeError(message)
+        if self._state == "new":
+            self._client.start()
+            self._state = "running"
+            _clients.add(self._client)
+            # A pool that nobody holds any more completes what was pushed, and ends.
+            weakref.finalize(self, self._client.release).atexit = False
+
+    def push(self, task: InfoTask) -> Handle:
+        """Have a task run; returns at once, with a future that ends with it.
+
+        Blocks only while ``max_pending`` tasks pend.  Raises RuntimeError before ``start`` and after ``stop``,
+        EngineError when the engine has failed, what pickling the arguments raises, and ValueError for a class typed
+        into an interactive session, which no other process could import.
+        """
+        if self._state != "running":
+            message = (
+                "start() comes before push()"
+                if self._state == "new"
+                else "this pool was stopped, and takes no more tasks"
+            )
+            raise RuntimeError(message)
+        self._check_owner()
+        module = task.module
+        if module.startswith("__main__."):
+            module = self._in_main(module)
+        return self._client.push(task, module)
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Take no more tasks, wait until all have ended and their callbacks have, and end the processes.
+
+        After ``timeout`` seconds, what has not ended is cancelled: it gets SIGTERM, its grace, SIGKILL.  When the
+        wait is interrupted (Ctrl-C), everything is killed at once.  Does nothing before ``start`` or when called
+        again.
+        """
+        if self._state == "new":
+            self._state = "stopped"
+        if self._state == "stopped" or self._owner != _generation:
+            return
+        self._state = "stopped"
+        try:
+            if not self._client.wait_idle(timeout):
+                self._client.cancel_all("stop() had waited as long as it was told to", None)
+                self._client.wait_idle(None)
+        except BaseException:
+            self._client.cancel_all("the program was interrupted", 0.0)
+            self._client.wait_idle(5.0)
+            raise
+        finally:
+            self._client.shut_down()
+
+    def cancel_all(self, reason: str, grace: float | None = None) -> None:
+        """End every task that has not ended, and whatever is pushed later.
+
+        Running ones get SIGTERM and after ``grace`` seconds (None: each its own) SIGKILL.  May be called again with
+        a shorter grace.  Returns at once.
+        """
+        if self._state == "running":
+            self._client.cancel_all(reason, grace)
+
+    def running(self) -> tuple[Running, ...]:
+        """What the workers are doing at this moment."""
+        return self._client.running() if self._state == "running" else ()
+
+    @property
+    def failure(self) -> str | None:
+        """Why the engine could not go on, when it could not: every task has then ended as cancelled."""
+        return self._client.failure
+
+    def __enter__(self) -> MultiProcess:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None and not issubclass(kind, Exception):
+            self.cancel_all("the program was interrupted", 0.0)
+        self.stop()
+
+    def _check_owner(self) -> None:
+        if self._owner != _generation:
+            message = "this pool belongs to the process that started it; a forked child needs one of its own"
+            raise RuntimeError(message)
+
+    def _in_main(self, module: str) -> str:
+        main = _name_of_main()
+        if main is None:
+            message = (
+                f"{module!r} was typed into a session, where no worker process can import it; "
+                "put the class into a module (a .py file) and give its path"
+            )
+            raise ValueError(message)
+        return f"{main}{module[len('__main__') :]}"
+
+
+_generation = 0
+
+
+def _count_fork() -> None:
+    global _generation
+    _generation += 1
+    _clients.clear()  # the parent's pools are none of the child's business
+
+
+# Pools belong to the process that started them.  A counter, because asking the kernel for the pid would be a tenth of
+# the cost of a push.
+os.register_at_fork(after_in_child=_count_fork)
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+"""Those that were started.  Their threads keep them while they run."""
+
+
+@atexit.register
+def _complete_all() -> None:
+    for client in list(_clients):
+        try:
+            client.wait_idle(None)
+        except BaseException:
+            client.cancel_all("the program was interrupted", 0.0)
+            client.wait_idle(5.0)
+            raise
+        finally:
+            client.shut_down()
+
+
+def _name_of_main() -> str | None:
+    """The name under which the running program can be imported, or None in a session."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        name: str = spec.name
+        return name.removesuffix(".__main__") if name != "__main__" else None
+    file = getattr(main, "__file__", None)
+    if file is None:
+        return None
+    return os.path.splitext(os.path.basename(file))[0]
+
+
+def _count(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        message = f"{name} must be a whole number, not {value!r}"
+        raise TypeError(message)
+    if value < 1:
+        message = f"{name} must be 1 or more, not {value}"
+        raise ValueError(message)
+    return value

@@ -1,0 +1,116 @@
+"""What the operating system offers beyond POSIX, each behind one function that says whether it is there.
+
+Linux has all of it.  Elsewhere the engine works with what POSIX has: a process that guards another notices its end
+by an end-of-file instead of a process descriptor, and a temporary file stands in for anonymous memory.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+LINUX = sys.platform == "linux"
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_FALLOC_PUNCH_HOLE_KEEP_SIZE = 3
+_IONBF = 2
+
+_libc = None
+
+
+def libc():  # type: ignore[no-untyped-def]  # a ctypes.CDLL; naming the type would import ctypes
+    """The C library of this process."""
+    global _libc
+    if _libc is None:
+        import ctypes
+
+        _libc = ctypes.CDLL(None, use_errno=True)
+    return _libc
+
+
+def die_with_parent(signal: int) -> None:
+    """Have the kernel send ``signal`` to this process when the thread that forked it ends.
+
+    Survives exec and setsid, and works whoever holds the GIL.  The caller must compare getppid() afterwards: the
+    parent may have died before.  Without Linux the caller's own watching has to do.
+    """
+    if LINUX:
+        libc().prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every process below this one whose own parent dies (a subreaper).  Linux only."""
+    if LINUX:
+        libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def process_descriptor(pid: int) -> int | None:
+    """A descriptor that becomes readable when the process has ended, or None where there is no such thing."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
+def anonymous_file(name: str) -> int:
+    """A descriptor of a file without a name: gone with its last user, whatever ends that one."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create(name)
+    import tempfile
+
+    descriptor, path = tempfile.mkstemp(prefix=f"{name}-")
+    os.unlink(path)
+    os.set_inheritable(descriptor, False)
+    return descriptor
+
+
+def punch_hole(descriptor: int, offset: int, size: int) -> bool:
+    """Give back the disk blocks of a part of a file; offsets stay.  False where the file system cannot."""
+    if not LINUX:
+        return False
+    import ctypes
+
+    place, length = ctypes.c_int64(offset), ctypes.c_int64(size)
+    return bool(libc().fallocate(descriptor, _FALLOC_PUNCH_HOLE_KEEP_SIZE, place, length) == 0)
+
+
+def unbuffer_c_streams() -> None:
+    """Let what C code prints reach its descriptor at once; otherwise it dies with a killed process."""
+    if LINUX:
+        import ctypes
+
+        for name in ("stdout", "stderr"):
+            libc().setvbuf(ctypes.c_void_p.in_dll(libc(), name), None, _IONBF, 0)
+
+
+def keep_only(descriptors: set[int]) -> None:
+    """Close every descriptor but these and the standard three."""
+    keep = descriptors | {0, 1, 2}
+    try:
+        names = os.listdir("/proc/self/fd" if LINUX else "/dev/fd")
+    except OSError:
+        names = [str(number) for number in range(3, os.sysconf("SC_OPEN_MAX"))]
+    for name in names:
+        if int(name) not in keep:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass  # the one that listed the folder is gone already
+
+
+def usable_cpus() -> int:
+    """Processors this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def show_own_failure() -> None:
+    """Write the traceback of a mistake of ours where the program's errors go: there is nobody left to tell it to."""
+    import traceback
+
+    traceback.print_exc()
+    sys.stderr.flush()

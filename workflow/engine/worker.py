@@ -1,0 +1,401 @@
+"""A worker: it runs one task at a time, and says in shared memory which.
+
+It starts as a fork of the warden (or of the template process, when modules are preloaded) and imports next to
+nothing: the standard library's C modules, and then what the tasks need.  Two threads.  Thread 1, the main one, runs
+the tasks, so signals, asyncio and subprocess work in them.  Thread 2 waits beside it: the kernel gives it the signal
+that prints all stacks when the task has blocked signals, and it ends the task when the warden should be unable to.
+
+How an attempt ends here:
+
+- It returns or raises: the answer goes to the dispatcher, then the next task begins.
+- The warden *sentences* it (time, memory, cancelled): it writes the ticket in the scoreboard and sends SIGTERM.  The
+  handler raises ``Terminated`` in the main thread, so ``finally`` blocks and context managers run; the warden sends
+  SIGKILL after the grace.  A worker that was sentenced never runs another task.  The handler compares the sentenced
+  ticket with the running one, so a signal that comes late cannot hit the next task.
+- The process dies: the state word says during which attempt.
+
+State words are written before what they announce: claimed, running, answering (see ``scoreboard``).
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+import time
+from _pickle import dumps, loads
+from marshal import dumps as marshal_dumps
+from marshal import loads as marshal_loads
+
+import _signal
+
+from workflow import messages
+from workflow.engine import processes, scoreboard, system
+from workflow.engine.channel import receive_message, send_message
+from workflow.engine.attempt_notes import Terminated, notes
+from workflow.engine.output import Output
+from workflow.engine.place import Place
+from workflow.messages import HAS_CALLBACK, HAS_ERROR_CALLBACK, HAS_NOTES, IN_FILE, RETURNED, SENTENCED, UNRESOLVED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn
+
+    from workflow.engine.channel import Socket
+    from workflow.model import Model
+
+STACK_SIGNAL = _signal.SIGRTMIN + 5 if hasattr(_signal, "SIGRTMIN") else _signal.SIGUSR2
+"""Prints the stacks of all threads.  A real-time signal: hardly any program uses this one, unlike SIGUSR1 and 2."""
+MAIN_STACK_SIGNAL = _signal.SIGRTMIN + 6 if hasattr(_signal, "SIGRTMIN") else _signal.SIGUSR1
+"""Prints the stack of the thread that gets it, the main one: faulthandler shows at most 100 threads otherwise."""
+
+_LATE_NS = 150_000_000
+"""How late the warden must be before thread 2 acts in its place."""
+_WATCH_S = 1.0
+"""How often thread 2 looks, when it does not know a time to wait for."""
+_BRIEF_NS = 1_000_000
+"""Attempts shorter than this are not asked for processor time or for processes they left: no fork fits in them."""
+_LONG_NS = 500_000_000
+"""Attempts longer than this are reported with processor time and peak memory."""
+_FOREVER_S = 9e8
+"""Longer limits, infinity among them, do not fit in a word; nobody will see this one end."""
+
+_clock_ns = time.monotonic_ns
+
+
+class Worker:
+    """One worker process.  Made in a fresh fork; ``run`` never returns."""
+
+    def __init__(
+        self,
+        tasks: Socket,
+        answers: Socket,
+        words: memoryview,
+        slot: int,
+        stack_file: int,
+        log_dir: str | None,
+        max_result: int | None,
+    ) -> None:
+        self._tasks = tasks
+        self._answers = answers
+        self._words = words
+        self._base = slot * scoreboard.WORDS
+        self._stack_file = stack_file
+        self._max_result = max_result
+        self._output = Output(log_dir, slot, words)
+        self._place = Place()
+        self._pid = os.getpid()
+        self._running = 0  # the ticket that SIGTERM may interrupt; 0 while code of ours runs
+        self._models: dict[bytes, tuple[type[Model], int]] = {}
+        self._cpu_s = 0.0
+        self._children: frozenset[int] = frozenset()
+        self._forked = False  # whether this is a child that a task forked, and not the worker
+        self._on_term = self._terminate  # one bound method, so that it can be recognised
+
+    def run(self) -> NoReturn:
+        """Be a worker until the task channel ends."""
+        faulthandler.enable(self._stack_file, all_threads=True)
+        if hasattr(faulthandler, "register"):
+            faulthandler.register(STACK_SIGNAL, self._stack_file, all_threads=True, chain=False)
+            faulthandler.register(MAIN_STACK_SIGNAL, self._stack_file, all_threads=False, chain=False)
+        _signal.signal(_signal.SIGTERM, self._on_term)
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+        self._output.open()
+        os.register_at_fork(after_in_child=self._note_fork)
+        import _thread
+
+        _thread.start_new_thread(self._watch, ())
+        self._answers.sendall(RETURNED.pack(RETURNED.size, messages.READY, 0, 0, 0, 0, 0, self._pid, 0, 0, 0))
+        self._loop()
+        leave(0)
+
+    def _loop(self) -> None:
+        """Take a message, run its tasks one after the other, until the channel ends."""
+        words, base = self._words, self._base
+        refuse_below = base + scoreboard.REFUSE_BELOW
+        unpack, header_size = messages.TASK.unpack_from, messages.TASK.size
+        while True:
+            data, descriptors = receive_message(self._tasks)
+            if not data:
+                return
+            number, in_file = messages.RUN.unpack_from(data)
+            position = messages.RUN.size
+            if in_file:
+                data, position = read_file(descriptors[0]), 0
+            view = memoryview(data)
+            while position < len(data):
+                header = unpack(data, position)
+                ticket = header[3] << messages.TICKET_BITS | header[2]
+                words[base] = ticket << 2 | scoreboard.CLAIMED
+                # The dispatcher, which writes this word first and then reads the claim, waits while it sees one: its
+                # recall and this look cannot miss each other.
+                if number < words[refuse_below]:
+                    break
+                self._attempt(ticket, header, view, position + header_size)
+                position += header[0]
+            words[base] = 0
+
+    def _attempt(self, ticket: int, header: tuple[int, ...], view: memoryview, position: int) -> None:
+        """Run one attempt and send its answer."""
+        words, base = self._words, self._base
+        size, _kind, attempt, _number, timeout, module_size, options_size = header
+        end = position + size - messages.TASK.size
+        module = bytes(view[position : position + module_size])
+        position += module_size
+        options = marshal_loads(view[position : position + options_size]) if options_size else _NO_OPTIONS
+        position += options_size
+
+        started = _clock_ns()
+        words[base + scoreboard.STARTED] = started
+        words[base + scoreboard.DEADLINE] = started + int(min(timeout, _FOREVER_S) * 1e9)
+        words[base + scoreboard.GRACE] = options["grace_ns"] if "grace_ns" in options else 5_000_000_000
+        words[base + scoreboard.MEMORY] = options.get("memory", 0)
+        words[base + scoreboard.STAGE] = scoreboard.AT_IMPORT
+        words[base] = ticket << 2 | scoreboard.RUNNING
+
+        flags = HAS_ERROR_CALLBACK  # until the class has been seen, it may have one
+        value = instance = arguments = None
+        try:
+            try:
+                self._running = ticket
+                if options:
+                    self._place.enter(options, attempt)
+                known = self._models.get(module)
+                if known is None:
+                    flags = UNRESOLVED
+                    known = self._models[module] = _load_model(module)
+                model, flags = known
+                if options:
+                    flags = _hook_flags(options, flags)
+                words[base + scoreboard.STAGE] = scoreboard.AT_ARGUMENTS
+                arguments = loads(view[position:end])
+                words[base + scoreboard.STAGE] = scoreboard.AT_INIT
+                instance = model()
+                words[base + scoreboard.STAGE] = scoreboard.AT_RUN
+                if "kwargs" in options:
+                    value = instance.runnable(*arguments[0], **arguments[1])
+                else:
+                    value = instance.runnable(*arguments)
+                words[base + scoreboard.STAGE] = scoreboard.AT_RESULT
+                status, body = messages.SUCCEEDED, self._pickle(value)
+            except BaseException as error:  # noqa: BLE001  # whatever the user's code raises is the task's outcome
+                status, body = messages.FAILED, self._describe(error)
+            self._running = 0
+        except BaseException as error:  # noqa: BLE001  # Terminated came while an error was being described
+            self._running = 0
+            status, body = messages.FAILED, self._describe(error)
+        if self._forked:
+            leave(status)  # a child that the task forked, and that returned from it as if it were the worker
+        self._answer(ticket, status, flags, body, started, alone="isolate" in options)
+        # What the task made dies when this function returns, behind its answer: a destructor that kills the process
+        # cannot take the result with it.
+
+    def _answer(self, ticket: int, status: int, flags: int, body: bytes, started: int, *, alone: bool) -> None:
+        words, base = self._words, self._base
+        duration = _clock_ns() - started
+        words[base] = ticket << 2 | scoreboard.ANSWERING
+        sentenced = words[base + scoreboard.SENTENCE] == ticket
+        if sentenced:
+            if status == messages.SUCCEEDED:
+                body = b""
+            status = words[base + scoreboard.SENTENCE_REASON]
+            flags |= SENTENCED
+        elif notes.signal is not None:
+            status = messages.CRASHED
+        left = notes.left
+        if duration > _BRIEF_NS:
+            stayed = self._count_new_children()
+            body, flags = self._with_notes(duration, body, flags)
+        else:
+            stayed = 0
+            if left or notes.exit_code is not None:
+                notes.reset()
+        offset, log_size, file = self._output.take()
+        if stayed:
+            self._output.renew()
+        self._place.restore()
+        header = [RETURNED.size, status, flags, min(left + stayed, 0xFFFF), ticket, started, duration, self._pid]
+        if len(body) + RETURNED.size <= messages.SMALL:
+            header[0] += len(body)
+            self._answers.sendall(RETURNED.pack(*header, offset, log_size, file) + body)
+        else:
+            header[2] |= IN_FILE
+            descriptor = system.anonymous_file("workflow-result")
+            _write_all(descriptor, body)
+            send_message(self._answers, RETURNED.pack(*header, offset, log_size, file), (descriptor,))
+            os.close(descriptor)
+        if sentenced or alone:
+            leave(0)
+        if _signal.getsignal(_signal.SIGTERM) is not self._on_term:
+            _signal.signal(_signal.SIGTERM, self._on_term)
+
+    def _pickle(self, value: object) -> bytes:
+        try:
+            body = dumps(value, 5)
+        except Exception as error:
+            message = f"the result, a {type(value).__qualname__}, cannot be pickled: {error}"
+            raise TypeError(message) from error
+        if self._max_result is not None and len(body) > self._max_result:
+            message = f"the result takes {len(body)} bytes, more than max_result = {self._max_result}"
+            raise ValueError(message)
+        return body
+
+    def _describe(self, error: BaseException) -> bytes:
+        from workflow.engine.describe import pack_exception
+
+        return pack_exception(error, scoreboard.STAGES[self._words[self._base + scoreboard.STAGE]])
+
+    def _count_new_children(self) -> int:
+        """Processes that the attempt left running; they are killed when the worker ends."""
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            self._children = frozenset()
+            return 0
+        alive = frozenset(pid for pid in processes.descendants(self._pid) if processes.is_alive(pid))
+        new = alive - self._children
+        self._children = alive
+        return len(new)
+
+    def _with_notes(self, duration: int, body: bytes, flags: int) -> tuple[bytes, int]:
+        """What is known of the process in this attempt, in front of the body when there is something to say."""
+        facts: dict[str, object] = {}
+        times = os.times()
+        cpu_s = time.process_time() + times.children_user + times.children_system
+        if duration > _LONG_NS:
+            facts["cpu_s"] = max(0.0, cpu_s - self._cpu_s)
+            facts["peak_rss_bytes"] = notes.peak_rss_bytes or _peak_memory()
+        self._cpu_s = cpu_s
+        _forget_peak_memory()
+        if notes.exit_code is not None:
+            facts["exit_code"] = notes.exit_code
+        if notes.signal is not None:
+            facts["signal"] = notes.signal
+        notes.reset()
+        if not facts:
+            return body, flags
+        packed = marshal_dumps(facts)
+        return messages.NOTES.pack(len(packed)) + packed + body, flags | HAS_NOTES
+
+    # -- being ended -----------------------------------------------------------------------------------------------
+
+    def _terminate(self, _number: int, _frame: FrameType | None) -> None:
+        """SIGTERM: end the task it was meant for, and nothing else."""
+        if not self._forked:
+            sentenced = self._words[self._base + scoreboard.SENTENCE]
+            if sentenced and sentenced == self._running:
+                self._running = 0  # once: what follows is cleaning up, and not to be interrupted
+                raise Terminated
+            if sentenced:
+                return  # meant for an attempt that ended first
+        # From somebody else, or in a child that the task forked: it does what it does to any process.
+        _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
+        os.kill(os.getpid(), _signal.SIGTERM)
+
+    def _note_fork(self) -> None:
+        self._forked = True
+
+    def _watch(self) -> None:
+        """Thread 2: end the task when the warden is late."""
+        words, base = self._words, self._base
+        while True:
+            pause_s = _WATCH_S
+            state = words[base]
+            if state & 3 == scoreboard.RUNNING:
+                late = _clock_ns() - words[base + scoreboard.DEADLINE]
+                if words[base + scoreboard.SENTENCE] == state >> 2:
+                    late -= words[base + scoreboard.GRACE] + 1_000_000_000  # it acted: then only if it never finishes
+                if late > _LATE_NS:
+                    self._end_attempt(state)
+                else:
+                    pause_s = min(_WATCH_S, (_LATE_NS - late) / 1e9 + 0.001)
+            time.sleep(pause_s)
+
+    def _end_attempt(self, state: int) -> None:
+        words, base = self._words, self._base
+        if words[base + scoreboard.SENTENCE] != state >> 2:
+            faulthandler.dump_traceback(self._stack_file, all_threads=True)
+            words[base + scoreboard.SENTENCE_REASON] = messages.TIMED_OUT
+            words[base + scoreboard.SENTENCE] = state >> 2
+            processes.signal_tree(self._pid, _signal.SIGTERM)
+            time.sleep(words[base + scoreboard.GRACE] / 1e9)
+        if words[base] == state:
+            processes.kill_tree(self._pid)
+
+
+def leave(code: int) -> NoReturn:
+    """End this process without running what the program above it registered for its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # noqa: BLE001, S110  # a task may have closed or replaced it, and it is too late to tell
+            pass
+    os._exit(code)
+
+
+_NO_OPTIONS: dict[str, object] = {}
+
+
+def _load_model(module: bytes) -> tuple[type[Model], int]:
+    """The class of a task, and which callbacks it overrides."""
+    from workflow.engine.resolve import resolve_model
+    from workflow.model import Model
+
+    model = resolve_model(module.decode())
+    flags = HAS_CALLBACK if model.callback is not Model.callback else 0
+    if model.error_callback is not Model.error_callback:
+        flags |= HAS_ERROR_CALLBACK
+    return model, flags
+
+
+def _hook_flags(options: dict[str, object], flags: int) -> int:
+    if "on_success" in options:
+        flags |= HAS_CALLBACK
+    if "on_failure" in options:
+        flags |= HAS_ERROR_CALLBACK
+    return flags
+
+
+def read_file(descriptor: int) -> bytes:
+    """All of a file that came along a channel, which is closed."""
+    size = os.fstat(descriptor).st_size
+    parts = []
+    while size > 0:
+        part = os.pread(descriptor, min(size, 1 << 30), sum(map(len, parts)))
+        if not part:
+            break
+        parts.append(part)
+        size -= len(part)
+    os.close(descriptor)
+    return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+def _write_all(descriptor: int, body: bytes) -> None:
+    view = memoryview(body)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _peak_memory() -> int | None:
+    """Largest resident memory of this process since it was last forgotten, in bytes."""
+    try:
+        with open("/proc/self/status", "rb") as status:  # noqa: PTH123  # pathlib would be the worker's largest import
+            for line in status:
+                if line.startswith(b"VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+def _forget_peak_memory() -> None:
+    try:
+        descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY)
+    except OSError:
+        return
+    try:
+        os.write(descriptor, b"5")
+    except OSError:
+        pass
+    os.close(descriptor)

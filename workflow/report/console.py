@@ -1,0 +1,175 @@
+"""What a run says to a person while it goes on: a line a change, and a sign of life when nothing changes.
+
+Up to 200 tasks each gets its line when it ends.  Above that a line a task would bury what matters, so successes and
+skipped tasks are counted, in a line every two seconds, and failures still get their own, up to 200 of them; the first
+20 show the end of their output.  ``verbose`` streams the output of all tasks and has a line for each; ``quiet`` keeps
+failures and the end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from workflow.outcome import CallbackRecord, Outcome
+from workflow.report.records import RunRecord, TaskRecord, Verdict, headline
+from workflow.report.summary import summary
+from workflow.report.terminal import Terminal, human_s, neutral
+
+Verbosity = Literal["quiet", "normal", "verbose"]
+EACH_MAX = 200
+"""Tasks, and failures, up to which every one gets its line."""
+TAILS_MAX = 20
+"""Failures that show the end of their output."""
+HEARTBEAT_S = 10.0
+SUMMARY_S = 2.0
+COLOURS = {
+    Outcome.SUCCEEDED: "green",
+    Outcome.CACHED: "green",
+    Outcome.SKIPPED: "yellow",
+    Outcome.CANCELLED: "yellow",
+}
+
+
+class RunningTask(NamedTuple):
+    """A task in the middle of an attempt."""
+
+    id: str
+    attempt: int
+    started_at: float
+    """Seconds since the epoch."""
+
+
+class Console:
+    """The lines of one run.  Times are given to it; it keeps no clock."""
+
+    def __init__(self, terminal: Terminal, verbosity: Verbosity = "normal") -> None:
+        self._terminal = terminal
+        self._quiet = verbosity == "quiet"
+        self._verbose = verbosity == "verbose"
+        self._total = 0
+        self._done = 0
+        self._tails = 0
+        self._failures = 0
+        self._counts = dict.fromkeys(Outcome, 0)
+        self._folder = ""
+        self._ending: str | None = None
+        self._spoke_at = 0.0
+        self._summed_at = 0.0
+        self._unsummed = False
+        self._pending: list[str] = []
+
+    @property
+    def verbose(self) -> bool:
+        """Whether it wants the output of tasks, by ``output``."""
+        return self._verbose
+
+    def run_started(self, run: RunRecord, now: float) -> None:
+        self._total = run.tasks
+        self._folder = run.folder
+        self._spoke_at = self._summed_at = now
+        if not self._quiet:
+            tasks = "1 task" if run.tasks == 1 else f"{run.tasks} tasks"
+            name = neutral(run.name) if run.name else os.path.basename(run.file)
+            self._say(self._style(f"run {run.id}: {name}, {tasks}, pool of {run.pool}", "bold"), now)
+        self._show()
+
+    def tasks_ended(self, records: Iterable[TaskRecord], now: float) -> None:
+        """Tell of tasks that have ended, in one piece."""
+        for record in records:
+            self._done += 1
+            self._counts[record.outcome] += 1
+            if record.outcome.is_failure and (self._failures < EACH_MAX or self._verbose):
+                self._failure(record, now)
+            elif self._verbose or (self._total <= EACH_MAX and not self._quiet):
+                self._say(self._line(record), now)
+            else:
+                self._unsummed = True
+        self._sum_up(now)
+        self._show()
+
+    def callback_failed(self, task: str, callback: CallbackRecord, now: float) -> None:
+        error = "" if callback.error is None else f": {neutral(headline(callback.error))}"
+        text = f"{neutral(callback.name)} of {neutral(task)} {_OUTCOME_WORDS.get(callback.outcome, 'failed')}{error}"
+        self._say(self._style(text, "yellow"), now)
+        self._show()
+
+    def output(self, task: str, lines: Sequence[str], now: float) -> None:
+        """Show what a task printed, when verbose."""
+        if self._verbose:
+            prefix = self._style(f"{neutral(task)} | ", "cyan")
+            for line in lines:
+                self._say(prefix + neutral(line), now)
+            self._show()
+
+    def still(self, running: Sequence[RunningTask], now: float, epoch_s: float) -> None:
+        """Give a sign of life, if nothing was said for a while.  Cheap to call often."""
+        self._sum_up(now)
+        if not self._quiet and now - self._spoke_at >= HEARTBEAT_S:
+            oldest = sorted(running, key=lambda task: task.started_at)
+            names = ", ".join(f"{neutral(task.id)} ({human_s(epoch_s - task.started_at)})" for task in oldest[:4])
+            more = f" and {len(oldest) - 4} more" if len(oldest) > 4 else ""
+            idle = "waiting for callbacks" if self._done == self._total else "nothing is running"
+            what = f"running: {names}{more}" if names else idle
+            self._say(self._style(f"{self._place()} {what}", "dim"), now)
+        self._show()
+
+    def stopping(self, reason: str, now: float) -> None:
+        """Say why nothing more is started; what is cancelled for that reason need not repeat it."""
+        self._ending = reason
+        self._say(self._style(f"ending: {neutral(reason)}", "yellow"), now)
+        self._show()
+
+    def run_ended(self, records: Sequence[TaskRecord], verdict: Verdict, report: str | None) -> None:
+        """Say how it all went; ``records`` in the order of the plan."""
+        self._pending += summary(self._terminal, records, verdict, self._folder, report)
+        self._show()
+
+    def _failure(self, record: TaskRecord, now: float) -> None:
+        self._failures += 1
+        self._say(self._line(record), now)
+        if self._failures == EACH_MAX and not self._verbose:
+            self._say(self._style("further failures are counted, and named in the report", "yellow"), now)
+        if self._tails < TAILS_MAX and record.tail:
+            self._tails += 1
+            for line in record.tail:
+                self._say(self._style("    | ", "dim") + neutral(line), now)
+        record.tail = ()
+
+    def _line(self, record: TaskRecord) -> str:
+        took = "" if record.duration_s is None else human_s(record.duration_s)
+        word = f"{record.outcome.value:<9}"
+        text = f"{self._place()} {self._style(word, COLOURS.get(record.outcome, 'red'))} {took:>6}  {neutral(record.id)}"
+        if record.flaky:
+            text += f" (at attempt {len(record.attempts)})"
+        if not record.outcome.is_success and record.headline and record.headline != self._ending:
+            text += f": {neutral(record.headline)}"
+        return text + (" (allowed)" if record.allow_failure and record.outcome.is_failure else "")
+
+    def _sum_up(self, now: float) -> None:
+        if not self._unsummed or self._quiet:
+            return
+        if now - self._summed_at >= SUMMARY_S or self._done == self._total:
+            self._summed_at = now
+            self._unsummed = False
+            counts = ", ".join(f"{number} {outcome}" for outcome, number in self._counts.items() if number)
+            self._say(f"{self._place()} {counts}", now)
+
+    def _place(self) -> str:
+        width = len(str(self._total))
+        return f"[{self._done:>{width}}/{self._total}]"
+
+    def _style(self, text: str, *names: str) -> str:
+        return self._terminal.style(text, *names)
+
+    def _say(self, line: str, now: float) -> None:
+        self._spoke_at = now
+        self._pending.append(line)
+
+    def _show(self) -> None:
+        self._terminal.lines(self._pending)
+        self._pending = []
+
+
+_OUTCOME_WORDS = {Outcome.TIMED_OUT: "reached its time limit", Outcome.CRASHED: "crashed"}

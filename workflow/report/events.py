@@ -1,0 +1,145 @@
+"""``events.jsonl``: what happened, a line at a time, for programs that watch a run.
+
+Lines are gathered and written with one ``write`` a turn, before anything of that turn is announced elsewhere or
+followed up: what a reader of the console, or a dependent task, knows about is in the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from workflow.outcome import Attempt, CallbackRecord, Outcome
+from workflow.report.records import RunRecord, TaskRecord, Verdict, iso
+from workflow.report.shapes import attempt_shape, callback_shape, seconds
+
+VERSION = 1
+_encode = json.JSONEncoder(allow_nan=False).encode
+
+
+class EventLog:
+    """The events of one run, on their way to the run folder and to wherever else they are wanted."""
+
+    def __init__(self, run: str, path: Path, copy: Path | int | None = None) -> None:
+        """Open the files.  ``copy`` gets the same lines: a path, or a descriptor such as standard output's.
+
+        Raises OSError when a file cannot be opened.
+        """
+        self._run = run
+        self._lines: list[str] = []
+        self._started: set[tuple[str, int]] = set()
+        self._path = str(path)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._copy: int | None = None
+        self._copy_path: str | None = None
+        if isinstance(copy, int):
+            self._copy = copy
+        elif copy is not None:
+            self._copy_path = str(copy)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            try:
+                self._copy = os.open(copy, flags, 0o666)
+            except OSError:
+                os.close(self._file)
+                raise
+
+    def run_started(self, run: RunRecord) -> None:
+        self._add(
+            "run_started",
+            run.started_at,
+            None,
+            {
+                "name": run.name,
+                "file": run.file,
+                "plan_hash": run.plan_hash,
+                "pool": run.pool,
+                "tasks": run.tasks,
+                "pid": run.pid,
+            },
+        )
+
+    def task_started(self, task: str, attempt: int, started_at: float, pid: int | None) -> None:
+        """Say that an attempt began.  The first to tell it is believed: who looked while it ran, or its ending."""
+        if (task, attempt) not in self._started:
+            self._started.add((task, attempt))
+            self._add("task_started", started_at, task, {"attempt": attempt, "pid": pid})
+
+    def attempt_finished(self, task: str, attempt: Attempt) -> None:
+        self.task_started(task, attempt.number, attempt.started_at, attempt.pid)
+        self._started.discard((task, attempt.number))
+        ended_at = attempt.started_at + attempt.duration_s
+        self._add("attempt_finished", ended_at, task, {"attempt": attempt.number, **attempt_shape(attempt)})
+
+    def task_finished(self, record: TaskRecord, now: float) -> None:
+        last = record.attempts[-1] if record.attempts else None
+        self._add(
+            "task_finished",
+            now if last is None else last.started_at + last.duration_s,
+            record.id,
+            {
+                "outcome": record.outcome.value,
+                "reason": record.reason,
+                "flaky": record.flaky,
+                "duration_s": seconds(record.duration_s),
+                "attempts": len(record.attempts),
+                "log": record.log,
+            },
+        )
+
+    def callback_finished(self, task: str, callback: CallbackRecord, now: float) -> None:
+        self._add("callback_finished", now, task, callback_shape(callback))
+
+    def run_finished(self, verdict: Verdict, counts: Mapping[Outcome, int]) -> None:
+        self._add(
+            "run_finished",
+            verdict.finished_at,
+            None,
+            {
+                "status": verdict.status,
+                "exit_code": verdict.exit_code,
+                "duration_s": seconds(verdict.duration_s),
+                "counts": {outcome.value: number for outcome, number in counts.items()},
+                "reason": verdict.reason,
+            },
+        )
+
+    def flush(self) -> None:
+        """Hand everything to the operating system.  Raises OSError, with the file's name, when it takes it not."""
+        if not self._lines:
+            return
+        data = "".join(self._lines).encode("ascii")
+        self._lines.clear()
+        _write(self._file, data, self._path)
+        if self._copy is not None:
+            try:
+                _write(self._copy, data, self._copy_path or "<stdout>")
+            except BrokenPipeError:  # whoever read them has seen enough
+                self._close_copy()
+
+    def close(self) -> None:
+        """Close the files; what was not flushed is lost."""
+        self._close_copy()
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _close_copy(self) -> None:
+        if self._copy is not None and self._copy_path is not None:
+            os.close(self._copy)
+        self._copy = None
+
+    def _add(self, event: str, time: float, task: str | None, fields: Mapping[str, object]) -> None:
+        line = {"v": VERSION, "event": event, "time": iso(time), "run": self._run, "task": task, **fields}
+        self._lines.append(_encode(line) + "\n")
+
+
+def _write(descriptor: int, data: bytes, name: str) -> None:
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+    except OSError as error:
+        error.filename = name
+        raise

@@ -1,0 +1,89 @@
+"""Records as the plain dictionaries that ``report.json`` and ``events.jsonl`` hold, field by field."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from workflow.outcome import Attempt, CallbackRecord, ErrorRecord
+from workflow.report.records import RunRecord, TaskRecord, Verdict, iso
+
+
+def error_shape(error: ErrorRecord | None) -> dict[str, object] | None:
+    if error is None:
+        return None
+    return {"type": error.type, "message": error.message, "traceback": error.traceback, "stack": error.stack}
+
+
+def attempt_shape(attempt: Attempt) -> dict[str, object]:
+    """Answer the facts of an attempt, without its number: reports and events name that differently."""
+    return {
+        "outcome": attempt.outcome.value,
+        "started_at": iso(attempt.started_at),
+        "duration_s": seconds(attempt.duration_s),
+        "pid": attempt.pid,
+        "exit_code": attempt.exit_code,
+        "signal": attempt.signal,
+        "left": attempt.left,
+        "peak_rss_bytes": attempt.peak_rss_bytes,
+        "cpu_s": attempt.cpu_s,
+        "error": error_shape(attempt.error),
+    }
+
+
+def callback_shape(callback: CallbackRecord) -> dict[str, object]:
+    return {"name": callback.name, "outcome": callback.outcome.value, "error": error_shape(callback.error)}
+
+
+def task_shape(record: TaskRecord) -> dict[str, object]:
+    return {
+        "id": record.id,
+        "name": record.name,
+        "matrix": None if record.matrix is None else {axis: _finite(value) for axis, value in record.matrix.items()},
+        "outcome": record.outcome.value,
+        "reason": record.reason,
+        "flaky": record.flaky,
+        "carried_from": None,
+        "duration_s": seconds(record.duration_s),
+        "attempts": [{"number": attempt.number, **attempt_shape(attempt)} for attempt in record.attempts],
+        "callback": None if record.callback is None else callback_shape(record.callback),
+        "log": record.log,
+    }
+
+
+def run_shape(run: RunRecord, verdict: Verdict) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "name": run.name,
+        "file": run.file,
+        "plan_hash": run.plan_hash,
+        "status": verdict.status,
+        "exit_code": verdict.exit_code,
+        "started_at": iso(run.started_at),
+        "finished_at": iso(verdict.finished_at),
+        "duration_s": seconds(verdict.duration_s),
+        "engine": run.engine,
+        "pool": run.pool,
+        "host": run.host,
+        "python": run.python,
+        "version": run.version,
+        "git": run.git,
+        "argv": list(run.argv),
+        "seed": None,
+    }
+
+
+def seconds(value: float | None) -> float | None:
+    """Answer a duration without digits that no clock here measures."""
+    return None if value is None else round(max(0.0, value), 6)
+
+
+def _finite(value: object) -> object:
+    """Answer a value that JSON can say: TOML has infinities and NaN, JSON has not, so they become text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    return value

@@ -1,0 +1,91 @@
+"""The end of a run, for a person: how many of what, and what to look at first."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+from workflow.outcome import Outcome
+from workflow.report.records import TaskRecord, Verdict
+from workflow.report.terminal import Terminal, human_s, neutral
+
+LISTED_MAX = 20
+"""Failures that are named one by one."""
+_ORDER = (
+    (Outcome.SUCCEEDED, "green"),
+    (Outcome.CACHED, "green"),
+    (Outcome.FAILED, "red"),
+    (Outcome.TIMED_OUT, "red"),
+    (Outcome.CRASHED, "red"),
+    (Outcome.MEMORY_EXCEEDED, "red"),
+    (Outcome.CANCELLED, "yellow"),
+    (Outcome.SKIPPED, "yellow"),
+)
+
+
+def summary(
+    terminal: Terminal,
+    records: Sequence[TaskRecord],
+    verdict: Verdict,
+    folder: str,
+    report: str | None,
+) -> list[str]:
+    """Answer the lines: failures, those that caused most skips first, then counts, then where to read more."""
+    lines: list[str] = []
+    failures = _failures(records)
+    if failures:
+        lines += ["", terminal.style("what went wrong:" if verdict.exit_code else "allowed failures:", "bold")]
+        for record, skipped in failures[:LISTED_MAX]:
+            lines += _failure(terminal, record, skipped, folder)
+        if len(failures) > LISTED_MAX:
+            lines.append(f"  … and {len(failures) - LISTED_MAX} more, in the report")
+    bad_callbacks = sum(1 for record in records if record.callback and record.callback.outcome.is_failure)
+    if bad_callbacks:
+        word = "callback" if bad_callbacks == 1 else "callbacks"
+        lines.append(terminal.style(f"{bad_callbacks} {word} did not succeed; the tasks' outcomes stand", "yellow"))
+    if verdict.reason is not None:
+        lines.append(terminal.style(f"the run did not end by itself: {neutral(verdict.reason)}", "yellow"))
+    lines.append(_counts(terminal, records) + f" in {human_s(verdict.duration_s)}")
+    if report is not None:
+        lines.append(f"report: {neutral(shown(report))}")
+    return lines
+
+
+def shown(path: str) -> str:
+    """Answer a path as a person would type it here."""
+    try:
+        relative = os.path.relpath(path)
+    except (OSError, ValueError):  # the working folder is gone
+        return path
+    return path if relative.startswith(os.pardir + os.sep) else relative
+
+
+def _failures(records: Sequence[TaskRecord]) -> list[tuple[TaskRecord, int]]:
+    skipped = Counter(record.cause for record in records if record.cause is not None)
+    failures = [(record, skipped[record.id]) for record in records if record.outcome.is_failure]
+    # Stable: among equals the order of the plan.  What was allowed to fail, and hindered nothing, comes last.
+    return sorted(failures, key=lambda failure: (-failure[1], failure[0].allow_failure))
+
+
+def _failure(terminal: Terminal, record: TaskRecord, skipped: int, folder: str) -> list[str]:
+    text = f"  {neutral(record.id)} {terminal.style(record.outcome.value, 'red')}"
+    if record.headline:
+        text += f": {neutral(record.headline)}"
+    if record.allow_failure:
+        text += " (allowed)"
+    if skipped:
+        text += f" ({skipped} skipped because of it)"
+    lines = [text]
+    if record.log is not None:
+        lines.append(terminal.style(f"    log: {neutral(shown(os.path.join(folder, record.log)))}", "dim"))
+    return lines
+
+
+def _counts(terminal: Terminal, records: Sequence[TaskRecord]) -> str:
+    counts = Counter(record.outcome for record in records)
+    parts = [terminal.style(f"{counts[outcome]} {outcome}", colour) for outcome, colour in _ORDER if counts[outcome]]
+    flaky = sum(1 for record in records if record.flaky)
+    if flaky:
+        parts.append(f"{flaky} flaky")
+    return ", ".join(parts)

@@ -1,0 +1,151 @@
+"""The account of a run while it goes on: records, logs, events, and the console's lines, from what has ended.
+
+Whatever is taken in is written at once or with the next ``announce``, which tells the console only after the events
+are with the operating system.  A disk that cannot take something does not stop the account: ``problem`` says so, and
+what to do about it is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from workflow.outcome import Outcome
+from workflow.plan.plan import PlannedTask
+from workflow.report.console import Console, RunningTask
+from workflow.report.events import EventLog
+from workflow.report.records import RunRecord, TaskRecord, Verdict
+from workflow.run.ending import Ending, write_ending
+from workflow.run.engine import EngineHandle, EngineRunning
+from workflow.run.folder import RunFolder, StateError, disk_problem
+from workflow.run.logs import Logs, Streams, tail
+
+
+class Book:
+    """What is known of each task that has ended, and where it is written."""
+
+    def __init__(
+        self,
+        tasks: Sequence[PlannedTask],
+        folder: RunFolder,
+        console: Console,
+        *,
+        max_log_bytes: int | None,
+        events: Path | int | None,
+    ) -> None:
+        """Open the files.  Raises StateError."""
+        self._tasks = tasks
+        self._folder = folder
+        self._console = console
+        self._streams = Streams()
+        self._logs = Logs(folder.logs, tasks=len(tasks), max_bytes=max_log_bytes)
+        self._unannounced: list[TaskRecord] = []
+        self._said_stopping = False
+        self.records: dict[int, TaskRecord] = {}
+        """By place in the plan."""
+        self.problem: str | None = None
+        """The first thing that could not be written."""
+        try:
+            self._logs.prepare()
+            self._events = EventLog(folder.id, folder.events, events)
+        except OSError as error:
+            raise StateError(disk_problem(error, folder.path)) from error
+
+    @property
+    def log_dir(self) -> str:
+        """Where the engine shall capture output."""
+        return str(self._logs.shared)
+
+    def begin(self, run: RunRecord) -> None:
+        """Open the account."""
+        self._events.run_started(run)
+        self._console.run_started(run, time.monotonic())
+
+    def task_ended(self, number: int, handle: EngineHandle, outcome: Outcome, reason: str | None) -> None:
+        """Take in a task that was pushed."""
+        record = self._record(number, outcome, reason)
+        record.attempts = handle.attempts
+        try:
+            record.log = self._logs.keep(record.id, record.attempts)
+        except OSError as error:
+            self._cannot(error, self._folder.logs / f"{record.id}.log")
+        if outcome.is_failure:
+            record.tail = tail(record.attempts)
+        if self._console.verbose:
+            for lines in self._streams.last(record.id, record.attempts):
+                self._console.output(record.id, lines, time.monotonic())
+        for attempt in record.attempts:
+            self._events.attempt_finished(record.id, attempt)
+        self._add(number, record)
+
+    def task_concluded(self, number: int, outcome: Outcome, reason: str | None, cause: int | None = None) -> None:
+        """Take in a task that the engine never had."""
+        record = self._record(number, outcome, reason)
+        record.cause = None if cause is None else self._tasks[cause].id
+        self._add(number, record)
+
+    def task_settled(self, number: int, handle: EngineHandle) -> None:
+        """Take in what became of the callback of a task that has ended, if it has one."""
+        callback = handle.callback
+        if callback is None:
+            return
+        record = self.records[number]
+        record.callback = callback
+        if callback.log is not None:
+            try:
+                record.log = self._logs.keep_callback(record.id, callback.log, record.log)
+            except OSError as error:
+                self._cannot(error, self._folder.logs / f"{record.id}.log")
+        self._events.callback_finished(record.id, callback, time.time())
+        if callback.outcome.is_failure:
+            self.announce()
+            self._console.callback_failed(record.id, callback, time.monotonic())
+
+    def look(self, running: Sequence[tuple[int, EngineRunning]]) -> None:
+        """See what runs: for the events of long attempts, the sign of life, and output where it is wanted."""
+        now = time.monotonic()
+        shown = []
+        for number, attempt in running:
+            task = self._tasks[number].id
+            shown.append(RunningTask(task, attempt.attempt, attempt.started_at))
+            self._events.task_started(task, attempt.attempt, attempt.started_at, attempt.pid)
+            if self._console.verbose and attempt.log is not None:
+                for lines in self._streams.news(task, attempt.attempt, attempt.log):
+                    self._console.output(task, lines, now)
+        self._console.still(shown, now, time.time())
+
+    def announce(self, stopped: str | None = None) -> None:
+        """Tell of everything taken in, the disk first; ``stopped`` is why nothing more is started."""
+        try:
+            self._events.flush()
+        except OSError as error:
+            self._cannot(error, self._folder.events)
+        now = time.monotonic()
+        if stopped is not None and not self._said_stopping:
+            self._said_stopping = True
+            self._console.stopping(stopped, now)
+        self._console.tasks_ended(self._unannounced, now)
+        self._unannounced = []
+
+    def close(self, run: RunRecord, verdict: Verdict, copies: Sequence[Path]) -> Ending:
+        """Close the account: every report, the last event, the end on the console."""
+        self.announce()
+        self._logs.remove_shared()
+        self.records = dict(sorted(self.records.items()))
+        ending = write_ending(run, verdict, self.records, self._events, self._folder, copies)
+        report = None if ending.report is None else str(ending.report)
+        self._console.run_ended(tuple(self.records.values()), ending.verdict, report)
+        return ending
+
+    def _record(self, number: int, outcome: Outcome, reason: str | None) -> TaskRecord:
+        task = self._tasks[number]
+        return TaskRecord(task.id, task.name, task.matrix, outcome, reason, allow_failure=task.allow_failure)
+
+    def _add(self, number: int, record: TaskRecord) -> None:
+        self.records[number] = record
+        self._unannounced.append(record)
+        self._events.task_finished(record, time.time())
+
+    def _cannot(self, error: OSError, path: Path) -> None:
+        self.problem = self.problem or disk_problem(error, path)

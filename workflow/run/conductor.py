@@ -1,0 +1,351 @@
+"""The loop around a run: wait, understand, perform.  What to do is decided by ``Admission``.
+
+A turn of the loop takes everything that has arrived.  Records, logs and events of it are on disk (``Book``) before the
+console says a word about it and before a task that waited for it is pushed.  The engine's threads and the signal
+handlers only ever put something into the inbox, so nothing here needs a lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import queue
+import socket
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow import __version__
+from workflow.errors import WorkflowError
+from workflow.outcome import Outcome
+from workflow.plan.compile import compile_task
+from workflow.plan.plan import Plan
+from workflow.report.console import Console
+from workflow.report.records import RunRecord, TaskRecord, Verdict
+from workflow.run.admission import Admission
+from workflow.run.book import Book
+from workflow.run.effects import CancelAll, CancelQueued, Conclude, Effect, Push
+from workflow.run.ending import STATUS
+from workflow.run.engine import Engine, EngineFactory, EngineHandle
+from workflow.run.exit_code import ExitCode
+from workflow.run.facts import Broken, Interrupted, RunTimedOut, TaskEnded
+from workflow.run.folder import RunFolder, new_run_folder
+from workflow.run.git import git_commit
+from workflow.run.inbox import Ended, Settled
+from workflow.run.results import KeptResults
+from workflow.run.signals import Signals
+
+LOOK_S = 0.2
+"""How often to look at what runs."""
+CALLBACKS_S = 5.0
+"""What callbacks are given to end in when the run does not end by itself."""
+TURN_MAX = 2000
+"""Endings taken in at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run, as opposed to what."""
+
+    state_dir: Path
+    jobs: int | None = None
+    """Workers; None is what the file says."""
+    argv: tuple[str, ...] = ()
+    """Recorded."""
+    reports: tuple[Path, ...] = ()
+    """Where the report is wanted too."""
+    events: Path | int | None = None
+    """Where the events are wanted too: a path, or a descriptor."""
+    grace_max_s: float | None = None
+    """Bounds what tasks are given to end in when a signal ends the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What came of a run."""
+
+    run: RunRecord
+    verdict: Verdict
+    records: tuple[TaskRecord, ...]
+    """In the order of the plan."""
+    report: Path | None
+    """None when it could not be written."""
+    problem: str | None
+    """Why the engine or the disk failed, for exit code 4."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode(self.verdict.exit_code)
+
+
+def run_plan(plan: Plan, options: RunOptions, console: Console, make_engine: EngineFactory) -> RunResult:
+    """Run a plan to its end, and leave its folder.
+
+    Raises StateError when the folder cannot be made: then nothing was run.  What goes wrong later is in the result.
+    """
+    started_at = time.time()
+    folder = new_run_folder(options.state_dir, started_at)
+    return _Conductor(plan, options, console, make_engine, folder, started_at).run()
+
+
+class _Conductor:
+    def __init__(
+        self,
+        plan: Plan,
+        options: RunOptions,
+        console: Console,
+        make_engine: EngineFactory,
+        folder: RunFolder,
+        started_at: float,
+    ) -> None:
+        settings = plan.settings
+        self._plan = plan
+        self._options = options
+        self._start = time.monotonic()
+        self._limit_s = settings.timeout_s  # of the run; None too when it was reached
+        self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._signals = Signals(self._inbox)
+        self._admission = Admission(plan.tasks, settings, grace_max_s=options.grace_max_s)
+        self._results = KeptResults(plan.tasks, settings.path)
+        self._book = Book(
+            plan.tasks, folder, console, max_log_bytes=settings.max_log_bytes, events=options.events
+        )  # fmt: skip
+        self._tasks: dict[int, int] = {}  # of a pushed task that owes something: its place in the plan
+        self._handles: dict[int, EngineHandle] = {}  # of a pushed task that has not ended
+        self._dropped: dict[int, str] = {}  # why a pushed task was dropped from the engine's queue
+        self._problem: str | None = None  # what has made the run broken
+        self._callbacks_until: float | None = None
+        self._look_at = 0.0
+        self._engine = self._make(make_engine, folder)
+        self._run = _run_record(plan, options, folder, started_at, self._engine.pool)
+
+    def run(self) -> RunResult:
+        with self._signals:
+            try:
+                self._book.begin(self._run)
+                self._perform(self._begin())
+                while not self._over():
+                    self._perform(self._understand(self._wait()))
+                self._stop_engine()
+            except BaseException:
+                # A mistake of ours.  Nothing is left running, and what is known is written down, before it is told.
+                self._problem = self._problem or "a mistake in workflow itself"
+                with contextlib.suppress(Exception):
+                    self._engine.cancel_all(self._problem, 0.0)
+                    self._engine.stop(CALLBACKS_S)
+                with contextlib.suppress(Exception):
+                    self._finish(ExitCode.BROKEN)
+                raise
+            return self._finish(self._admission.exit_code)
+
+    def _make(self, make_engine: EngineFactory, folder: RunFolder) -> Engine:
+        settings = self._plan.settings
+        return make_engine(
+            self._options.jobs or (None if settings.pool == "cpus" else settings.pool),
+            log_dir=self._book.log_dir,
+            max_log=settings.max_log_bytes,
+            max_result=settings.max_result_bytes,
+            preload=settings.preload,
+            path=settings.path,
+            env={**os.environ, "WORKFLOW_RUN_ID": folder.id},
+            on_callback=self._settled,
+        )
+
+    # Called on the engine's thread
+
+    def _settled(self, handle: EngineHandle) -> None:
+        self._inbox.put(Settled(handle))
+
+    def _ended(self, handle: object) -> None:
+        self._inbox.put(Ended(handle))  # type: ignore[arg-type]  # a Future calls back with itself
+
+    # Wait
+
+    def _over(self) -> bool:
+        if not self._admission.finished:
+            return False
+        if not self._tasks or self._engine.failure is not None:
+            return True
+        if self._admission.stopped is None or self._admission.exit_code is ExitCode.FAILED:
+            return False  # callbacks have limits of their own
+        if self._signals.count > 1:
+            return True
+        if self._callbacks_until is None:
+            self._callbacks_until = time.monotonic() + CALLBACKS_S
+        return time.monotonic() >= self._callbacks_until
+
+    def _wait(self) -> list[object]:
+        timeout = LOOK_S
+        if self._limit_s is not None:
+            timeout = min(timeout, max(0.0, self._start + self._limit_s - time.monotonic()))
+        items: list[object] = []
+        with contextlib.suppress(queue.Empty):
+            items.append(self._inbox.get(timeout=timeout))
+            while len(items) < TURN_MAX:
+                items.append(self._inbox.get_nowait())
+        return items
+
+    # Understand
+
+    def _begin(self) -> list[Effect]:
+        try:
+            self._engine.start()
+        except (WorkflowError, OSError) as error:
+            return self._broken(f"the engine could not start: {error}")
+        return self._admission.begin()
+
+    def _understand(self, items: Iterable[object]) -> list[Effect]:
+        effects: list[Effect] = []
+        if self._limit_s is not None and time.monotonic() >= self._start + self._limit_s:
+            limit_s, self._limit_s = self._limit_s, None
+            effects += self._admission.handle(RunTimedOut(limit_s))
+        effects += self._broken(self._engine.failure)
+        for item in items:
+            if isinstance(item, (Ended, Settled)):
+                if item.handle.number in self._handles:  # whichever of the two comes first
+                    effects += self._task_ended(item.handle)
+                if isinstance(item, Settled):
+                    self._book.task_settled(self._tasks.pop(item.handle.number), item.handle)
+            elif isinstance(item, Interrupted):
+                effects += self._admission.handle(item)
+        self._look()
+        return effects
+
+    def _task_ended(self, handle: EngineHandle) -> list[Effect]:
+        number = self._tasks[handle.number]
+        task = self._plan.tasks[number]
+        outcome = handle.outcome
+        assert outcome is not None, f"{task.id} ended without an outcome"
+        dropped = self._dropped.pop(handle.number, None)
+        reason = dropped if outcome is Outcome.CANCELLED and dropped is not None else handle.reason
+        self._book.task_ended(number, handle, outcome, reason)
+        self._results.take(task, outcome, handle)
+        del self._handles[handle.number]
+        return self._admission.handle(TaskEnded(number, outcome))
+
+    def _broken(self, reason: str | None) -> list[Effect]:
+        if reason is None or self._problem is not None:
+            return []
+        self._problem = reason
+        return self._admission.handle(Broken(reason))
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_S
+            running = [attempt for attempt in self._engine.running() if attempt.number in self._handles]
+            self._book.look([(self._tasks[attempt.number], attempt) for attempt in running])
+
+    # Perform
+
+    def _perform(self, effects: Sequence[Effect]) -> None:
+        """Do what was decided, and whatever follows from it at once."""
+        while True:
+            pushes = []
+            for effect in effects:
+                if isinstance(effect, Push):
+                    pushes.append(effect.task)
+                elif isinstance(effect, Conclude):
+                    self._conclude(effect)
+                elif isinstance(effect, CancelAll):
+                    self._engine.cancel_all(effect.reason, effect.grace_s)
+                else:
+                    self._cancel_queued(effect)
+            self._book.announce(self._admission.stopped)
+            follow = self._broken(self._book.problem)
+            for number in pushes:
+                follow += self._push(number)
+            if not follow:
+                return
+            effects = follow
+
+    def _conclude(self, effect: Conclude) -> None:
+        task = self._plan.tasks[effect.task]
+        self._book.task_concluded(effect.task, effect.outcome, effect.reason, effect.cause)
+        self._results.take(task, effect.outcome, None)
+        self._results.release(task)
+
+    def _cancel_queued(self, effect: CancelQueued) -> None:
+        running = {attempt.number for attempt in self._engine.running()}
+        for handle in list(self._handles.values()):
+            if handle.number not in running:
+                self._dropped[handle.number] = effect.reason
+                handle.cancel()
+
+    def _push(self, number: int) -> list[Effect]:
+        task = self._plan.tasks[number]
+        stopped = self._admission.stopped
+        if stopped is not None:  # by something that was heard after the push had been decided
+            return self._not_pushed(number, Outcome.CANCELLED, stopped)
+        try:
+            info = compile_task(task, self._results.of(task))
+            handle = self._engine.push(info)
+        except Exception as error:  # noqa: BLE001  values of results are in it: what is wrong with them is its failure
+            failure = self._engine.failure
+            if failure is None:
+                return self._not_pushed(number, Outcome.FAILED, _sentence(error))
+            return self._broken(failure) + self._not_pushed(number, Outcome.CANCELLED, failure)
+        self._results.release(task)
+        self._tasks[handle.number] = number
+        self._handles[handle.number] = handle
+        handle.add_done_callback(self._ended)
+        return []
+
+    def _not_pushed(self, number: int, outcome: Outcome, reason: str) -> list[Effect]:
+        task = self._plan.tasks[number]
+        self._book.task_concluded(number, outcome, reason)
+        self._results.take(task, outcome, None)
+        self._results.release(task)
+        return self._admission.handle(TaskEnded(number, outcome))
+
+    # The end
+
+    def _stop_engine(self) -> None:
+        """Let the engine go, and take in what it still had to say."""
+        self._engine.stop(None if not self._tasks else CALLBACKS_S)
+        items = []
+        while not self._inbox.empty():
+            items.append(self._inbox.get_nowait())
+        self._perform(self._understand(items))
+
+    def _finish(self, code: ExitCode) -> RunResult:
+        for number in range(len(self._plan.tasks)):
+            if number not in self._book.records:
+                self._book.task_concluded(number, Outcome.CANCELLED, self._problem)
+        verdict = Verdict(
+            exit_code=code,
+            status=STATUS[code],
+            reason=self._problem or self._admission.stopped,
+            finished_at=time.time(),
+            duration_s=time.monotonic() - self._start,
+        )
+        ending = self._book.close(self._run, verdict, self._options.reports)
+        records = tuple(self._book.records.values())
+        problem = self._problem or self._book.problem or ending.problem
+        return RunResult(self._run, ending.verdict, records, ending.report, problem)
+
+
+def _run_record(plan: Plan, options: RunOptions, folder: RunFolder, started_at: float, pool: int) -> RunRecord:
+    return RunRecord(
+        id=folder.id,
+        name=plan.name,
+        file=str(plan.file),
+        plan_hash=plan.hash,
+        started_at=started_at,
+        engine="local",
+        pool=pool,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        python=platform.python_version(),
+        version=__version__,
+        git=git_commit(plan.file.parent),
+        argv=options.argv,
+        tasks=len(plan.tasks),
+        folder=str(folder.path),
+    )
+
+
+def _sentence(error: Exception) -> str:
+    return str(error) if isinstance(error, WorkflowError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,35 @@
+"""What ``Admission`` is told: facts, as participles.  Tasks are named by their place in the plan."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from workflow.outcome import Outcome
+
+
+class TaskEnded(NamedTuple):
+    """A task that was pushed has its outcome."""
+
+    task: int
+    outcome: Outcome
+
+
+class RunTimedOut(NamedTuple):
+    """The run reached its own time limit."""
+
+    limit_s: float
+
+
+class Interrupted(NamedTuple):
+    """INT, TERM or HUP arrived."""
+
+    signal: int
+
+
+class Broken(NamedTuple):
+    """The engine, or the disk that the run is recorded on, cannot go on."""
+
+    reason: str
+
+
+Fact = TaskEnded | RunTimedOut | Interrupted | Broken

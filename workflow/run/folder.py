@@ -1,0 +1,95 @@
+"""Where a run leaves what it leaves: the state folder, a folder for each run in it, and the link to the newest.
+
+Ids begin with the time in UTC, so that they sort, and end in chance, so that two runs at once never clash; the folder
+is made by one ``mkdir`` that fails if it is there already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from workflow.errors import WorkflowError
+
+STATE_DIR = ".workflow"
+
+
+class StateError(WorkflowError):
+    """The run cannot be recorded: a file or folder of ours cannot be written.  The message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder of one run."""
+
+    id: str
+    path: Path
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.json"
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+
+def new_run_folder(state_dir: Path, epoch_s: float) -> RunFolder:
+    """Make a folder for a run, its state folder too where that is missing, and point ``latest`` at it.
+
+    Raises StateError.
+    """
+    try:
+        state_dir = Path(os.path.abspath(state_dir))
+        _make_state_dir(state_dir)
+        runs = state_dir / "runs"
+        runs.mkdir(mode=0o700, exist_ok=True)
+        while True:
+            folder = RunFolder(_new_id(epoch_s), runs)
+            folder = RunFolder(folder.id, runs / folder.id)
+            with contextlib.suppress(FileExistsError):
+                folder.path.mkdir(mode=0o700)
+                break
+        folder.logs.mkdir(mode=0o700)
+        _link_latest(state_dir, folder)
+    except OSError as error:
+        raise StateError(disk_problem(error, state_dir)) from error
+    return folder
+
+
+def disk_problem(error: OSError, path: Path | str) -> str:
+    """Answer what to tell the user when something of ours cannot be written."""
+    name = error.filename if isinstance(error.filename, str) else str(path)
+    return f"cannot write {name}: {error.strerror or error}; --state-dir puts what a run leaves elsewhere"
+
+
+def _make_state_dir(state_dir: Path) -> None:
+    if state_dir.is_dir():
+        return
+    state_dir.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        state_dir.mkdir(mode=0o700)
+        (state_dir / ".gitignore").write_text("*\n", encoding="ascii")
+
+
+def _new_id(epoch_s: float) -> str:
+    now = datetime.fromtimestamp(epoch_s, timezone.utc)
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}-{secrets.token_hex(3)}"
+
+
+def _link_latest(state_dir: Path, folder: RunFolder) -> None:
+    temporary = state_dir / f".latest-{folder.id}"
+    temporary.symlink_to(Path("runs") / folder.id, target_is_directory=True)
+    try:
+        temporary.replace(state_dir / "latest")
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

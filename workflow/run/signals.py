@@ -1,0 +1,43 @@
+"""INT, TERM and HUP while a run goes on.
+
+The handlers are installed whatever was set before: a run in the background (whose shell has SIGINT ignored), under
+cron or under nohup behaves as one at a terminal.  A handler only puts a fact into the inbox, which a signal may do at
+any moment; the third signal does not wait for anybody to read it.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+from types import FrameType, TracebackType
+
+from workflow.run.facts import Interrupted
+
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Signals:
+    """Handlers for as long as the context lasts.  In a thread other than the main one it does nothing: it cannot."""
+
+    def __init__(self, inbox: queue.SimpleQueue[object]) -> None:
+        self._inbox = inbox
+        self._before: list[tuple[signal.Signals, object]] = []
+        self.count = 0
+        """Signals that have arrived."""
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._before = [(number, signal.signal(number, self._arrived)) for number in HANDLED]
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._before:
+            # None stands for a handler that was not installed from Python, and cannot be put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]
+
+    def _arrived(self, number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        if self.count >= 3:
+            os._exit(128 + number)
+        self._inbox.put(Interrupted(number))

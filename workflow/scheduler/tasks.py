@@ -1,0 +1,189 @@
+"""Every task that has not ended and that no worker has: queued, doubtful, or waiting for its next attempt.
+
+What a worker has stands at its seat; what is told about it is booked here all the same, so that the table of
+transitions is asked in one place.
+
+*Legality by table, speed by batch.*  A task's state is where it stands, so taking a batch from the backlog is the
+proof that each was queued, and the table is asked once for the batch.  Where states can differ it is asked for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from heapq import heappop, heappush
+
+from workflow.scheduler import states as st
+from workflow.scheduler.backlog import Backlog
+from workflow.scheduler.events import Task, Ticket
+from workflow.scheduler.pauses import retry_delay_s
+
+
+class Tasks:
+    """The books: where tasks stand, how many there were, who is to be cancelled."""
+
+    __slots__ = (
+        "_due",
+        "_pauses",
+        "adopting",
+        "backlog",
+        "cancelling",
+        "ended",
+        "isolated",
+        "pushed",
+        "trace",
+        "waiting",
+    )
+
+    def __init__(self, *, adopting: bool) -> None:
+        self.adopting = adopting
+        self.pushed = 0
+        self.ended = 0
+        self.backlog = Backlog()
+        self.isolated = Backlog()
+        self.waiting: dict[int, tuple[float, Task]] = {}
+        """By number: when it is due, and with which attempt."""
+        self.cancelling: set[int] = set()
+        """Numbers in the states doomed, cancelling and killing."""
+        self.trace: Callable[[str, str], None] | None = None
+        """Told each row of the table that is taken; for tests."""
+        self._due: list[tuple[float, int]] = []
+        self._pauses: dict[int, float] = {}  # until when doubtful tasks would wait, if their attempt has not begun
+
+    def move(self, state: str, move: str, number: int) -> None:
+        """Raise unless the table has this row."""
+        if (state, move) not in st.TRANSITIONS:
+            raise st.IllegalMove(state, move, f"task {number}")
+        if self.trace is not None:
+            self.trace(state, move)
+
+    def push(self, tasks: Sequence[Task]) -> None:
+        """Take in new ones, or what an earlier dispatcher left."""
+        self.pushed += len(tasks)
+        before = len(self.backlog.tasks) + len(self.isolated.tasks)
+        isolated = [task for task in tasks if task.isolate]
+        if isolated:
+            self.isolated.append(isolated)
+            self.backlog.append([task for task in tasks if not task.isolate])
+        else:
+            self.backlog.append(tasks)
+        if len(self.backlog.tasks) + len(self.isolated.tasks) != before + len(tasks):
+            raise st.IllegalMove(st.QUEUED, st.PUSH, f"one of the tasks {tasks[0].number} to {tasks[-1].number}")
+        self.move(st.NEW, st.RESTORE if self.adopting else st.PUSH, tasks[0].number)
+
+    def refuse(self, tasks: Sequence[Task]) -> None:
+        """Take in new ones, only to let them go."""
+        self.pushed += len(tasks)
+        for task in tasks:
+            self.move(st.NEW, st.CANCEL, task.number)
+
+    def queued(self, number: int) -> Task | None:
+        """The task of that number, if it is in the backlog."""
+        return self.backlog.tasks.get(number) or self.isolated.tasks.get(number)
+
+    def state_queued(self, number: int) -> str:
+        """The state of a task that is in the backlog."""
+        if not self.adopting:
+            return st.QUEUED
+        return st.DOOMED if number in self.cancelling else st.DOUBTFUL
+
+    def line_of(self, task: Task) -> Backlog:
+        """The backlog in which it stands, or would."""
+        return self.isolated if task.isolate else self.backlog
+
+    def unsent(self) -> list[int]:
+        """Numbers of all that no worker has."""
+        return [*self.backlog.tasks, *self.isolated.tasks, *self.waiting]
+
+    def claim(self, ticket: Ticket) -> tuple[Task, str] | None:
+        """Take out a task of which a worker says that it began this attempt; None when that cannot be, or is old."""
+        number, attempt = ticket >> 16, ticket & 0xFFFF
+        task = self.queued(number)
+        if task is None or attempt < task.attempt or (attempt > task.attempt and not self.adopting):
+            return None
+        state = self.state_queued(number)
+        del self.line_of(task).tasks[number]
+        # Above the snapshot's attempt: the parent had not yet been told that the one before ended.
+        return (task if attempt == task.attempt else task._replace(attempt=attempt), state)
+
+    def cancel(self, number: int) -> bool:
+        """Somebody asked for the end of one that no worker has.  True when that is its end."""
+        if self.waiting.pop(number, None) is not None:
+            self.move(st.WAITING, st.CANCEL, number)
+            return True
+        self.move(self.state_queued(number), st.CANCEL, number)
+        if self.adopting:
+            self.cancelling.add(number)
+            return False
+        if self.backlog.tasks.pop(number, None) is None:
+            del self.isolated.tasks[number]
+        return True
+
+    def attempt_ended(self, task: Task, state: str, outcome: str, now: float) -> bool:
+        """Let the task go, or let it wait for its next attempt.  True when there will be one."""
+        if outcome == "succeeded":
+            self.move(state, st.SUCCEED, task.number)
+        elif self._again(task, state, outcome):
+            self.move(state, st.RETRY, task.number)
+            following = task._replace(attempt=task.attempt + 1)
+            due = now + retry_delay_s(task.retries, task.number, task.attempt) if task.retries else now
+            if state in (st.DOUBTFUL, st.DOOMED):  # its next attempt may have begun already
+                self.line_of(task).append([following])
+                self._pauses[task.number] = due
+            else:
+                self._wait(following, due)
+            return True
+        else:
+            self.move(state, st.END, task.number)
+        self.forget(task.number)
+        return False
+
+    def forget(self, number: int) -> None:
+        """The task has ended."""
+        self.cancelling.discard(number)
+        self.ended += 1
+
+    def put_back(self, tasks: Sequence[Task]) -> None:
+        """These were sent and not begun: they come first, in their order."""
+        self.backlog.put_back([task for task in tasks if not task.isolate])
+        self.isolated.put_back([task for task in tasks if task.isolate])
+
+    def confirm(self) -> Iterator[int]:
+        """Every worker was heard: what is doubtful is queued, what is doomed is not begun.  The latter's numbers."""
+        for backlog in (self.backlog, self.isolated):
+            for number in list(backlog.tasks):
+                state = self.state_queued(number)
+                if state == st.DOUBTFUL and number in self._pauses:
+                    self.move(state, st.PAUSE, number)
+                    self._wait(backlog.tasks.pop(number), self._pauses[number])
+                    continue
+                self.move(state, st.CONFIRM, number)
+                if state == st.DOOMED:
+                    del backlog.tasks[number]
+                    yield number
+        self._pauses.clear()
+        self.adopting = False
+
+    def requeue(self, now: float) -> None:
+        """Queue those whose pause is over."""
+        while self._due and self._due[0][0] <= now:
+            due, number = heappop(self._due)
+            entry = self.waiting.get(number)
+            if entry is None or entry[0] != due:
+                continue  # it was cancelled meanwhile
+            del self.waiting[number]
+            self.move(st.WAITING, st.DUE, number)
+            self.line_of(entry[1]).append([entry[1]])
+
+    def due(self) -> list[tuple[float, int]]:
+        """When which are to be queued again, the earliest first, the others in no order; cancelled ones included."""
+        return self._due
+
+    def _again(self, task: Task, state: str, outcome: str) -> bool:
+        policy = task.retries
+        if policy is None or task.attempt > policy.max or outcome not in policy.on:
+            return False
+        return task.number not in self.cancelling or state == st.DOOMED
+
+    def _wait(self, task: Task, due: float) -> None:
+        self.waiting[task.number] = (due, task)
+        heappush(self._due, (due, task.number))
