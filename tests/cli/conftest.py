@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,9 @@ def environ() -> dict[str, str]:
 def workflow(tmp_path: Path, environ: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Answer ``workflow("run", "x.toml", env={...})``, which runs the command in the test's folder."""
 
-    def call(*args: str, env: dict[str, str] | None = None, cwd: Path = tmp_path, **more) -> subprocess.CompletedProcess[str]:
+    def call(
+        *args: str, env: dict[str, str] | None = None, cwd: Path = tmp_path, **more: Any
+    ) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "workflow", *args]
         return subprocess.run(
             command, cwd=cwd, env={**environ, **(env or {})}, text=True, timeout=30, check=False,

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,11 +37,13 @@ tags = ["fast"]
 """
 
 
-def latest(folder: Path) -> dict:
+def latest(folder: Path) -> Any:
     return json.loads((folder / ".workflow/latest/report.json").read_text())
 
 
-def test_a_run_tells_the_same_story_everywhere(workflow, pipeline, tmp_path) -> None:
+def test_a_run_tells_the_same_story_everywhere(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path
+) -> None:
     """Exit code, console, report, events, logs and the copies that were asked for."""
     pipeline(MIXED)
     ran = workflow("run", "--report", "out.json", "--events", "-")
@@ -66,7 +70,9 @@ def test_a_run_tells_the_same_story_everywhere(workflow, pipeline, tmp_path) -> 
     assert ran.stderr.endswith("report: .workflow/latest/report.json\n") or "/report.json\n" in ran.stderr
 
 
-def test_a_run_without_failures_exits_with_0(workflow, pipeline, tmp_path) -> None:
+def test_a_run_without_failures_exits_with_0(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path
+) -> None:
     """And quietly, when asked to."""
     pipeline('[tasks.a]\ncmd = ["true"]\n[tasks.b]\ncmd = ["false"]\nallow_failure = true\n')
     ran = workflow("run", "-q")
@@ -74,7 +80,9 @@ def test_a_run_without_failures_exits_with_0(workflow, pipeline, tmp_path) -> No
     assert latest(tmp_path)["run"]["status"] == "succeeded"
 
 
-def test_only_what_is_selected_runs_with_what_it_needs(workflow, pipeline, tmp_path) -> None:
+def test_only_what_is_selected_runs_with_what_it_needs(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path
+) -> None:
     """By id, by name or by tag; with nothing selected the exit code is 3."""
     pipeline(MIXED)
     assert workflow("run", "--tag", "fast").returncode == 0
@@ -89,7 +97,9 @@ def test_only_what_is_selected_runs_with_what_it_needs(workflow, pipeline, tmp_p
     assert sorted((tmp_path / ".workflow/runs").iterdir()) == runs
 
 
-def test_a_dry_run_shows_the_order_and_starts_nothing(workflow, pipeline, tmp_path) -> None:
+def test_a_dry_run_shows_the_order_and_starts_nothing(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path
+) -> None:
     """Not even the folder of a run."""
     pipeline(MIXED)
     ran = workflow("run", "--dry-run")
@@ -98,7 +108,9 @@ def test_a_dry_run_shows_the_order_and_starts_nothing(workflow, pipeline, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pipeline.toml"]
 
 
-def test_a_file_with_mistakes_is_exit_2_and_runs_nothing(workflow, pipeline, tmp_path) -> None:
+def test_a_file_with_mistakes_is_exit_2_and_runs_nothing(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path
+) -> None:
     """All mistakes at once, each with its place."""
     pipeline('[tasks.a]\ncmd = ["true"]\ntimeot = 3\n[tasks.b]\ncmd = ["true"]\nneeds = ["c"]\n')
     for command in ("run", "validate", "plan"):
@@ -110,14 +122,14 @@ def test_a_file_with_mistakes_is_exit_2_and_runs_nothing(workflow, pipeline, tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pipeline.toml"]
 
 
-def test_a_good_file_is_said_to_be_good(workflow, pipeline) -> None:
+def test_a_good_file_is_said_to_be_good(workflow: Callable[..., Any], pipeline: Callable[[str], Path]) -> None:
     """With how many tasks it makes."""
     pipeline(MIXED)
     ran = workflow("validate")
     assert (ran.returncode, ran.stdout) == (0, "pipeline.toml: 5 tasks, no mistakes\n")
 
 
-def test_the_plan_is_the_same_bytes_each_time(workflow, pipeline) -> None:
+def test_the_plan_is_the_same_bytes_each_time(workflow: Callable[..., Any], pipeline: Callable[[str], Path]) -> None:
     """As JSON, with its hash."""
     pipeline(MIXED)
     first = workflow("plan", "--json", env={"PYTHONHASHSEED": "1"})
@@ -127,7 +139,9 @@ def test_the_plan_is_the_same_bytes_each_time(workflow, pipeline) -> None:
     assert json.loads(first.stdout)["plan_hash"].startswith("sha256:")
 
 
-def test_results_go_from_task_to_task(workflow, pipeline, tmp_path) -> None:
+def test_results_go_from_task_to_task(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path
+) -> None:
     """The output of a command is its result."""
     pipeline('[tasks.a]\ncmd = ["echo", "from a"]\n[tasks.b]\ncmd = ["echo", "got ${tasks.a.result}"]\n')
     ran = workflow("run", "-v")
@@ -136,9 +150,11 @@ def test_results_go_from_task_to_task(workflow, pipeline, tmp_path) -> None:
     assert (tmp_path / ".workflow/latest/logs/b.log").read_text() == "got from a\n"
 
 
-def test_a_run_has_a_time_limit(workflow, pipeline, tmp_path) -> None:
+def test_a_run_has_a_time_limit(workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path) -> None:
     """Exit code 124, and what was cancelled says why."""
-    pipeline('[pipeline]\ntimeout = "300ms"\n[tasks.a]\ncmd = ["sleep", "60"]\n[tasks.b]\ncmd = ["true"]\nneeds = ["a"]\n')
+    pipeline(
+        '[pipeline]\ntimeout = "300ms"\n[tasks.a]\ncmd = ["sleep", "60"]\n[tasks.b]\ncmd = ["true"]\nneeds = ["a"]\n'
+    )
     ran = workflow("run")
     assert ran.returncode == 124, ran.stderr
     assert {(task["outcome"], task["reason"]) for task in latest(tmp_path)["tasks"]} == {
@@ -147,15 +163,16 @@ def test_a_run_has_a_time_limit(workflow, pipeline, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_ends_the_run_its_tasks_and_its_processes(pipeline, tmp_path, environ, number, code) -> None:
+def test_a_signal_ends_the_run_its_tasks_and_its_processes(
+    pipeline: Callable[[str], Path], tmp_path: Path, environ: dict[str, str], number: signal.Signals, code: int
+) -> None:
     """Started as a shell starts what is in the background: with SIGINT ignored."""
     pipeline('[tasks.a]\nshell = "echo $$ > pid; sleep 60"\n[tasks.b]\ncmd = ["true"]\nneeds = ["a"]\n')
+    line = "trap '' INT; exec \"$0\" -m workflow run"
     process = subprocess.Popen(
-        [sys.executable, "-m", "workflow", "run"],
-        cwd=tmp_path, env=environ, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
-    )  # fmt: skip
-    pid = int(wait_for(lambda: (tmp_path / "pid").read_text()))
+        ["sh", "-c", line, sys.executable], cwd=tmp_path, env=environ, stderr=subprocess.PIPE, text=True
+    )
+    pid = int(wait_for((tmp_path / "pid").read_text))
     process.send_signal(number)
     stderr = process.communicate(timeout=20)[1]
     assert process.returncode == code, stderr
@@ -165,18 +182,24 @@ def test_a_signal_ends_the_run_its_tasks_and_its_processes(pipeline, tmp_path, e
         os.kill(pid, 0)
 
 
-def test_a_third_signal_does_not_wait_for_anything(pipeline, tmp_path, environ) -> None:
+def test_a_third_signal_does_not_wait_for_anything(
+    pipeline: Callable[[str], Path], tmp_path: Path, environ: dict[str, str]
+) -> None:
     """A task that ignores SIGTERM for its long grace is left to the engine."""
     pipeline("[tasks.a]\ngrace = 60\nshell = \"trap '' TERM; echo $$ > pid; while :; do sleep 1; done\"\n")
-    process = subprocess.Popen([sys.executable, "-m", "workflow", "run"], cwd=tmp_path, env=environ, stderr=subprocess.DEVNULL)
-    pid = int(wait_for(lambda: (tmp_path / "pid").read_text()))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workflow", "run"], cwd=tmp_path, env=environ, stderr=subprocess.DEVNULL
+    )
+    pid = int(wait_for((tmp_path / "pid").read_text))
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # two of the same that pend at once are one
         process.send_signal(number)
     assert process.wait(timeout=10) in {129, 130, 143}  # which of them comes third is the kernel's choice
     wait_for(lambda: not alive(pid))
 
 
-def test_a_place_that_cannot_be_written_is_one_line_and_exit_code_4(workflow, pipeline, tmp_path) -> None:
+def test_a_place_that_cannot_be_written_is_one_line_and_exit_code_4(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path
+) -> None:
     """Which file, why, and what to do."""
     pipeline('[tasks.a]\ncmd = ["true"]\n')
     (tmp_path / "taken").write_text("")
@@ -187,7 +210,9 @@ def test_a_place_that_cannot_be_written_is_one_line_and_exit_code_4(workflow, pi
     assert "Traceback" not in ran.stderr
 
 
-def test_a_reader_of_events_that_leaves_does_not_disturb_the_run(workflow, pipeline, tmp_path) -> None:
+def test_a_reader_of_events_that_leaves_does_not_disturb_the_run(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path
+) -> None:
     """``workflow run --events - | head -1``, and standard error gone too."""
     pipeline(MIXED)
     read, write = os.pipe()
@@ -208,7 +233,7 @@ def alive(pid: int) -> bool:
     return True
 
 
-def wait_for(ready, timeout_s: float = 15.0):
+def wait_for(ready: Any, timeout_s: float = 15.0) -> Any:
     end = time.monotonic() + timeout_s
     while True:
         try:

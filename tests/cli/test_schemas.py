@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -21,7 +23,7 @@ def test_the_schemas_in_the_repository_are_current(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(text))
 
 
-def test_check_says_which_files_are_not_current(workflow, tmp_path) -> None:
+def test_check_says_which_files_are_not_current(workflow: Callable[..., Any], tmp_path: Path) -> None:
     """Exit code 1, the command that mends it, and nothing written."""
     missing = workflow("schema", "--check")
     assert missing.returncode == 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -13,7 +15,7 @@ from workflow.cli.settings import settings
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], Path]:
     """Answer a maker of a project with a pipeline in a folder below it."""
     for name in ("JOBS", "STATE_DIR", "COLOR", "VERBOSITY"):
         monkeypatch.delenv(f"WORKFLOW_{name}", raising=False)
@@ -27,7 +29,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return make
 
 
-def test_the_command_line_comes_before_the_environment_and_that_before_the_project(project, monkeypatch) -> None:
+def test_the_command_line_comes_before_the_environment_and_that_before_the_project(
+    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each setting for itself."""
     file = project('[tool.workflow]\njobs = 2\ncolor = "never"\nverbosity = "quiet"\n')
     monkeypatch.setenv("WORKFLOW_COLOR", "always")
@@ -36,7 +40,9 @@ def test_the_command_line_comes_before_the_environment_and_that_before_the_proje
     assert (how.jobs, how.color, how.verbosity) == (4, "always", "quiet")
 
 
-def test_a_state_folder_is_relative_to_where_it_is_written(project, tmp_path, monkeypatch) -> None:
+def test_a_state_folder_is_relative_to_where_it_is_written(
+    project: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In the project's table to that file; in the environment to the working folder."""
     file = project('[tool.workflow]\nstate_dir = "runs"\n')
     assert settings({}, file).state_dir == tmp_path / "runs"
@@ -54,7 +60,9 @@ def test_a_state_folder_is_relative_to_where_it_is_written(project, tmp_path, mo
         ("", {"WORKFLOW_COLOR": "blue"}, "WORKFLOW_COLOR: Input should be 'auto', 'always' or 'never', not 'blue'"),
     ],
 )
-def test_a_mistake_says_where_it_stands(project, monkeypatch, table, environ, said) -> None:
+def test_a_mistake_says_where_it_stands(
+    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, table: Any, environ: dict[str, str], said: str
+) -> None:
     """The file and the key, or the variable."""
     file = project(f"[tool.workflow]\n{table}\n")
     for name, value in environ.items():
@@ -65,12 +73,12 @@ def test_a_mistake_says_where_it_stands(project, monkeypatch, table, environ, sa
 
 
 @pytest.mark.parametrize("text", [None, "[project]\nname = 'x'\n", "[tool.other]\nworkflow = 1\n"])
-def test_a_project_that_says_nothing_changes_nothing(project, text) -> None:
+def test_a_project_that_says_nothing_changes_nothing(project: Callable[..., Path], text: str | None) -> None:
     """Also one that merely has the word in it."""
     assert settings({}, project(text)).jobs is None
 
 
-def test_a_broken_project_file_is_told(project) -> None:
+def test_a_broken_project_file_is_told(project: Callable[..., Path]) -> None:
     """It might have held a setting."""
     with pytest.raises(click.UsageError, match="pyproject.toml"):
         settings({}, project("[tool.workflow\n"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +27,9 @@ GOOD = '[tasks.a]\ncmd = ["true"]\n'
         (["runn"], "No such command"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_told_with_exit_code_2(workflow, pipeline, tmp_path, args, said) -> None:
+def test_a_mistake_on_the_command_line_is_told_with_exit_code_2(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path, args: list[str], said: str
+) -> None:
     """What is wrong, and no traceback; nothing is left behind."""
     pipeline(GOOD)
     ran = workflow(*args)
@@ -36,7 +40,7 @@ def test_a_mistake_on_the_command_line_is_told_with_exit_code_2(workflow, pipeli
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pipeline.toml"]
 
 
-def test_without_a_file_the_one_here_is_meant(workflow) -> None:
+def test_without_a_file_the_one_here_is_meant(workflow: Callable[..., Any]) -> None:
     """And said so when it is not there."""
     ran = workflow("validate")
     assert ran.returncode == 2
@@ -44,7 +48,7 @@ def test_without_a_file_the_one_here_is_meant(workflow) -> None:
 
 
 @pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["--version"]])
-def test_help_and_version_are_on_standard_output(workflow, args) -> None:
+def test_help_and_version_are_on_standard_output(workflow: Callable[..., Any], args: list[str]) -> None:
     """With exit code 0."""
     ran = workflow(*args)
     assert ran.returncode == 0
@@ -52,7 +56,9 @@ def test_help_and_version_are_on_standard_output(workflow, args) -> None:
     assert ran.stderr == ""
 
 
-def test_a_reader_that_leaves_early_is_no_reason_for_a_traceback(workflow, pipeline) -> None:
+def test_a_reader_that_leaves_early_is_no_reason_for_a_traceback(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path]
+) -> None:
     """``workflow plan | head -0`` ends quietly."""
     pipeline(GOOD)
     read, write = os.pipe()
@@ -64,7 +70,9 @@ def test_a_reader_that_leaves_early_is_no_reason_for_a_traceback(workflow, pipel
     assert ran.stderr == ""
 
 
-def test_a_mistake_of_ours_is_one_line_and_exit_code_4(workflow, pipeline, tmp_path) -> None:
+def test_a_mistake_of_ours_is_one_line_and_exit_code_4(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path
+) -> None:
     """Where to report it, and the traceback only for who asks for it."""
     pipeline(GOOD)
     (tmp_path / "sitecustomize.py").write_text(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 
@@ -32,16 +33,20 @@ def run_of(tasks: int) -> RunRecord:
     )
 
 
-def ended(task: str, outcome: Outcome = Outcome.SUCCEEDED, error: str | None = None, **more) -> TaskRecord:
+def ended(task: str, outcome: Outcome = Outcome.SUCCEEDED, error: str | None = None, **more: Any) -> TaskRecord:
     attempts = more.pop("attempts", None)
     if attempts is None:
         record = None if error is None else ErrorRecord("ValueError", error)
-        attempts = () if outcome in {Outcome.SKIPPED, Outcome.CANCELLED} else (Attempt(1, outcome, 100.0, 0.25, 7, error=record),)
+        attempts = (
+            ()
+            if outcome in {Outcome.SKIPPED, Outcome.CANCELLED}
+            else (Attempt(1, outcome, 100.0, 0.25, 7, error=record),)
+        )
     return TaskRecord(task, task, None, outcome, attempts=attempts, **more)
 
 
 class Seen:
-    def __init__(self, verbosity="normal", when="never") -> None:
+    def __init__(self, verbosity: Any = "normal", when: Any = "never") -> None:
         self.stream = io.StringIO()
         self.console = Console(Terminal(self.stream, when, {}), verbosity)
 
@@ -59,13 +64,21 @@ def test_a_small_run_has_a_line_a_change() -> None:
     seen.console.tasks_ended([ended("fetch@a")], 1.0)
     seen.console.tasks_ended(
         [
-            ended("parse", Outcome.FAILED, "invalid\nliteral", tail=("reading", "line \x1b[31m2\x1b[0m\x07"), log="logs/parse.log"),
+            ended(
+                "parse",
+                Outcome.FAILED,
+                "invalid\nliteral",
+                tail=("reading", "line \x1b[31m2\x1b[0m\x07"),
+                log="logs/parse.log",
+            ),
             ended("report", Outcome.SKIPPED, reason="it needs parse, which failed", cause="parse"),
         ],
         2.0,
     )
     seen.console.tasks_ended([ended("odd", Outcome.CRASHED, "SIGSEGV", allow_failure=True)], 3.0)
-    assert seen.text() == """\
+    assert (
+        seen.text()
+        == """\
 run 20261124-021222-000-abcdef: audit, 12 tasks, pool of 2
 [ 1/12] succeeded  0.25s  fetch@a
 [ 2/12] failed     0.25s  parse: ValueError: invalid
@@ -74,6 +87,7 @@ run 20261124-021222-000-abcdef: audit, 12 tasks, pool of 2
 [ 3/12] skipped           report: it needs parse, which failed
 [ 4/12] crashed    0.25s  odd: ValueError: SIGSEGV (allowed)
 """
+    )
 
 
 def test_the_end_names_root_causes_first_and_where_to_look() -> None:
@@ -93,7 +107,9 @@ def test_the_end_names_root_causes_first_and_where_to_look() -> None:
     seen.console.run_started(run_of(6), 0.0)
     seen.text()
     seen.console.run_ended(records, verdict, "/here/.workflow/runs/1/report.json")
-    assert seen.text() == """\
+    assert (
+        seen.text()
+        == """\
 
 what went wrong:
   root failed: ValueError: no (2 skipped because of it)
@@ -104,6 +120,7 @@ what went wrong:
 1 succeeded, 2 failed, 1 timed_out, 2 skipped, 1 flaky in 1m05s
 report: /here/.workflow/runs/1/report.json
 """
+    )
 
 
 def test_an_ended_run_says_why_it_did_not_end_by_itself() -> None:
@@ -113,11 +130,14 @@ def test_an_ended_run_says_why_it_did_not_end_by_itself() -> None:
     seen.console.stopping("the run was ended by SIGINT", 1.0)
     verdict = Verdict(130, "interrupted", "the run was ended by SIGINT", 1.0, 1.0)
     seen.console.run_ended([ended("a", Outcome.CANCELLED, reason="the run was ended by SIGINT")], verdict, None)
-    assert seen.text() == """\
+    assert (
+        seen.text()
+        == """\
 ending: the run was ended by SIGINT
 the run did not end by itself: the run was ended by SIGINT
 1 cancelled in 1.00s
 """
+    )
 
 
 def test_a_large_run_counts_successes_and_still_names_failures() -> None:
@@ -129,11 +149,14 @@ def test_a_large_run_counts_successes_and_still_names_failures() -> None:
         seen.console.tasks_ended([ended(f"t{number}")], number * 0.003)
     seen.console.tasks_ended([ended("bad", Outcome.FAILED, "no")], 3.0)
     seen.console.tasks_ended([ended("c", Outcome.SKIPPED, reason="r"), ended("d")], 3.1)
-    assert seen.text() == """\
+    assert (
+        seen.text()
+        == """\
 [ 668/1000] 668 succeeded
 [ 998/1000] failed     0.25s  bad: ValueError: no
 [1000/1000] 998 succeeded, 1 failed, 1 skipped
 """
+    )
 
 
 def test_quiet_says_failures_and_the_end() -> None:
@@ -152,7 +175,10 @@ def test_a_sign_of_life_comes_when_nothing_was_said_for_ten_seconds() -> None:
     seen = Seen()
     seen.console.run_started(run_of(9), 0.0)
     seen.text()
-    running = [RunningTask(name, 1, began) for name, began in (("b", 1005.0), ("a", 900.0), ("c", 1001), ("d", 1002), ("e", 1003))]
+    running = [
+        RunningTask(name, 1, began)
+        for name, began in (("b", 1005.0), ("a", 900.0), ("c", 1001), ("d", 1002), ("e", 1003))
+    ]
     seen.console.still(running, 9.9, 1010.0)
     assert seen.text() == ""
     seen.console.still(running, 10.0, 1010.0)
@@ -183,7 +209,9 @@ def test_failures_too_many_to_read_are_counted() -> None:
 def test_a_failed_callback_is_told_at_once() -> None:
     """It changes no outcome, but somebody should know."""
     seen = Seen()
-    seen.console.callback_failed("a", CallbackRecord("pkg.mod:hook", Outcome.FAILED, ErrorRecord("KeyError", "'x'")), 1.0)
+    seen.console.callback_failed(
+        "a", CallbackRecord("pkg.mod:hook", Outcome.FAILED, ErrorRecord("KeyError", "'x'")), 1.0
+    )
     seen.console.callback_failed("b", CallbackRecord("callback", Outcome.TIMED_OUT, None), 1.0)
     assert seen.text() == "pkg.mod:hook of a failed: KeyError: 'x'\ncallback of b reached its time limit\n"
 
@@ -207,8 +235,10 @@ def test_colour_stands_around_outcomes() -> None:
     assert seen.text() == "[1/1] \x1b[32msucceeded\x1b[0m  0.25s  a\n"
 
 
-@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(28, "No space left on device"), ValueError("closed file")])
-def test_a_reader_that_leaves_does_not_disturb_the_run(error) -> None:
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(), OSError(28, "No space left on device"), ValueError("closed file")]
+)
+def test_a_reader_that_leaves_does_not_disturb_the_run(error: Any) -> None:
     """Nothing is raised, and nothing more is written."""
 
     class Gone(io.StringIO):

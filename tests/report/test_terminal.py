@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ class Screen(io.StringIO):
         (io.StringIO(), "auto", {"CI": "true"}, False),
     ],
 )
-def test_colour_is_used_where_it_is_wanted(stream, when, environ, wanted) -> None:
+def test_colour_is_used_where_it_is_wanted(stream: Any, when: Any, environ: dict[str, str], wanted: Any) -> None:
     """The command line, then NO_COLOR, then FORCE_COLOR, then what the stream is."""
     assert wants_colour(stream, when, environ) is wanted
 
@@ -50,15 +51,23 @@ def test_colour_is_used_where_it_is_wanted(stream, when, environ, wanted) -> Non
         ("\udcff", "\\udcff"),
     ],
 )
-def test_foreign_text_cannot_steer_a_terminal(text, shown) -> None:
+def test_foreign_text_cannot_steer_a_terminal(text: str, shown: Any) -> None:
     """Colours go, everything else that is not text is named; always one line."""
     assert neutral(text) == shown
 
 
 @pytest.mark.parametrize(
     ("duration_s", "text"),
-    [(0.004, "0.00s"), (9.994, "9.99s"), (9.999, "10.0s"), (59.9, "59.9s"), (59.97, "1m00s"), (3599.9, "1h00m"), (7384, "2h03m")],
+    [
+        (0.004, "0.00s"),
+        (9.994, "9.99s"),
+        (9.999, "10.0s"),
+        (59.9, "59.9s"),
+        (59.97, "1m00s"),
+        (3599.9, "1h00m"),
+        (7384, "2h03m"),
+    ],
 )
-def test_durations_are_said_as_a_person_says_them(duration_s, text) -> None:
+def test_durations_are_said_as_a_person_says_them(duration_s: Any, text: str) -> None:
     """With the digits that matter."""
     assert human_s(duration_s) == text

@@ -11,19 +11,20 @@ from concurrent.futures import Future
 from dataclasses import fields as fields_of
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from workflow.info_task import InfoTask
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, LogRange, Outcome
 from workflow.plan.compile import MissingResult
-from workflow.plan.plan import Need, Plan, PlannedTask, Settings
+from workflow.plan.plan import Plan, PlannedTask, Settings
 from workflow.report.console import Console
 from workflow.report.terminal import Terminal
 from workflow.run.conductor import RunOptions, run_plan
 
 
-def _nothing(kind: type) -> dict[str, None]:
+def _nothing(kind: type) -> dict[str, Any]:
     """Answer None for every field: those not named here only matter to who prints a plan."""
     return dict.fromkeys(field.name for field in fields_of(kind))
 
@@ -32,8 +33,8 @@ def _nothing(kind: type) -> dict[str, None]:
 def make_task() -> Callable[..., PlannedTask]:
     """Answer a maker of planned tasks: ``make_task("a", needs=["b"], ...)``."""
 
-    def make(name: str, needs=(), *, id: str | None = None, uses=(), **changes: object) -> PlannedTask:  # noqa: A002
-        fields: dict[str, object] = {
+    def make(name: str, needs: Any = (), *, id: str | None = None, uses: Any = (), **changes: object) -> PlannedTask:  # noqa: A002
+        fields: dict[str, Any] = {
             "id": id or name,
             "name": name,
             "matrix": None,
@@ -41,7 +42,7 @@ def make_task() -> Callable[..., PlannedTask]:
             "target": "pkg.mod:function",
             "args": (),
             "kwargs": {},
-            "needs": tuple(need if isinstance(need, Need) else Need(need, (need,), "success") for need in needs),
+            "needs": tuple(needs),
             "uses_results": frozenset(uses),
             "timeout_s": 10.0,
             "grace_s": 5.0,
@@ -65,7 +66,7 @@ def make_settings() -> Callable[..., Settings]:
     """Answer a maker of settings."""
 
     def make(**changes: object) -> Settings:
-        fields: dict[str, object] = {
+        fields: dict[str, Any] = {
             "pool": 2,
             "timeout_s": None,
             "halt": "never",
@@ -90,7 +91,7 @@ def make_plan(make_settings: Callable[..., Settings], tmp_path: Path) -> Callabl
     return make
 
 
-class PretendHandle(Future):
+class PretendHandle(Future[Any]):
     """As the real one, ended by whoever holds it."""
 
     def __init__(self, number: int, id: str) -> None:  # noqa: A002
@@ -114,9 +115,7 @@ class PretendEngine:
     Without an ``act`` of the test every task succeeds with its own id as the result.
     """
 
-    acts: Callable[[PretendEngine, PretendHandle], None]
-
-    def __init__(self, pool: int | None = None, **options: object) -> None:
+    def __init__(self, pool: int | None = None, **options: Any) -> None:
         self.pool = pool or 4
         self.options = options
         self.failure: str | None = None
@@ -131,7 +130,7 @@ class PretendEngine:
     def start(self) -> None:
         self.calls.append(("start",))
 
-    def push(self, task) -> PretendHandle:
+    def push(self, task: Any) -> PretendHandle:
         handle = PretendHandle(next(self._numbers), task.id)
         handle.engine = self
         self.tasks[task.id] = task
@@ -142,9 +141,24 @@ class PretendEngine:
         return handle
 
     def acts(self, handle: PretendHandle) -> None:
+        self.succeed(handle)
+
+    def succeed(self, handle: PretendHandle) -> None:
         self.end(handle, Outcome.SUCCEEDED, result=handle.id)
 
-    def end(self, handle, outcome, *, result=None, reason=None, error=None, log=None, attempts=None, callback=None, **more) -> None:
+    def end(
+        self,
+        handle: Any,
+        outcome: Any,
+        *,
+        result: Any = None,
+        reason: Any = None,
+        error: Any = None,
+        log: Any = None,
+        attempts: Any = None,
+        callback: Any = None,
+        **more: Any,
+    ) -> None:
         """End a task, if it has not ended."""
         if handle.outcome is not None:
             return
@@ -161,7 +175,16 @@ class PretendEngine:
         self.options["on_callback"](handle)
 
     @staticmethod
-    def attempt(outcome, number=1, *, error=None, log=None, started_at=1_700_000_000.0, duration_s=0.25, **more) -> Attempt:
+    def attempt(
+        outcome: Any,
+        number: int = 1,
+        *,
+        error: Any = None,
+        log: Any = None,
+        started_at: Any = 1_700_000_000.0,
+        duration_s: Any = 0.25,
+        **more: Any,
+    ) -> Attempt:
         record = None if error is None else ErrorRecord("ValueError", error)
         return Attempt(number, outcome, started_at, duration_s, 4321, error=record, log=log, **more)
 
@@ -187,34 +210,34 @@ class PretendEngine:
             thread.join(timeout=5)
 
 
-@pytest.fixture
-def pretend() -> type[PretendEngine]:
-    """Answer the class of the pretended engine, to be subclassed by tests that want trouble."""
-    return PretendEngine
-
-
 class Ran(SimpleNamespace):
     """What came of a run under test."""
 
 
 @pytest.fixture
 def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
-    """Answer ``go(plan, engine_class, ...)``: run a plan with a pretended engine, and look at everything it left."""
+    """Answer ``go(plan, Trouble)``: run a plan with an engine that pretends, and look at everything it left.
 
-    def compile_task(task, results) -> InfoTask:
+    ``Trouble`` is a class whose methods come before those of the pretended engine.
+    """
+
+    def compile_task(task: Any, results: Any) -> InfoTask:
         """As the real one, for tasks whose arguments are the results they refer to."""
-        missing = [used for used in task.uses_results if results[used].outcome != "succeeded"]
+        missing = [used for used in task.uses_results if results[used] is None]
         if missing:
             raise MissingResult(task.id, f"${{tasks.{missing[0]}.result}}", "there is none")
-        return InfoTask("a.B", None, *(results[used].result for used in sorted(task.uses_results)), id=task.id)
+        return InfoTask("a.B", None, *(results[used] for used in sorted(task.uses_results)), id=task.id)
 
     monkeypatch.setattr("workflow.run.conductor.compile_task", compile_task)
 
-    def run(plan: Plan, engine_class: type[PretendEngine] = PretendEngine, *, verbosity="normal", **options) -> Ran:
+    def run(plan: Plan, trouble: type = object, *, verbosity: Any = "normal", **options: Any) -> Ran:
         engines: list[PretendEngine] = []
+        kind: type[PretendEngine] = (
+            type("Troubled", (trouble, PretendEngine), {}) if trouble is not object else PretendEngine
+        )
 
-        def make(pool=None, **arguments) -> PretendEngine:
-            engines.append(engine_class(pool, **arguments))
+        def make(pool: Any = None, **arguments: Any) -> PretendEngine:
+            engines.append(kind(pool, **arguments))
             return engines[-1]
 
         stream = io.StringIO()

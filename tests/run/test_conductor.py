@@ -6,28 +6,32 @@ import json
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 
 from workflow.outcome import CallbackRecord, ErrorRecord, Outcome
+from workflow.plan.plan import Plan, PlannedTask
 from workflow.report.models import Event, Report
-from workflow.plan.plan import Need
 from workflow.run.exit_code import ExitCode
 from workflow.run.folder import StateError
 
 
-def events_of(folder: Path) -> list[dict]:
+def events_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
 
 
-def test_a_run_leaves_a_report_and_events_that_keep_to_their_models(go, make_plan, make_task, pretend) -> None:
+def test_a_run_leaves_a_report_and_events_that_keep_to_their_models(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
     """Everything written validates against the published forms, and the two agree."""
 
-    class Engine(pretend):
-        def acts(self, handle):
+    class Trouble:
+        def acts(self: Any, handle: Any) -> Any:
             if handle.id == "b":
                 self.end(handle, Outcome.FAILED, error="no\nsecond line", log=self.print("one\ntwo\n"), exit_code=3)
             elif handle.id == "d":
@@ -36,10 +40,10 @@ def test_a_run_leaves_a_report_and_events_that_keep_to_their_models(go, make_pla
                 callback = CallbackRecord("callback", Outcome.FAILED, ErrorRecord("KeyError", "'x'"))
                 self.end(handle, Outcome.SUCCEEDED, attempts=(first, second), callback=callback)
             else:
-                super().acts(handle)
+                self.succeed(handle)
 
     plan = make_plan(make_task("a"), make_task("b"), make_task("c", ["b"]), make_task("d", matrix={"x": float("inf")}))
-    ran = go(plan, Engine, argv=("workflow", "run"))
+    ran = go(plan, Trouble, argv=("workflow", "run"))
 
     report = Report.model_validate_json((ran.folder / "report.json").read_text())
     lines = (ran.folder / "events.jsonl").read_text().splitlines()
@@ -52,8 +56,8 @@ def test_a_run_leaves_a_report_and_events_that_keep_to_their_models(go, make_pla
     assert [task.flaky for task in report.tasks] == [False, False, False, True]
     assert report.tasks[2].reason == "it needs b, which failed"
     assert report.tasks[3].duration_s == 1.25
-    assert [event.event for event in events][0] == "run_started"
-    assert [event.event for event in events][-1] == "run_finished"
+    assert events[0].event == "run_started"
+    assert events[-1].event == "run_finished"
     finished = sorted(event.task for event in events if event.event == "task_finished")
     assert finished == ["a", "b", "c", "d"]
     assert sum(event.event == "task_started" for event in events) == 4
@@ -65,42 +69,48 @@ def test_a_run_leaves_a_report_and_events_that_keep_to_their_models(go, make_pla
     assert (ran.folder.parent.parent / "latest").resolve() == ran.folder.resolve()
 
 
-def test_results_reach_the_tasks_that_refer_to_them(go, make_plan, make_task) -> None:
+def test_results_reach_the_tasks_that_refer_to_them(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
     """A task is compiled with the results of those it refers to, once they are there."""
     ran = go(make_plan(make_task("a"), make_task("b", ["a"], uses=["a"])))
     assert ran.engine.tasks["b"].args == ("a",)
     assert ran.result.exit_code is ExitCode.SUCCEEDED
 
 
-def test_a_missing_result_fails_the_task_that_wants_it_without_an_attempt(go, make_plan, make_task, pretend) -> None:
+def test_a_missing_result_fails_the_task_that_wants_it_without_an_attempt(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
     """It is that task's failure, told in its reason, and what needs it is skipped because of it."""
 
-    class Engine(pretend):
-        def acts(self, handle):
-            self.end(handle, Outcome.FAILED, error="no")
+    class Trouble:
+        def acts(self: Any, handle: Any) -> Any:
+            self.end(handle, Outcome.SUCCEEDED, result=None)
 
-    plan = make_plan(make_task("a"), make_task("b", [Need("a", ("a",), "any")], uses=["a"]), make_task("c", ["b"]))
-    ran = go(plan, Engine)
-    assert ran.outcomes == {"a": "failed", "b": "failed", "c": "skipped"}
+    plan = make_plan(make_task("a"), make_task("b", ["a"], uses=["a"]), make_task("c", ["b"]))
+    ran = go(plan, Trouble)
+    assert ran.outcomes == {"a": "succeeded", "b": "failed", "c": "skipped"}
     assert ran.records["b"].attempts == ()
     assert ran.records["b"].reason == "b cannot start: ${tasks.a.result}: there is none"
     assert ran.records["c"].cause == "b"
 
 
-def test_a_result_that_cannot_be_read_fails_only_who_refers_to_it(go, make_plan, make_task, pretend) -> None:
+def test_a_result_that_cannot_be_read_fails_only_who_refers_to_it(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
     """The task that returned it succeeded; SystemExit while unpickling does not end the run."""
 
-    class Engine(pretend):
-        def push(self, task):
-            handle = super().push(task)
+    class Trouble:
+        def push(self: Any, task: Any) -> Any:
+            handle = super().push(task)  # type: ignore[misc]
 
-            def result(timeout=None):
+            def result(timeout: Any = None) -> Any:
                 raise SystemExit(3)
 
             handle.result = result
             return handle
 
-    ran = go(make_plan(make_task("a"), make_task("b", ["a"], uses=["a"]), make_task("c", ["a"])), Engine)
+    ran = go(make_plan(make_task("a"), make_task("b", ["a"], uses=["a"]), make_task("c", ["a"])), Trouble)
     assert ran.outcomes == {"a": "succeeded", "b": "failed", "c": "succeeded"}
     assert ran.records["b"].reason == "the result of a cannot be read: SystemExit: 3"
 
@@ -109,15 +119,21 @@ def test_a_result_that_cannot_be_read_fails_only_who_refers_to_it(go, make_plan,
     ("number", "code"),
     [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED), (signal.SIGHUP, ExitCode.HUNG_UP)],
 )
-def test_a_signal_ends_the_run_and_the_report_is_written(go, make_plan, make_task, pretend, number, code) -> None:
+def test_a_signal_ends_the_run_and_the_report_is_written(
+    go: Callable[..., Any],
+    make_plan: Callable[..., Plan],
+    make_task: Callable[..., PlannedTask],
+    number: signal.Signals,
+    code: ExitCode,
+) -> None:
     """What runs and what waits is cancelled with the reason; the exit code names the signal."""
 
-    class Engine(pretend):
-        def acts(self, handle):
+    class Trouble:
+        def acts(self: Any, handle: Any) -> Any:
             os.kill(os.getpid(), number)
 
     before = signal.getsignal(number)
-    ran = go(make_plan(make_task("a"), make_task("b", ["a"])), Engine)
+    ran = go(make_plan(make_task("a"), make_task("b", ["a"])), Trouble)
     assert signal.getsignal(number) is before
     assert ran.outcomes == {"a": "cancelled", "b": "cancelled"}
     assert ran.result.exit_code is code
@@ -125,152 +141,175 @@ def test_a_signal_ends_the_run_and_the_report_is_written(go, make_plan, make_tas
     assert {record.reason for record in ran.result.records} == {f"the run was ended by {number.name}"}
 
 
-def test_a_second_signal_kills_now(go, make_plan, make_task, pretend) -> None:
+def test_a_second_signal_kills_now(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
     """The first leaves each task its grace; the second does not."""
 
-    class Engine(pretend):
-        def acts(self, handle):
+    class Trouble:
+        def acts(self: Any, handle: Any) -> Any:
             os.kill(os.getpid(), signal.SIGINT)
 
-        def cancel_all(self, reason, grace=None):
+        def cancel_all(self: Any, reason: Any, grace: Any = None) -> Any:
             if grace is None:
                 self.calls.append(("cancel_all", reason, grace))
                 os.kill(os.getpid(), signal.SIGINT)
             else:
-                super().cancel_all(reason, grace)
+                super().cancel_all(reason, grace)  # type: ignore[misc]
 
-    ran = go(make_plan(make_task("a")), Engine)
+    ran = go(make_plan(make_task("a")), Trouble)
     assert [call[2] for call in ran.engine.calls if call[0] == "cancel_all"] == [None, 0.0]
     assert ran.result.exit_code is ExitCode.INTERRUPTED
 
 
-def test_a_build_server_gets_its_machine_back_in_time(go, make_plan, make_task, pretend) -> None:
+def test_a_build_server_gets_its_machine_back_in_time(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
     """With a bound on the grace, tasks that want more are given the bound, and others keep their own."""
 
-    class Engine(pretend):
-        def acts(self, handle):
+    class Trouble:
+        def acts(self: Any, handle: Any) -> Any:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    long = go(make_plan(make_task("a", grace_s=60.0)), Engine, grace_max_s=5.0)
-    short = go(make_plan(make_task("a", grace_s=1.0)), Engine, grace_max_s=5.0)
+    long = go(make_plan(make_task("a", grace_s=60.0)), Trouble, grace_max_s=5.0)
+    short = go(make_plan(make_task("a", grace_s=1.0)), Trouble, grace_max_s=5.0)
     assert [call[2] for call in long.engine.calls if call[0] == "cancel_all"] == [5.0]
     assert [call[2] for call in short.engine.calls if call[0] == "cancel_all"] == [None]
 
 
-def test_the_run_has_a_time_limit_of_its_own(go, make_plan, make_task, pretend) -> None:
+def test_the_run_has_a_time_limit_of_its_own(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
     """At the limit everything is cancelled, and the exit code is 124."""
 
-    class Engine(pretend):
-        def acts(self, handle):
+    class Trouble:
+        def acts(self: Any, handle: Any) -> Any:
             pass
 
-    ran = go(make_plan(make_task("a"), make_task("b", ["a"]), timeout_s=0.05), Engine)
+    ran = go(make_plan(make_task("a"), make_task("b", ["a"]), timeout_s=0.05), Trouble)
     assert ran.result.exit_code is ExitCode.TIMED_OUT
     assert ran.outcomes == {"a": "cancelled", "b": "cancelled"}
     assert ran.records["a"].reason == "the run reached its time limit of 0.05 s"
 
 
-def test_an_engine_that_fails_ends_the_run_with_its_reason(go, make_plan, make_task, pretend) -> None:
+def test_an_engine_that_fails_ends_the_run_with_its_reason(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
     """Every task has an outcome, the report is there, and the exit code says whose fault it was."""
 
-    class Engine(pretend):
-        def acts(self, handle):
+    class Trouble:
+        def acts(self: Any, handle: Any) -> Any:
             self.failure = "workers die at their start"
             for each in self.handles:
                 self.end(each, Outcome.CANCELLED, reason=self.failure)
 
-    ran = go(make_plan(make_task("a"), make_task("b", ["a"])), Engine)
+    ran = go(make_plan(make_task("a"), make_task("b", ["a"])), Trouble)
     assert ran.result.exit_code is ExitCode.BROKEN
     assert ran.result.problem == "workers die at their start"
     assert ran.outcomes == {"a": "cancelled", "b": "cancelled"}
     assert json.loads((ran.folder / "report.json").read_text())["run"]["exit_code"] == 4
 
 
-def test_an_engine_that_does_not_start_is_told_in_the_report(go, make_plan, make_task, pretend) -> None:
+def test_an_engine_that_does_not_start_is_told_in_the_report(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
     """No task is left without an outcome."""
 
-    class Engine(pretend):
-        def start(self):
+    class Trouble:
+        def start(self: Any) -> Any:
             raise OSError("no more processes")
 
-    ran = go(make_plan(make_task("a")), Engine)
+    ran = go(make_plan(make_task("a")), Trouble)
     assert ran.result.exit_code is ExitCode.BROKEN
     assert ran.records["a"].reason == "the engine could not start: no more processes"
 
 
-def test_halt_soon_lets_what_runs_end_and_drops_the_rest(go, make_plan, make_task, pretend) -> None:
+def test_halt_soon_lets_what_runs_end_and_drops_the_rest(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
     """A task that runs ends as it ends; one that only waits in the engine is cancelled with the reason."""
 
-    class Engine(pretend):
-        def push(self, task):
+    class Trouble:
+        def push(self: Any, task: Any) -> Any:
             if task.id == "runs":
                 self.now_running.append(
                     SimpleNamespace(number=1, id="runs", attempt=1, pid=7, started_at=1.0, log=None)
                 )
-            return super().push(task)
+            return super().push(task)  # type: ignore[misc]
 
-        def acts(self, handle):
+        def acts(self: Any, handle: Any) -> Any:
             if handle.id == "bad":
                 self.end(handle, Outcome.FAILED, error="no")
             elif handle.id == "runs":
                 self.waited = threading.Event()
                 self.waited.wait(5)
-                super().acts(handle)
+                self.succeed(handle)
 
-        def end(self, handle, outcome, **more):
-            super().end(handle, outcome, **more)
+        def end(self: Any, handle: Any, outcome: Any, **more: Any) -> Any:
+            super().end(handle, outcome, **more)  # type: ignore[misc]
             if handle.id == "waits":
                 self.waited.set()
 
     plan = make_plan(make_task("runs"), make_task("waits"), make_task("bad"), halt="soon", max_failures=1)
-    ran = go(plan, Engine)
+    ran = go(plan, Trouble)
     assert ran.outcomes == {"runs": "succeeded", "waits": "cancelled", "bad": "failed"}
     assert ran.records["waits"].reason == "the run was halted after 1 failure"
     assert ran.result.exit_code is ExitCode.FAILED
     assert [event["task"] for event in events_of(ran.folder) if event["event"] == "task_started"].count("runs") == 1
 
 
-def test_a_long_task_is_said_to_have_started_before_it_ends(go, make_plan, make_task, pretend) -> None:
+def test_a_long_task_is_said_to_have_started_before_it_ends(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
     """Whoever follows the events sees it while it runs, once."""
     seen = threading.Event()
 
-    class Engine(pretend):
-        def acts(self, handle):
+    class Trouble:
+        def acts(self: Any, handle: Any) -> Any:
             self.now_running.append(SimpleNamespace(number=1, id="a", attempt=1, pid=7, started_at=5.0, log=None))
             seen.wait(5)
-            super().acts(handle)
+            self.succeed(handle)
 
-        def running(self):
+        def running(self: Any) -> Any:
             if len(self.looks) == 1:
                 seen.set()
             self.looks.append(1)
-            return super().running()
+            return super().running()  # type: ignore[misc]
 
-        def start(self):
-            self.looks = []
+        def start(self: Any) -> Any:
+            self.looks: list[int] = []
 
-    ran = go(make_plan(make_task("a")), Engine)
+    ran = go(make_plan(make_task("a")), Trouble)
     started = [event for event in events_of(ran.folder) if event["event"] == "task_started"]
     assert len(started) == 1
     assert started[0]["time"] == "1970-01-01T00:00:05.000000+00:00"
 
 
-def test_a_read_only_place_is_one_clear_error(go, make_plan, make_task, tmp_path) -> None:
+def test_a_read_only_place_is_one_clear_error(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask], tmp_path: Path
+) -> None:
     """A file where the state folder should be: nothing is run, and the message names it."""
     (tmp_path / "taken").write_text("")
     with pytest.raises(StateError, match=r"taken.*--state-dir"):
         go(make_plan(make_task("a")), state_dir=tmp_path / "taken" / "state")
 
 
-def test_a_disk_that_fills_up_ends_the_run_as_broken(go, make_plan, make_task) -> None:
+def test_a_disk_that_fills_up_ends_the_run_as_broken(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
     """Events that cannot be written are a failure of ours, told once, and no outcome is invented."""
     ran = go(make_plan(make_task("a"), make_task("b", ["a"])), events=Path("/dev/full"))
     assert ran.result.exit_code is ExitCode.BROKEN
-    assert ran.result.problem == "cannot write /dev/full: No space left on device; --state-dir puts what a run leaves elsewhere"
+    assert (
+        ran.result.problem
+        == "cannot write /dev/full: No space left on device; --state-dir puts what a run leaves elsewhere"
+    )
     assert json.loads((ran.folder / "report.json").read_text())["run"]["status"] == "broken"
 
 
-def test_a_copy_of_the_report_is_the_report(go, make_plan, make_task, tmp_path) -> None:
+def test_a_copy_of_the_report_is_the_report(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask], tmp_path: Path
+) -> None:
     """And one that cannot be written does not hinder the run's own."""
     good = go(make_plan(make_task("a")), reports=(tmp_path / "x.json",))
     assert (tmp_path / "x.json").read_text() == (good.folder / "report.json").read_text()
@@ -279,35 +318,44 @@ def test_a_copy_of_the_report_is_the_report(go, make_plan, make_task, tmp_path) 
     assert json.loads((bad.folder / "report.json").read_text())["run"]["exit_code"] == 4
 
 
-def test_a_mistake_of_ours_leaves_a_report_and_nothing_running(go, make_plan, make_task, pretend, tmp_path) -> None:
+def test_a_mistake_of_ours_leaves_a_report_and_nothing_running(
+    go: Callable[..., Any],
+    make_plan: Callable[..., Plan],
+    make_task: Callable[..., PlannedTask],
+    tmp_path: Path,
+) -> None:
     """It is raised to whoever prints it, after everything has been put away."""
 
-    class Engine(pretend):
-        def running(self):
+    class Trouble:
+        def running(self: Any) -> Any:
             raise ZeroDivisionError
 
-        def acts(self, handle):
+        def acts(self: Any, handle: Any) -> Any:
             pass
 
     with pytest.raises(ZeroDivisionError):
-        go(make_plan(make_task("a")), Engine)
+        go(make_plan(make_task("a")), Trouble)
     report = json.loads((tmp_path / ".workflow/latest/report.json").read_text())
     assert report["run"]["exit_code"] == 4
     assert report["tasks"][0]["outcome"] == "cancelled"
 
 
-def test_output_is_streamed_when_verbose(go, make_plan, make_task, pretend) -> None:
+def test_output_is_streamed_when_verbose(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
     """Line by line with the id before it, the unfinished last line too, and nothing that steers a terminal."""
 
-    class Engine(pretend):
-        def acts(self, handle):
+    class Trouble:
+        def acts(self: Any, handle: Any) -> Any:
             self.end(handle, Outcome.SUCCEEDED, log=self.print("one\n\x1b[2Jtwo"))
 
-    ran = go(make_plan(make_task("a")), Engine, verbosity="verbose")
+    ran = go(make_plan(make_task("a")), Trouble, verbosity="verbose")
     assert "a | one\na | \\x1b[2Jtwo\n" in ran.text
 
 
-def test_the_state_folder_is_private_and_ignored_by_git(go, make_plan, make_task, tmp_path) -> None:
+def test_the_state_folder_is_private_and_ignored_by_git(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask], tmp_path: Path
+) -> None:
     """Nobody else reads it, and nobody commits it."""
     go(make_plan(make_task("a")))
     state = tmp_path / ".workflow"
@@ -316,7 +364,9 @@ def test_the_state_folder_is_private_and_ignored_by_git(go, make_plan, make_task
     assert sorted(path.name for path in state.iterdir()) == [".gitignore", "latest", "runs"]
 
 
-def test_the_run_tells_tasks_its_id(go, make_plan, make_task) -> None:
+def test_the_run_tells_tasks_its_id(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
     """Through their environment."""
     ran = go(make_plan(make_task("a")))
     assert ran.engine.options["env"]["WORKFLOW_RUN_ID"] == ran.result.run.id

@@ -90,7 +90,12 @@ def test_a_stream_cuts_lines_wherever_it_was_looked_at(shared: Path) -> None:
     data = "ünd\nzwei\ndrei".encode()
     shared.write_bytes(data)
     streams = Streams()
-    seen = [line for size in range(1, len(data) + 1) for part in streams.news("a", 1, LogRange(str(shared), 0, size)) for line in part]
+    seen = [
+        line
+        for size in range(1, len(data) + 1)
+        for part in streams.news("a", 1, LogRange(str(shared), 0, size))
+        for line in part
+    ]
     assert seen == ["ünd", "zwei"]
     assert list(streams.last("a", [attempt(shared, 0, len(data))])) == [["drei"]]
     assert list(streams.last("a", [])) == []

@@ -32,7 +32,11 @@ def selection_options(command: Command) -> Command:
         "--tag", "tags", multiple=True, metavar="TAG", help="Only tasks with this tag, and what they need."
     )(command)
     return click.option(
-        "--select", "globs", multiple=True, metavar="GLOB", help="Only tasks whose id or name matches, and what they need."
+        "--select",
+        "globs",
+        multiple=True,
+        metavar="GLOB",
+        help="Only tasks whose id or name matches, and what they need.",
     )(command)
 
 
@@ -41,7 +45,9 @@ def existing(file: Path) -> Path:
     if file.is_file():
         return file
     hint = "; give the path of a pipeline file" if str(file) == DEFAULT_FILE else ""
-    raise click.UsageError(f"there is no file {str(file)!r} here{hint}" if not file.is_absolute() else f"there is no file {str(file)!r}")
+    raise click.UsageError(
+        f"there is no file {str(file)!r} here{hint}" if not file.is_absolute() else f"there is no file {str(file)!r}"
+    )
 
 
 def _variables(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:

@@ -22,7 +22,10 @@ from workflow.errors import WorkflowError
 from workflow.run.exit_code import ExitCode
 
 NOT_ON_WINDOWS = "workflow does not run on Windows: it needs POSIX signals and process groups; WSL 2 has them"
-OUR_MISTAKE = "this is a mistake in workflow itself; please report it, with what WORKFLOW_DEBUG=1 shows, at the project's issue tracker"
+OUR_MISTAKE = (
+    "this is a mistake in workflow itself; please report it at the project's issue tracker, "
+    "with what WORKFLOW_DEBUG=1 shows"
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -107,5 +110,5 @@ def _let_go() -> None:
         try:
             stream.flush()
         except (OSError, ValueError):
-            with open(os.devnull, "w", encoding="utf-8") as nowhere:
-                os.dup2(nowhere.fileno(), stream.fileno())
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())

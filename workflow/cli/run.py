@@ -17,7 +17,9 @@ CI_GRACE_MAX_S = 5.0
 
 @click.command()
 @file_argument
-@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Workers (what the file says, or one per CPU).")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Workers (what the file says, or one per CPU)."
+)
 @variables_option
 @selection_options
 @click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
@@ -86,7 +88,7 @@ def run(
         state_dir=how.state_dir or plan.file.parent / STATE_DIR,
         jobs=how.jobs,
         argv=tuple(sys.argv),
-        reports=tuple(Path(os.path.abspath(path)) for path in reports),
+        reports=tuple(path.absolute() for path in reports),
         events=_events(events),
         grace_max_s=CI_GRACE_MAX_S if os.environ.get("CI", "").lower() not in {"", "0", "false"} else None,
     )
@@ -99,7 +101,9 @@ def run(
 def _check_reports(reports: tuple[Path, ...]) -> None:
     for path in reports:
         if path.suffix != ".json":
-            raise click.BadParameter(f"{str(path)!r} must end in .json, the one format of reports", param_hint="--report")
+            raise click.BadParameter(
+                f"{str(path)!r} must end in .json, the one format of reports", param_hint="--report"
+            )
         if not path.parent.is_dir():
             raise click.BadParameter(f"there is no folder {str(path.parent)!r}", param_hint="--report")
 
@@ -107,4 +111,4 @@ def _check_reports(reports: tuple[Path, ...]) -> None:
 def _events(target: str | None) -> Path | int | None:
     if target is None:
         return None
-    return 1 if target == "-" else Path(os.path.abspath(target))
+    return 1 if target == "-" else Path(target).absolute()

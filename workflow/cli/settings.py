@@ -40,7 +40,7 @@ def settings(given: Mapping[str, object], file: Path, environ: Mapping[str, str]
     Raises UsageError, naming where it stands, for a value that cannot be meant.
     """
     said = {name: value for name, value in given.items() if value is not None}
-    project, table = _project_table(Path(os.path.abspath(file)).parent)
+    project, table = _project_table(file.absolute().parent)
     in_environ = any(environ.get(_PREFIX + name.upper()) for name in NAMES)
     if not table and not in_environ:
         return Settings(**said)  # type: ignore[arg-type]  # click has checked it
@@ -84,14 +84,14 @@ def _read(said: Mapping[str, object], table: dict[str, object], project: Path | 
     try:
         model = read(said, table)
     except ValidationError as error:
-        raise click.UsageError("\n".join(_mistakes(error, table, project))) from error
+        raise click.UsageError("\n".join(_mistakes(error, project))) from error
     values: dict[str, Any] = {name: getattr(model, name) for name in NAMES}
     if "state_dir" in table and project is not None and values["state_dir"] == Path(str(table["state_dir"])):
         values["state_dir"] = project.parent / values["state_dir"]  # relative to the file it is written in
     return values
 
 
-def _mistakes(error: Any, table: Mapping[str, object], project: Path | None) -> list[str]:
+def _mistakes(error: Any, project: Path | None) -> list[str]:
     from difflib import get_close_matches
 
     lines = []

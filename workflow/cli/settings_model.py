@@ -34,8 +34,8 @@ def read(said: Mapping[str, object], table: Mapping[str, object]) -> SettingsMod
             settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,
             env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # their names are part of the call
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             project: dict[str, Any] = {str(name).replace("-", "_"): value for name, value in table.items()}
             return init_settings, env_settings, InitSettingsSource(settings_cls, project)

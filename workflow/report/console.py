@@ -8,8 +8,8 @@ failures and the end.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from workflow.outcome import CallbackRecord, Outcome
@@ -66,12 +66,13 @@ class Console:
         return self._verbose
 
     def run_started(self, run: RunRecord, now: float) -> None:
+        """Say what is going to be run."""
         self._total = run.tasks
         self._folder = run.folder
         self._spoke_at = self._summed_at = now
         if not self._quiet:
             tasks = "1 task" if run.tasks == 1 else f"{run.tasks} tasks"
-            name = neutral(run.name) if run.name else os.path.basename(run.file)
+            name = neutral(run.name) if run.name else Path(run.file).name
             self._say(self._style(f"run {run.id}: {name}, {tasks}, pool of {run.pool}", "bold"), now)
         self._show()
 
@@ -90,6 +91,7 @@ class Console:
         self._show()
 
     def callback_failed(self, task: str, callback: CallbackRecord, now: float) -> None:
+        """Tell of a callback that did not succeed."""
         error = "" if callback.error is None else f": {neutral(headline(callback.error))}"
         text = f"{neutral(callback.name)} of {neutral(task)} {_OUTCOME_WORDS.get(callback.outcome, 'failed')}{error}"
         self._say(self._style(text, "yellow"), now)
@@ -140,7 +142,9 @@ class Console:
     def _line(self, record: TaskRecord) -> str:
         took = "" if record.duration_s is None else human_s(record.duration_s)
         word = f"{record.outcome.value:<9}"
-        text = f"{self._place()} {self._style(word, COLOURS.get(record.outcome, 'red'))} {took:>6}  {neutral(record.id)}"
+        text = (
+            f"{self._place()} {self._style(word, COLOURS.get(record.outcome, 'red'))} {took:>6}  {neutral(record.id)}"
+        )
         if record.flaky:
             text += f" (at attempt {len(record.attempts)})"
         if not record.outcome.is_success and record.headline and record.headline != self._ending:

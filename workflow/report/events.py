@@ -46,6 +46,7 @@ class EventLog:
                 raise
 
     def run_started(self, run: RunRecord) -> None:
+        """Say what is going to be run; the first line."""
         self._add(
             "run_started",
             run.started_at,
@@ -67,12 +68,14 @@ class EventLog:
             self._add("task_started", started_at, task, {"attempt": attempt, "pid": pid})
 
     def attempt_finished(self, task: str, attempt: Attempt) -> None:
+        """Say that an attempt ended, and before it that it began, if nobody has."""
         self.task_started(task, attempt.number, attempt.started_at, attempt.pid)
         self._started.discard((task, attempt.number))
         ended_at = attempt.started_at + attempt.duration_s
         self._add("attempt_finished", ended_at, task, {"attempt": attempt.number, **attempt_shape(attempt)})
 
     def task_finished(self, record: TaskRecord, now: float) -> None:
+        """Say that a task has its outcome; to be called once for each."""
         last = record.attempts[-1] if record.attempts else None
         self._add(
             "task_finished",
@@ -89,9 +92,11 @@ class EventLog:
         )
 
     def callback_finished(self, task: str, callback: CallbackRecord, now: float) -> None:
+        """Say that a callback ended."""
         self._add("callback_finished", now, task, callback_shape(callback))
 
     def run_finished(self, verdict: Verdict, counts: Mapping[Outcome, int]) -> None:
+        """Say how the run ended; the last line."""
         self._add(
             "run_finished",
             verdict.finished_at,

@@ -7,7 +7,11 @@ def report_schema() -> dict[str, object]:
     """Answer the schema of ``report.json``."""
     from workflow.report.models import Report
 
-    return {"$schema": DRAFT, "title": "report.json of workflow", **_without(Report.model_json_schema(mode="serialization"))}
+    return {
+        "$schema": DRAFT,
+        "title": "report.json of workflow",
+        **_without(Report.model_json_schema(mode="serialization")),
+    }
 
 
 def event_schema() -> dict[str, object]:

@@ -10,6 +10,7 @@ from workflow.report.records import RunRecord, TaskRecord, Verdict, iso
 
 
 def error_shape(error: ErrorRecord | None) -> dict[str, object] | None:
+    """Answer what went wrong."""
     if error is None:
         return None
     return {"type": error.type, "message": error.message, "traceback": error.traceback, "stack": error.stack}
@@ -32,10 +33,12 @@ def attempt_shape(attempt: Attempt) -> dict[str, object]:
 
 
 def callback_shape(callback: CallbackRecord) -> dict[str, object]:
+    """Answer what became of a callback."""
     return {"name": callback.name, "outcome": callback.outcome.value, "error": error_shape(callback.error)}
 
 
 def task_shape(record: TaskRecord) -> dict[str, object]:
+    """Answer a task of the report."""
     return {
         "id": record.id,
         "name": record.name,
@@ -52,6 +55,7 @@ def task_shape(record: TaskRecord) -> dict[str, object]:
 
 
 def run_shape(run: RunRecord, verdict: Verdict) -> dict[str, object]:
+    """Answer the head of the report."""
     return {
         "id": run.id,
         "name": run.name,

@@ -78,7 +78,7 @@ def _failure(terminal: Terminal, record: TaskRecord, skipped: int, folder: str) 
         text += f" ({skipped} skipped because of it)"
     lines = [text]
     if record.log is not None:
-        lines.append(terminal.style(f"    log: {neutral(shown(os.path.join(folder, record.log)))}", "dim"))
+        lines.append(terminal.style(f"    log: {neutral(shown(f'{folder}/{record.log}'))}", "dim"))
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Text on its way to a person: colour where it is wanted, nothing that steers a terminal, no complaint when it is gone."""
+"""Text on its way to a person: colour where it is wanted, nothing that steers a terminal, no complaint at the end."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2
 class Stream(Protocol):
     """What is needed of standard error."""
 
-    def write(self, text: str, /) -> object: ...
+    def write(self, text: str, /) -> object:
+        """Take text."""
 
-    def flush(self) -> object: ...
+    def flush(self) -> object:
+        """Pass on what was taken."""
 
-    def isatty(self) -> bool: ...
+    def isatty(self) -> bool:
+        """Whether a person looks at it."""
 
 
 class Terminal:

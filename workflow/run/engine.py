@@ -13,57 +13,88 @@ class EngineHandle(Protocol):
     """One pushed task."""
 
     @property
-    def number(self) -> int: ...
-    @property
-    def outcome(self) -> Outcome | None: ...
-    @property
-    def reason(self) -> str | None: ...
-    @property
-    def attempts(self) -> tuple[Attempt, ...]: ...
-    @property
-    def callback(self) -> CallbackRecord | None: ...
+    def number(self) -> int:
+        """It, among all that were pushed."""
 
-    def result(self) -> object: ...
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None before that."""
 
-    def cancel(self) -> bool: ...
+    @property
+    def reason(self) -> str | None:
+        """Why it was cancelled."""
 
-    def add_done_callback(self, fn: Callable[[object], object], /) -> None: ...
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Those that have ended."""
+
+    @property
+    def callback(self) -> CallbackRecord | None:
+        """What became of its callback."""
+
+    def result(self) -> object:
+        """What it returned; unpickles."""
+
+    def cancel(self) -> bool:
+        """Have it ended."""
+
+    def add_done_callback(self, fn: Callable[[object], object], /) -> None:
+        """Have a function called, on a thread of the engine, when it has ended."""
 
 
 class EngineRunning(Protocol):
     """An attempt that goes on."""
 
     @property
-    def number(self) -> int: ...
+    def number(self) -> int:
+        """Of its task."""
+
     @property
-    def id(self) -> str | None: ...
+    def id(self) -> str | None:
+        """Of its task."""
+
     @property
-    def attempt(self) -> int: ...
+    def attempt(self) -> int:
+        """Counts from 1."""
+
     @property
-    def pid(self) -> int: ...
+    def pid(self) -> int:
+        """The worker's."""
+
     @property
-    def started_at(self) -> float: ...
+    def started_at(self) -> float:
+        """Seconds since the epoch."""
+
     @property
-    def log(self) -> LogRange | None: ...
+    def log(self) -> LogRange | None:
+        """What it has written so far."""
 
 
 class Engine(Protocol):
     """What runs tasks."""
 
     @property
-    def pool(self) -> int: ...
+    def pool(self) -> int:
+        """Workers."""
+
     @property
-    def failure(self) -> str | None: ...
+    def failure(self) -> str | None:
+        """Why it cannot go on."""
 
-    def start(self) -> object: ...
+    def start(self) -> object:
+        """Start the pool."""
 
-    def push(self, task: InfoTask) -> EngineHandle: ...
+    def push(self, task: InfoTask) -> EngineHandle:
+        """Have a task run."""
 
-    def running(self) -> Sequence[EngineRunning]: ...
+    def running(self) -> Sequence[EngineRunning]:
+        """What the workers are doing."""
 
-    def cancel_all(self, reason: str, grace: float | None = None) -> None: ...
+    def cancel_all(self, reason: str, grace: float | None = None) -> None:
+        """End everything; a grace of None is each task's own."""
 
-    def stop(self, timeout: float | None = None) -> object: ...
+    def stop(self, timeout: float | None = None) -> object:
+        """Wait for everything, callbacks too, and end the processes."""
 
 
 class EngineFactory(Protocol):
@@ -80,4 +111,5 @@ class EngineFactory(Protocol):
         path: Sequence[str],
         env: Mapping[str, str] | None,
         on_callback: Callable[[EngineHandle], None] | None,
-    ) -> Engine: ...
+    ) -> Engine:
+        """Make it; nothing is started."""

@@ -7,7 +7,6 @@ is made by one ``mkdir`` that fails if it is there already.
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -31,14 +30,17 @@ class RunFolder:
 
     @property
     def report(self) -> Path:
+        """The account of the run."""
         return self.path / "report.json"
 
     @property
     def events(self) -> Path:
+        """What happened, a line at a time."""
         return self.path / "events.jsonl"
 
     @property
     def logs(self) -> Path:
+        """What tasks printed."""
         return self.path / "logs"
 
 
@@ -48,7 +50,7 @@ def new_run_folder(state_dir: Path, epoch_s: float) -> RunFolder:
     Raises StateError.
     """
     try:
-        state_dir = Path(os.path.abspath(state_dir))
+        state_dir = state_dir.absolute()
         _make_state_dir(state_dir)
         runs = state_dir / "runs"
         runs.mkdir(mode=0o700, exist_ok=True)

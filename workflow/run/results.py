@@ -14,13 +14,14 @@ from typing import Protocol
 
 from workflow.errors import WorkflowError
 from workflow.outcome import Outcome
-from workflow.plan.plan import Ended, PlannedTask
+from workflow.plan.plan import PlannedTask
 
 
 class HasResult(Protocol):
     """What is needed of a Handle."""
 
-    def result(self) -> object: ...
+    def result(self) -> object:
+        """What it returned; unpickles."""
 
 
 class UnreadableResult(WorkflowError):
@@ -33,30 +34,27 @@ class KeptResults:
     def __init__(self, tasks: Sequence[PlannedTask], path: Sequence[str]) -> None:
         """``path`` is where the modules of the tasks are found, which results may need."""
         self._users = Counter(used for task in tasks for used in task.uses_results)
-        self._ended: dict[str, Ended] = {}
+        self._results: dict[str, object] = {}
         self._unreadable: dict[str, str] = {}
         self._path = list(path)
 
     def take(self, task: PlannedTask, outcome: Outcome, handle: HasResult | None) -> None:
         """Take in how a task ended, with its result if it has one and somebody refers to it."""
-        if not self._users[task.id]:
+        if not self._users[task.id] or handle is None or not outcome.is_success:
             return
-        result = None
-        if handle is not None and outcome.is_success:
-            with _importing_from(self._path):
-                try:
-                    result = handle.result()
-                except BaseException as error:  # noqa: BLE001  unpickling runs the user's code: it may raise anything
-                    text = f"the result of {task.id} cannot be read: {type(error).__name__}: {error}"
-                    self._unreadable[task.id] = text
-        self._ended[task.id] = Ended(outcome.value, result)
+        with _importing_from(self._path):
+            try:
+                self._results[task.id] = handle.result()
+            except BaseException as error:  # noqa: BLE001  unpickling runs the user's code: it may raise anything
+                text = f"the result of {task.id} cannot be read: {type(error).__name__}: {error}"
+                self._unreadable[task.id] = text
 
-    def of(self, task: PlannedTask) -> Mapping[str, Ended]:
-        """Answer the endings a task refers to.  Raises UnreadableResult."""
+    def of(self, task: PlannedTask) -> Mapping[str, object]:
+        """Answer the results a task refers to, by id.  Raises UnreadableResult."""
         for used in task.uses_results:
             if used in self._unreadable:
                 raise UnreadableResult(self._unreadable[used])
-        return self._ended
+        return self._results
 
     def release(self, task: PlannedTask) -> None:
         """Forget what only this task still referred to."""
@@ -64,7 +62,7 @@ class KeptResults:
             self._users[used] -= 1
             if not self._users[used]:
                 del self._users[used]
-                self._ended.pop(used, None)
+                self._results.pop(used, None)
                 self._unreadable.pop(used, None)
 
 

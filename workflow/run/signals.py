@@ -31,7 +31,9 @@ class Signals:
         if threading.current_thread() is threading.main_thread():
             self._before = [(number, signal.signal(number, self._arrived)) for number in HANDLED]
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for number, handler in self._before:
             # None stands for a handler that was not installed from Python, and cannot be put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]
