@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
@@ -53,7 +54,7 @@ def _array(example: str, *, single: bool = False) -> BeforeValidator:
     """An array, said in our words; with ``single``, one element may stand without its brackets."""
 
     def validate(value: object) -> object:
-        if single and isinstance(value, str):
+        if single and isinstance(value, (str, dict)):
             return [value]
         if not isinstance(value, list):
             raise _refused(Refused(f"must be an array, not {describe(value)}", f"such as {example}"))
@@ -96,22 +97,45 @@ def _max_failures(value: object) -> object:
 
 
 def _format(value: object) -> object:
-    if value == 1 and isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and value == 1:
         return value
     raise Refused(f"must be 1, the only format there is, not {describe(value)}")
 
 
-def _need(value: object) -> object:
-    if isinstance(value, str) and values.NAME.fullmatch(value):
-        return value
-    if isinstance(value, dict):
-        raise Refused(
-            "must be the name of a task, not a table", 'conditions are not part of the language: needs = ["name"]'
-        )
-    if isinstance(value, str) and "@" in value:
-        name = value.partition("@")[0]
-        raise Refused(f"{describe(value)} is one instance: a task is needed with all its instances", f'write "{name}"')
-    raise Refused(f"must be the name of a task, not {describe(value)}")
+@dataclass(frozen=True, slots=True)
+class NeedTable:
+    """One entry of ``needs``: a name alone, or a table that says how the task has to end."""
+
+    task: str
+    status: Literal["success", "failure", "any"] = "success"
+
+
+_NEED_KEYS: dict[str, Callable[[object], str]] = {"task": values.task_name, "status": values.status}
+
+
+def _need(value: object) -> NeedTable:
+    if isinstance(value, str):
+        return NeedTable(values.task_name(value))
+    if not isinstance(value, dict):
+        example = 'such as "fetch" or {task = "fetch", status = "any"}'
+        raise Refused(f"must be the name of a task or a table, not {describe(value)}", example)
+    if "task" not in value:
+        raise Refused("does not say which task", 'such as {task = "fetch", status = "any"}')
+    findings: list[dict[str, object]] = []
+    for key, each in value.items():
+        if key not in _NEED_KEYS:
+            near = did_you_mean(key, _NEED_KEYS)
+            headline = "unknown key" + (f", {near}" if near else "")
+            help_ = None if near else "the keys here are task and status"
+            findings.append({"headline": headline, "help": help_, "below": (key,), "at_key": True})
+            continue
+        try:
+            _NEED_KEYS[key](each)
+        except Refused as error:
+            findings.append({"headline": error.headline, "help": error.help, "below": (key,)})
+    if findings:
+        raise PydanticCustomError("refused", "{headline}", {"headline": "", "findings": findings})
+    return NeedTable(**value)
 
 
 def _argument(value: object) -> object:
@@ -199,6 +223,24 @@ _FUNCTION = {
 _FLAG = {"anyOf": [{"type": "boolean"}, _REFERENCE]}
 _NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]*$"
 _TASK_NAME = {"type": "string", "anyOf": [{"pattern": _NAME_PATTERN}, {"pattern": r"\$\{"}]}
+_NEED = {
+    "anyOf": [
+        _TASK_NAME,
+        {
+            "type": "object",
+            "properties": {
+                "task": {**_TASK_NAME, "description": "The name of the task."},
+                "status": {
+                    "anyOf": [{"enum": [*values.STATUSES]}, _REFERENCE],
+                    "description": "All its instances succeeded (success, the default); at least one failed, timed "
+                    "out, crashed or exceeded its memory, and all ended (failure); all ended (any).",
+                },
+            },
+            "required": ["task"],
+            "additionalProperties": False,
+        },
+    ]
+}
 _ENV = {
     "type": "object",
     "propertyNames": {
@@ -369,12 +411,13 @@ class TaskTable(Table):
         _schema({"anyOf": [{"type": "number", "minimum": 0, "maximum": values.LONGEST_S}, _DURATION, _REFERENCE]}),
     ] = Field(default=5.0, description='Time between SIGTERM and SIGKILL ("5s").')
     needs: Annotated[
-        tuple[Annotated[str, _checked(_need)], ...],
+        tuple[Annotated[NeedTable, _checked(_need)], ...],
         _array('["fetch"]', single=True),
-        _schema({"anyOf": [_TASK_NAME, {"type": "array", "items": _TASK_NAME}]}),
+        _schema({"anyOf": [*_NEED["anyOf"], {"type": "array", "items": _NEED}]}),
     ] = Field(
         default=(),
-        description="Tasks that must have succeeded before: names; one with a matrix means all its instances.",
+        description='Tasks that must have succeeded before: names, or {task = "fetch", status = "any"} for another '
+        "ending; one with a matrix means all its instances.",
     )
     matrix: Annotated[Union[Matrix, None], PlainValidator(_matrix), _schema(_MATRIX)] = Field(
         default=None,

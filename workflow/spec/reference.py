@@ -1,5 +1,7 @@
 """References in strings: ``${vars.x}``, ``${matrix.x}``, ``${tasks.x.result}``; ``$${`` stands for ``${``.
 
+Of a task there are its ``result``, the ``results`` of its instances that succeeded, and ``items``, all its instances.
+
 A string is read once, into literal text and references, and never again: a value that is put into it and happens
 to hold ``${…}`` stays what it is.  A string without references becomes a plain ``str`` at once; one that waits for
 the matrix or for results is a ``Template`` until they are known.
@@ -21,6 +23,7 @@ Mode = Literal["value", "text", "shell"]
 or text quoted for the shell."""
 
 NAMESPACES = ("matrix", "tasks", "vars")
+TASK_PARTS = ("result", "results", "items")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +234,10 @@ def _unknown_namespace(text: str, inner: str, namespace: str, own: str, *, shell
 def _check_tasks_path(text: str, path: tuple[str, ...]) -> None:
     if len(path) < 2:
         raise BadReference(text, f"{text} names no part of the task", f"its result is ${{tasks.{path[0]}.result}}")
-    if path[1] != "result":
-        near = did_you_mean(path[1], ["result"])
+    if path[1] not in TASK_PARTS:
+        near = did_you_mean(path[1], TASK_PARTS)
         headline = f"a task has no {path[1]!r} to refer to" + (f", {near}" if near else "")
         raise BadReference(text, headline, f"its result is ${{tasks.{path[0]}.result}}")
+    if path[1] != "result" and len(path) > 2 and not path[2].isdecimal():
+        help_ = f"one of them is ${{tasks.{path[0]}.{path[1]}.0}}"
+        raise BadReference(text, f"{text}: {path[1]} is a list, {path[2]!r} is not a position in it", help_)
