@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 RETRYABLE: Final = ("failed", "timed_out", "crashed", "memory_exceeded")
@@ -123,7 +123,9 @@ class InfoTask:
             raise AttributeError(message) from None
 
     def __repr__(self) -> str:
-        options = "".join(f", {name}={getattr(self, name)!r}" for name in _CHECKS if getattr(self, name) != _DEFAULTS[name])
+        options = "".join(
+            f", {name}={getattr(self, name)!r}" for name in _CHECKS if getattr(self, name) != _DEFAULTS[name]
+        )
         args = "".join(f", {arg!r}" for arg in self.args)
         return f"InfoTask({self.module!r}, {self.timeout!r}{args}{options})"
 
@@ -279,7 +281,7 @@ _DEFAULTS: Final[dict[str, object]] = {
     "on_success": None,
     "on_failure": None,
 }
-_CHECKS: Final = {
+_CHECKS: Final[dict[str, Callable[[str, object], object]]] = {
     "kwargs": _kwargs,
     "id": _text,
     "retries": lambda _name, value: _retries(value),

@@ -16,6 +16,10 @@ from collections import namedtuple
 from marshal import dumps, loads
 from struct import Struct
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 # -- frames towards the worker -------------------------------------------------------------------------------------
 
 TASK = Struct("<IBHQdHI")
@@ -68,6 +72,10 @@ UNRESOLVED = 32
 SENTENCED = 64
 """The attempt was being killed when it ended: the word of the warden stands, this adds where it was."""
 
+
+def pack_told(status: int, body: bytes, ticket: int = 0, log: tuple[int, int, int] = (0, 0, 0)) -> bytes:
+    """A frame that is not about an attempt's end."""
+    return RETURNED.pack(RETURNED.size + len(body), status, 0, 0, ticket, 0, 0, 0, *log) + body
 
 
 def owes_callback(status: int, flags: int) -> bool:
@@ -168,12 +176,13 @@ _KINDS = (
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 
 
-def encode(message: tuple[object, ...]) -> bytes:
+def encode(message: tuple[Any, ...]) -> bytes:
     """A message between supervising processes, as bytes."""
-    return dumps((_NUMBERS[type(message)], *message))
+    fields: tuple[Any, ...] = (_NUMBERS[type(message)], *message)
+    return dumps(fields)
 
 
-def decode(data: bytes) -> tuple[object, ...]:
+def decode(data: bytes) -> Any:
     """The message that was encoded."""
     number, *fields = loads(data)
     return _KINDS[number](*fields)

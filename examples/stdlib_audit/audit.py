@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 LIBRARY = Path(sysconfig.get_path("stdlib"))
-NAMED_AT_MOST = 5
+NAMED_AT_MOST = 3
 BLOCKS = (
     *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef),
     *(ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.Match),
@@ -54,9 +54,10 @@ def audit(module: str) -> dict[str, object]:
     importlib.import_module(module)
     import_s = time.perf_counter() - started
     if unparsed:
-        named = "; ".join(unparsed[:NAMED_AT_MOST])
-        more = f"; and {len(unparsed) - NAMED_AT_MOST} more" if len(unparsed) > NAMED_AT_MOST else ""
-        raise DoesNotParseError(f"{len(unparsed)} of {len(paths)} files of {module} do not parse: {named}{more}")
+        print(*unparsed, sep="\n")  # all of them, with the reason of each, to the task's log
+        named = ", ".join(line.split(": ")[0] for line in unparsed[:NAMED_AT_MOST])
+        more = f" and {len(unparsed) - NAMED_AT_MOST} more" if len(unparsed) > NAMED_AT_MOST else ""
+        raise DoesNotParseError(f"{len(unparsed)} of {len(paths)} files do not parse: {named}{more}")
     return {"module": module, "state": "present", "import_s": round(import_s, 4), **asdict(measure)}
 
 
@@ -82,7 +83,7 @@ def measure_files(paths: list[Path]) -> tuple[Measure, list[str]]:
                 tree = ast.parse(source, name)
                 compile(tree, name, "exec", dont_inherit=True)
         except (SyntaxError, ValueError) as error:  # ValueError: a NUL byte, on some versions
-            unparsed.append(f"{name} ({error.args[0]})")
+            unparsed.append(f"{name}:{getattr(error, 'lineno', None) or 1}: {error.args[0]}")
             continue
         total.files += 1
         total.lines += source.count(b"\n")

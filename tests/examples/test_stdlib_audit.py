@@ -63,7 +63,7 @@ def test_files_that_do_not_parse_are_named(
     (tmp_path / "bad.py").write_text("x = = 1\n")
     measure, unparsed = audit.measure_files([tmp_path / "bad.py", tmp_path / "good.py"])
     assert (measure.files, measure.lines) == (1, 1)
-    assert unparsed == ["bad.py (invalid syntax)"]
+    assert unparsed == ["bad.py:1: invalid syntax"]
 
 
 def test_the_report_tells_every_outcome(modules: dict[str, ModuleType], tmp_path: Path) -> None:

@@ -63,8 +63,9 @@ def push(pool: MultiProcess) -> Push:
 
 
 @pytest.fixture
-def python() -> Callable[..., "subprocess.Popen[str]"]:
+def python() -> Callable[..., subprocess.Popen[str]]:
     """Run a program of the user's in a process of its own, in a folder; its Popen."""
+
     def run(folder: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(VICTIMS), *sys.path])}
         return subprocess.Popen(

@@ -155,6 +155,14 @@ time.sleep(1000)
 """
 
 
+WITH_GRANDCHILDREN = """
+import os
+for n in range(2):
+    mp.push(InfoTask('victims.Grandchildren', 900, sys.argv[1] + str(n), kwargs={'stay': True}))
+while not all(os.path.exists(sys.argv[1] + str(n)) for n in range(2)): time.sleep(0.001)
+"""
+
+
 @pytest.mark.parametrize(
     ("push", "running"),
     [
@@ -162,11 +170,7 @@ time.sleep(1000)
         ("for _ in range(50): mp.push(InfoTask('victims.Sleep', 900))", 2),
         ("for _ in range(50): mp.push(InfoTask('victims.HoldTheInterpreter', 900))", 2),
         ("for _ in range(2): mp.push(InfoTask('victims.IgnoreSignals', 900))", 2),
-        (
-            "for n in range(2): mp.push(InfoTask('victims.Grandchildren', 900, sys.argv[1] + str(n), kwargs={'stay': True}))"
-            "\nimport os\nwhile not all(os.path.exists(sys.argv[1] + str(n)) for n in range(2)): time.sleep(0.001)",
-            2,
-        ),
+        (WITH_GRANDCHILDREN, 2),
     ],
     ids=["idle", "sleeping", "holding the interpreter", "ignoring signals", "with grandchildren"],
 )

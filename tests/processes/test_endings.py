@@ -70,7 +70,11 @@ def test_a_task_may_clean_up_during_its_grace_and_is_timed_out_nevertheless(push
 
 @pytest.mark.parametrize("stay", [True, False])
 def test_every_process_of_a_task_dies(
-    make_pool: Callable[..., MultiProcess], tmp_path: Path, pids_in: Callable[[Path], list[int]], wait_until: Wait, stay: bool
+    make_pool: Callable[..., MultiProcess],
+    tmp_path: Path,
+    pids_in: Callable[[Path], list[int]],
+    wait_until: Wait,
+    stay: bool,
 ) -> None:
     """Also one in a session of its own, and one that is nobody's child: at the kill, or when the pool ends."""
     mp = make_pool(1)

@@ -75,12 +75,17 @@ def test_handles_are_futures(pool: MultiProcess) -> None:
     handles = [pool.push(InfoTask("victims.Echo", 10, number)) for number in range(10)]
     done, pending = concurrent.futures.wait(handles, timeout=20)
     assert (len(done), len(pending)) == (10, 0)
-    more = [pool.push(InfoTask("victims.Sleep", 10, 0.05)) for _ in range(4)]
+    more: list[concurrent.futures.Future[Any]] = [pool.push(InfoTask("victims.Sleep", 10, 0.05)) for _ in range(4)]
     assert len(list(concurrent.futures.as_completed(more, timeout=20))) == 4
     called = threading.Event()
     seen: list[Any] = []
     last = pool.push(InfoTask("victims.Sleep", 10, 0.05))
-    last.add_done_callback(lambda handle: (seen.append(handle), called.set()))
+
+    def take(handle: Any) -> None:
+        seen.append(handle)
+        called.set()
+
+    last.add_done_callback(take)
     assert called.wait(20)
     last.add_done_callback(seen.append)
     assert seen == [last, last]
@@ -169,14 +174,16 @@ mp.start()
 """
 
 
+FORK = "if os.fork() == 0: sys.exit(0)\nos.wait()"
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
         ("hs = [mp.push(InfoTask('victims.Recorder', 20, {note!r}, str(n), 0.01)) for n in range(8)]", 0),
         ("for n in range(8): mp.push(InfoTask('victims.Recorder', 20, {note!r}, str(n), 0.01))\nraise ValueError", 1),
         ("for n in range(8): mp.push(InfoTask('victims.Recorder', 20, {note!r}, str(n), 0.01))\ndel mp", 0),
-        ("for n in range(8): mp.push(InfoTask('victims.Recorder', 20, {note!r}, str(n), 0.01))\n"
-         "if os.fork() == 0: sys.exit(0)\nos.wait()", 0),
+        ("for n in range(8): mp.push(InfoTask('victims.Recorder', 20, {note!r}, str(n), 0.01))\n" + FORK, 0),
     ],
     ids=["no stop", "raises", "collected", "forks"],
 )

@@ -6,14 +6,15 @@ import os
 import sys
 from types import ModuleType
 
-import _signal
-
 from workflow.engine import system
 from workflow.engine.channel import packet_from, stream_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from typing import Any, NoReturn
+else:
+    import _signal
 
 
 def become_worker(

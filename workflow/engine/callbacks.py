@@ -233,7 +233,7 @@ class Callbacks:
         if succeeded:
             model().callback(self._argument(settled, succeeded=True, task_id=task_id))
         else:
-            model().error_callback(self._argument(settled, succeeded=False, task_id=task_id))  # type: ignore[arg-type]
+            model().error_callback(self._argument(settled, succeeded=False, task_id=task_id))
         return True
 
     def _argument(self, settled: Settled, *, succeeded: bool, task_id: str) -> object:
@@ -251,8 +251,7 @@ class Callbacks:
     def _tell_done(self) -> None:
         done, self._done = self._done, []
         if done:
-            data = array("Q", done).tobytes()
-            self.write(RETURNED.pack(RETURNED.size + len(data), messages.CALLBACKS_ENDED, 0, 0, 0, 0, 0, 0, 0, 0, 0) + data)
+            self.write(messages.pack_told(messages.CALLBACKS_ENDED, array("Q", done).tobytes()))
 
     def _tell(
         self,
@@ -261,9 +260,8 @@ class Callbacks:
         problem: tuple[str, str, str | None, str | None] | None,
         log: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
-        data = marshal_dumps((outcome, problem))
-        length = RETURNED.size + len(data)
-        self.write(RETURNED.pack(length, messages.CALLBACK_TOLD, 0, 0, settled.ticket, 0, 0, 0, *log) + data)
+        body = marshal_dumps((outcome, problem))
+        self.write(messages.pack_told(messages.CALLBACK_TOLD, body, settled.ticket, log))
 
 
 _NO_LOG = (0, 0, 0)

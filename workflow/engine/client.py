@@ -34,7 +34,7 @@ from workflow.messages import IN_FILE, MORE_ATTEMPTS, RETURNED, TASK, TICKET_BIT
 from workflow.outcome import LogRange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from workflow.info_task import InfoTask
 
@@ -481,11 +481,13 @@ class Client:
 
     def _snapshot(self) -> list[bytes]:
         """Everything that pends, as frames for a new dispatcher."""
-        frames = [_with_attempt(handle._frame, len(handle._earlier) + 1) for handle in self._table.values()]  # noqa: SLF001
-        for number in self._cancelled & self._table.keys():
-            frames.append(TASK.pack(TASK.size, messages.CANCEL, 0, number, 0.0, 0, 0))
-        for handle in self._owed.values():
-            frames.append(_owed_frame(handle._frame, handle._last or b""))  # noqa: SLF001
+        pending, owed = self._table.values(), self._owed.values()
+        frames = [_with_attempt(handle._frame, len(handle._earlier) + 1) for handle in pending]  # noqa: SLF001
+        frames += [
+            TASK.pack(TASK.size, messages.CANCEL, 0, number, 0.0, 0, 0)
+            for number in self._cancelled & self._table.keys()
+        ]
+        frames += [_owed_frame(handle._frame, handle._last or b"") for handle in owed]  # noqa: SLF001
         if self._cancel_grace is not None:
             frames.append(TASK.pack(TASK.size, messages.CANCEL_ALL, 0, 0, self._cancel_grace, 0, 0))
         frames.append(TASK.pack(TASK.size, messages.SNAPSHOT_END, 0, 0, 0.0, 0, 0))
@@ -564,7 +566,7 @@ _CALLED = ("succeeded", None, (0, 0, 0))
 def _import_path(extra: tuple[str, ...]) -> list[str]:
     """The program's import path, absolute: the engine's processes may be elsewhere when they use it."""
     here = os.getcwd()
-    own = [os.path.join(here, entry) for entry in sys.path if isinstance(entry, str)]
+    own = [os.path.join(here, entry) for entry in sys.path]
     return [*extra, *[entry for entry in own if entry not in extra]]
 
 

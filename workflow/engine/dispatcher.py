@@ -21,12 +21,18 @@ import select
 import time
 from collections import deque
 
-import _signal
-
 from workflow import messages
 from workflow.engine import processes, scoreboard, system
 from workflow.engine.callbacks import Callbacks, Settled
-from workflow.engine.channel import DONT_WAIT, PEEK, packet_from, receive_into, receive_message, send_message, stream_from
+from workflow.engine.channel import (
+    DONT_WAIT,
+    PEEK,
+    packet_from,
+    receive_into,
+    receive_message,
+    send_message,
+    stream_from,
+)
 from workflow.engine.endings import ending_frame, options_of
 from workflow.info_task import RetryPolicy
 from workflow.messages import (
@@ -45,11 +51,14 @@ from workflow.scheduler.scheduler import Scheduler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable
     from typing import Any, NoReturn
 
     from workflow.engine.channel import Socket
     from workflow.engine.warden import Seat
+else:
+    import _signal
 
 _BUFFER = 1 << 18
 _SHORT_TASKS = 64
@@ -110,7 +119,7 @@ class Dispatcher:
         self._peek = memoryview(bytearray(_BUFFER))
         self._sink = memoryview(bytearray(_BUFFER))
         self._poll = select.poll()
-        self._sources: dict[int, Callable[[int], None]] = {}
+        self._sources: dict[int, Callable[[int], object]] = {}
         self._grace_ns: int | None = None
         self._callbacks = Callbacks(parent, words, config["log_dir"])
         self._listen(parent.fileno(), self._read_parent)
@@ -145,7 +154,7 @@ class Dispatcher:
             return None
         return max(0.0, (min(due) - time.monotonic()) * 1000)
 
-    def _listen(self, descriptor: int, source: Callable[[int], None]) -> None:
+    def _listen(self, descriptor: int, source: Callable[[int], object]) -> None:
         self._sources[descriptor] = source
         self._poll.register(descriptor, select.POLLIN)
 
@@ -483,8 +492,7 @@ class Dispatcher:
         self._decide(events.Adopted())
 
     def _fail(self, reason: str) -> None:
-        text = reason.encode()
-        self._forward(RETURNED.pack(RETURNED.size + len(text), messages.ENGINE_FAILED, 0, 0, 0, 0, 0, 0, 0, 0, 0) + text)
+        self._forward(messages.pack_told(messages.ENGINE_FAILED, reason.encode()))
 
 
 def _task_with_options(frame: bytes, number: int, attempt: int) -> Task:
@@ -499,4 +507,3 @@ def _task_with_options(frame: bytes, number: int, attempt: int) -> Task:
         options.get("isolate", False),
         len(frame),
     )
-

@@ -13,6 +13,8 @@ from workflow.messages import HAS_ERROR_CALLBACK, HAS_NOTES, MORE_ATTEMPTS, NOTE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from workflow.engine.dispatcher import Link
     from workflow.scheduler.effects import Settle
 
@@ -26,15 +28,15 @@ _STAGE_WORDS = {
 }
 
 
-def options_of(frame: bytes) -> dict[str, object]:
+def options_of(frame: bytes) -> dict[str, Any]:
     """The options a task travels with; empty when all have their default."""
     header = TASK.unpack_from(frame)
     start = TASK.size + header[5]
-    options: dict[str, object] = marshal_loads(frame[start : start + header[6]]) if header[6] else {}
+    options: dict[str, Any] = marshal_loads(frame[start : start + header[6]]) if header[6] else {}
     return options
 
 
-def body_of(frame: bytes | memoryview) -> tuple[dict[str, object], memoryview]:
+def body_of(frame: bytes | memoryview) -> tuple[dict[str, Any], memoryview]:
     """What lies behind the header of a RETURNED frame: the notes, and the result or the error."""
     view = memoryview(frame)[RETURNED.size :]
     if frame[5] & HAS_NOTES:
@@ -126,8 +128,7 @@ def _told(
     if died.signal is None:
         return (
             "TaskCrashed",
-            f"its process left with exit code {died.exit_code} after {took}, {where}: "
-            "something called os._exit or the C library's exit, which a task must not",
+            f"its process left with exit code {died.exit_code} after {took}, {where}: a task must not call os._exit",
         )
     hint = ""
     if died.signal == "SIGKILL":
@@ -175,7 +176,7 @@ def exception_from(frame: bytes, task_id: str, reason: str | None = None) -> Bas
     return kind(f"task {task_id}: {message}", task_id=task_id, stack=stack, signal=signal, exit_code=exit_code)
 
 
-class RemoteTraceback(Exception):  # noqa: N818  # it is shown as a cause, and names what it is
+class RemoteTraceback(Exception):  # it is shown as a cause, and names what it is
     """The traceback of a task's exception, as it was in the process where it was raised."""
 
     def __init__(self, text: str) -> None:

@@ -13,13 +13,14 @@ import select
 import sys
 import time
 
-import _signal
-
 from workflow.engine import processes, system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from typing import Any, NoReturn
+else:
+    import _signal
 
 _WARDEN_TIME_S = 1.0
 """What the warden gets to end everything when the program has died."""

@@ -212,7 +212,7 @@ class Handle(Future[Any]):
                 return  # two threads came here: each call is taken by one of them
             try:
                 call(self)
-            except Exception:  # noqa: BLE001
+            except Exception:
                 import logging
 
                 logging.getLogger("concurrent.futures").exception("exception calling callback for %r", self)
@@ -260,11 +260,11 @@ class Handle(Future[Any]):
             started_at=self._client.epoch_s(started),
             duration_s=duration / 1e9,
             pid=pid or None,
-            exit_code=notes.get("exit_code", exit_code),  # type: ignore[arg-type]
-            signal=notes.get("signal", signal),  # type: ignore[arg-type]
+            exit_code=notes.get("exit_code", exit_code),
+            signal=notes.get("signal", signal),
             left=left,
-            peak_rss_bytes=notes.get("peak_rss_bytes"),  # type: ignore[arg-type]
-            cpu_s=notes.get("cpu_s"),  # type: ignore[arg-type]
+            peak_rss_bytes=notes.get("peak_rss_bytes"),
+            cpu_s=notes.get("cpu_s"),
             error=error,
             log=self._log_range(*log),
         )

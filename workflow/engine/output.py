@@ -55,12 +55,13 @@ class Output:
         for name, descriptor in (("stdout", 1), ("stderr", 2)):
             stream = getattr(sys, name)
             if stream is None:
-                stream = open(descriptor, "w", closefd=False)  # noqa: SIM115, PTH123
+                stream = open(descriptor, "w", closefd=False)  # noqa: SIM115
                 setattr(sys, name, stream)
+            # Line by line, also where Python was told not to buffer: print() writes a line and its end separately, and
+            # what another process prints could come between.
+            stream.reconfigure(line_buffering=True, write_through=False)
             if self._folder is not None:
-                stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
-            else:
-                stream.reconfigure(line_buffering=True)
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
     def take(self) -> tuple[int, int, int]:
         """Offset, size and file of what was written since the last call; size 0 when nothing was."""

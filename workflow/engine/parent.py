@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from workflow.engine.client import Client, Config, Running
 from workflow.engine.system import usable_cpus
-from workflow.errors import WorkflowError
+from workflow.errors import EngineError, WorkflowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
+
+    from typing_extensions import Self
 
     from workflow.engine.handle import Handle
     from workflow.info_task import InfoTask
@@ -118,7 +120,8 @@ class MultiProcess:
 
         After ``timeout`` seconds, what has not ended is cancelled: it gets SIGTERM, its grace, SIGKILL.  When the
         wait is interrupted (Ctrl-C), everything is killed at once.  Does nothing before ``start`` or when called
-        again.
+        again.  Raises EngineError when the engine could not go on, so that a program which never looks at its handles
+        does not take that for success.
         """
         if self._state == "new":
             self._state = "stopped"
@@ -135,6 +138,8 @@ class MultiProcess:
             raise
         finally:
             self._client.shut_down()
+        if self.failure is not None:
+            raise EngineError(self.failure)
 
     def cancel_all(self, reason: str, grace: float | None = None) -> None:
         """End every task that has not ended, and whatever is pushed later.
@@ -154,7 +159,7 @@ class MultiProcess:
         """Why the engine could not go on, when it could not: every task has then ended as cancelled."""
         return self._client.failure
 
-    def __enter__(self) -> MultiProcess:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -163,7 +168,11 @@ class MultiProcess:
     ) -> None:
         if kind is not None and not issubclass(kind, Exception):
             self.cancel_all("the program was interrupted", 0.0)
-        self.stop()
+        try:
+            self.stop()
+        except EngineError:
+            if kind is None:  # else the program has its own exception on the way, often this very one
+                raise
 
     def _check_owner(self) -> None:
         if self._owner != _generation:
@@ -209,6 +218,8 @@ def _complete_all() -> None:
             raise
         finally:
             client.shut_down()
+        if client.failure is not None:
+            raise EngineError(client.failure)
 
 
 def _name_of_main() -> str | None:
@@ -216,12 +227,12 @@ def _name_of_main() -> str | None:
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     if spec is not None:
-        name: str = spec.name
+        name = str(spec.name)
         return name.removesuffix(".__main__") if name != "__main__" else None
     file = getattr(main, "__file__", None)
     if file is None:
         return None
-    return os.path.splitext(os.path.basename(file))[0]
+    return os.path.splitext(os.path.basename(str(file)))[0]
 
 
 def _count(name: str, value: object) -> int:

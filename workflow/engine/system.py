@@ -16,10 +16,14 @@ _PR_SET_CHILD_SUBREAPER = 36
 _FALLOC_PUNCH_HOLE_KEEP_SIZE = 3
 _IONBF = 2
 
-_libc = None
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ctypes import CDLL
+
+_libc: CDLL | None = None
 
 
-def libc():  # type: ignore[no-untyped-def]  # a ctypes.CDLL; naming the type would import ctypes
+def libc() -> CDLL:
     """The C library of this process."""
     global _libc
     if _libc is None:

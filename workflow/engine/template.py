@@ -11,17 +11,18 @@ from __future__ import annotations
 import os
 import time
 
-import _signal
-
 from workflow import messages
 from workflow.engine import system
 from workflow.engine.channel import receive_message, send_message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from typing import Any, NoReturn
 
     from workflow.engine.channel import Socket
+else:
+    import _signal
 
 _ADOPTION_S = 5.0
 
@@ -49,9 +50,7 @@ def run_template(config: dict[str, Any], warden: Socket, words: memoryview, ward
         try:
             middle = os.fork()
         except OSError as error:
-            send_message(
-                warden, messages.encode(messages.TemplateForked(request.worker, 0, f"fork failed: {error}"))
-            )
+            send_message(warden, messages.encode(messages.TemplateForked(request.worker, 0, f"fork failed: {error}")))
         else:
             if middle == 0:
                 _fork_worker(config, warden, words, warden_pid, request, descriptors)
@@ -65,7 +64,7 @@ def _fork_worker(
     warden: Socket,
     words: memoryview,
     warden_pid: int,
-    request: Any,  # noqa: ANN401  # messages.TemplateFork; a collections.namedtuple is no type to a checker
+    request: messages.TemplateFork,
     descriptors: list[int],
 ) -> NoReturn:
     """In the middle process: fork the worker, name it to the warden, and leave."""

@@ -19,11 +19,8 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 import time
 from collections import deque
-
-import _signal
 
 from workflow import messages
 from workflow.engine import processes, scoreboard, system
@@ -40,10 +37,13 @@ from workflow.engine.worker import MAIN_STACK_SIGNAL, STACK_SIGNAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable
     from typing import Any, NoReturn
 
     from workflow.engine.channel import Socket
+else:
+    import _signal
 
 _LOOK_S = 0.02
 """How often the scoreboard is read while something runs."""
@@ -66,7 +66,7 @@ _TEMPLATE_STARTS_MAX = 5
 class Seat:
     """A worker process as the warden knows it."""
 
-    __slots__ = ("answers", "pid", "punched", "sentence", "slot", "tasks", "died", "worker")
+    __slots__ = ("answers", "died", "pid", "punched", "sentence", "slot", "tasks", "worker")
 
     def __init__(self, worker: int, slot: int, pid: int, tasks: int, answers: int) -> None:
         self.worker = worker
@@ -144,7 +144,9 @@ class Warden:
                 self._spawn_wanted()
                 self._flush()
         except BaseException as error:  # noqa: BLE001
-            self._fail(str(error) if isinstance(error, _CannotGoOn) else f"the warden failed: {type(error).__name__}: {error}")
+            self._fail(
+                str(error) if isinstance(error, _CannotGoOn) else f"the warden failed: {type(error).__name__}: {error}"
+            )
 
     def _prepare(self) -> None:
         system.adopt_orphans()
@@ -157,9 +159,9 @@ class Warden:
         _signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
         _signal.signal(_signal.SIGCHLD, lambda *_: None)
         guardian_descriptor = system.process_descriptor(self._guardian)
-        self._ends = {guardian_descriptor, self._parent_descriptor} - {None}
+        self._ends = {end for end in (guardian_descriptor, self._parent_descriptor) if end is not None}
         for descriptor in (*self._ends, self._wake, self._control.fileno()):
-            self._poll.register(descriptor, select.POLLIN)  # type: ignore[arg-type]
+            self._poll.register(descriptor, select.POLLIN)
         self._wanted = self._config["pool"]
         self._fork_dispatcher(0, self._config["channel"])
         self._spawn_wanted()
@@ -428,7 +430,7 @@ class Warden:
     # -- deadlines -------------------------------------------------------------------------------------------------
 
     def _look(self, now: float) -> None:
-        """Read the scoreboard: who is past its limit?"""
+        """Read the scoreboard, and end who is past a limit."""
         words, now_ns = self._words, time.monotonic_ns()
         look_at_memory = now >= self._memory_look
         if look_at_memory:
@@ -467,7 +469,7 @@ class Warden:
         if seat.sentence is None:
             self._sentence(seat, state, messages.CANCELLED, now)
         elif order.grace_ns is not None:
-            self._after(order.grace_ns / 1e9, lambda _now, seat=seat: self._finish(seat, seat.sentence))
+            self._after(order.grace_ns / 1e9, lambda _now: self._finish(seat, seat.sentence))
 
     def _sentence(self, seat: Seat, state: int, reason: int, now: float) -> None:
         base = seat.slot * scoreboard.WORDS
@@ -677,4 +679,3 @@ def _middle_cut(stacks: bytes) -> str:
     if len(text) <= _STACK_MAX:
         return text
     return f"{text[: _STACK_MAX // 2]}\n…\n{text[-_STACK_MAX // 2 :]}"
-

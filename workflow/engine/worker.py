@@ -27,23 +27,24 @@ from _pickle import dumps, loads
 from marshal import dumps as marshal_dumps
 from marshal import loads as marshal_loads
 
-import _signal
-
 from workflow import messages
 from workflow.engine import processes, scoreboard, system
-from workflow.engine.channel import receive_message, send_message
 from workflow.engine.attempt_notes import Terminated, notes
+from workflow.engine.channel import receive_message, send_message
 from workflow.engine.output import Output
 from workflow.engine.place import Place
 from workflow.messages import HAS_CALLBACK, HAS_ERROR_CALLBACK, HAS_NOTES, IN_FILE, RETURNED, SENTENCED, UNRESOLVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from types import FrameType
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from workflow.engine.channel import Socket
     from workflow.model import Model
+else:
+    import _signal
 
 STACK_SIGNAL = _signal.SIGRTMIN + 5 if hasattr(_signal, "SIGRTMIN") else _signal.SIGUSR2
 """Prints the stacks of all threads.  A real-time signal: hardly any program uses this one, unlike SIGUSR1 and 2."""
@@ -136,20 +137,22 @@ class Worker:
                 position += header[0]
             words[base] = 0
 
-    def _attempt(self, ticket: int, header: tuple[int, ...], view: memoryview, position: int) -> None:
+    def _attempt(self, ticket: int, header: tuple[Any, ...], view: memoryview, position: int) -> None:
         """Run one attempt and send its answer."""
         words, base = self._words, self._base
         size, _kind, attempt, _number, timeout, module_size, options_size = header
         end = position + size - messages.TASK.size
         module = bytes(view[position : position + module_size])
         position += module_size
-        options = marshal_loads(view[position : position + options_size]) if options_size else _NO_OPTIONS
+        options: dict[str, Any] = (
+            marshal_loads(view[position : position + options_size]) if options_size else _NO_OPTIONS
+        )
         position += options_size
 
         started = _clock_ns()
         words[base + scoreboard.STARTED] = started
         words[base + scoreboard.DEADLINE] = started + int(min(timeout, _FOREVER_S) * 1e9)
-        words[base + scoreboard.GRACE] = options["grace_ns"] if "grace_ns" in options else 5_000_000_000
+        words[base + scoreboard.GRACE] = options.get("grace_ns", 5_000_000_000)
         words[base + scoreboard.MEMORY] = options.get("memory", 0)
         words[base + scoreboard.STAGE] = scoreboard.AT_IMPORT
         words[base] = ticket << 2 | scoreboard.RUNNING
@@ -334,7 +337,7 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-_NO_OPTIONS: dict[str, object] = {}
+_NO_OPTIONS: dict[str, Any] = {}
 
 
 def _load_model(module: bytes) -> tuple[type[Model], int]:
@@ -349,7 +352,7 @@ def _load_model(module: bytes) -> tuple[type[Model], int]:
     return model, flags
 
 
-def _hook_flags(options: dict[str, object], flags: int) -> int:
+def _hook_flags(options: dict[str, Any], flags: int) -> int:
     if "on_success" in options:
         flags |= HAS_CALLBACK
     if "on_failure" in options:
@@ -359,16 +362,16 @@ def _hook_flags(options: dict[str, object], flags: int) -> int:
 
 def read_file(descriptor: int) -> bytes:
     """All of a file that came along a channel, which is closed."""
-    size = os.fstat(descriptor).st_size
-    parts = []
-    while size > 0:
-        part = os.pread(descriptor, min(size, 1 << 30), sum(map(len, parts)))
+    parts: list[bytes] = []
+    position = 0
+    while True:
+        part = os.pread(descriptor, 1 << 30, position)
         if not part:
             break
         parts.append(part)
-        size -= len(part)
+        position += len(part)
     os.close(descriptor)
-    return b"".join(parts) if len(parts) != 1 else parts[0]
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _write_all(descriptor: int, body: bytes) -> None:
@@ -380,7 +383,7 @@ def _write_all(descriptor: int, body: bytes) -> None:
 def _peak_memory() -> int | None:
     """Largest resident memory of this process since it was last forgotten, in bytes."""
     try:
-        with open("/proc/self/status", "rb") as status:  # noqa: PTH123  # pathlib would be the worker's largest import
+        with open("/proc/self/status", "rb") as status:  # pathlib would be the worker's largest import
             for line in status:
                 if line.startswith(b"VmHWM:"):
                     return int(line.split()[1]) * 1024

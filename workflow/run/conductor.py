@@ -12,6 +12,7 @@ import os
 import platform
 import queue
 import socket
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ LOOK_S = 0.2
 """How often to look at what runs."""
 CALLBACKS_S = 5.0
 """What callbacks are given to end in when the run does not end by itself."""
+ABANDON_S = 1.0
+"""What the engine is given to let go of a callback that has not ended by then."""
 TURN_MAX = 2000
 """Endings taken in at once."""
 
@@ -305,7 +308,14 @@ class _Conductor:
 
     def _stop_engine(self) -> None:
         """Let the engine go, and take in what it still had to say."""
-        self._engine.stop(None if not self._tasks else CALLBACKS_S)
+        if not self._tasks:
+            self._engine.stop()
+        else:
+            # A callback without a limit may go on for ever, and the engine would wait for it.  It ends with us: its
+            # processes do not outlive the one that started them.
+            stopping = threading.Thread(target=self._engine.stop, args=(0.0,), name="workflow-stop", daemon=True)
+            stopping.start()
+            stopping.join(ABANDON_S)
         items = []
         while not self._inbox.empty():
             items.append(self._inbox.get_nowait())

@@ -93,16 +93,25 @@ class CleanUp(Model):
             note(path, "cleaned up")
 
 
+DAEMON = """
+import os
+os.setsid()
+if os.fork():
+    os._exit(0)
+print(os.getpid(), flush=True)
+os.execvp("sleep", ["sleep", "1000"])
+"""
+
+
 class Grandchildren(Model):
     """Starts a child, one in its own session, and a daemon; then hangs, or returns."""
 
     def runnable(self, path: str, *, stay: bool) -> str:
         children = [
-            subprocess.Popen(["sleep", "1000"]),  # noqa: S607
-            subprocess.Popen(["sleep", "1000"], start_new_session=True),  # noqa: S607
+            subprocess.Popen(["sleep", "1000"]),
+            subprocess.Popen(["sleep", "1000"], start_new_session=True),
         ]
-        daemon = "import os, sys\nos.setsid()\nif os.fork(): os._exit(0)\nprint(os.getpid(), flush=True)\nos.execvp('sleep', ['sleep', '1000'])"
-        with subprocess.Popen([sys.executable, "-c", daemon], stdout=subprocess.PIPE, text=True) as starter:
+        with subprocess.Popen([sys.executable, "-c", DAEMON], stdout=subprocess.PIPE, text=True) as starter:
             assert starter.stdout is not None
             pid = starter.stdout.readline().strip()
         note(path, " ".join([*(str(child.pid) for child in children), pid]))
@@ -143,7 +152,8 @@ class CrashOnce(Model):
 
 class Raise(Model):
     def runnable(self, kind: str) -> None:
-        raise ERRORS[kind]()
+        error: BaseException = ERRORS[kind]()
+        raise error
 
 
 class NeedsKeyword(Exception):
@@ -172,12 +182,9 @@ class Unpicklable(Exception):
 
 
 def chained() -> Exception:
-    try:
-        raise KeyError("inner")
-    except KeyError as error:
-        outer = ValueError("outer")
-        outer.__cause__ = error
-        return outer
+    outer = ValueError("outer")
+    outer.__cause__ = KeyError("inner")
+    return outer
 
 
 ERRORS: dict[str, Any] = {
@@ -197,7 +204,7 @@ ERRORS: dict[str, Any] = {
 
 class Unsendable(Model):
     def runnable(self, kind: str) -> Any:
-        return {"lambda": lambda: 0, "lock": threading.Lock(), "generator": (n for n in ())}[kind]
+        return {"lambda": lambda: 0, "lock": threading.Lock(), "generator": (n for n in [1])}[kind]
 
 
 class Bomb:
@@ -302,7 +309,7 @@ class Print(Model):
         elif how == "c":
             ctypes.CDLL(None).printf(b"from C\n")
         elif how == "child":
-            subprocess.run(["sh", "-c", "echo from a child; echo its stderr >&2"], check=True)  # noqa: S607
+            subprocess.run(["sh", "-c", "echo from a child; echo its stderr >&2"], check=True)
         elif how == "bytes":
             os.write(1, b"\xff\x00\x1b[31m\n")
         elif how == "crash":

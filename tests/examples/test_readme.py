@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from workflow.cli.main import cli
+from workflow.outcome import Outcome
+from workflow.run.exit_code import ExitCode
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_the_pipeline_on_the_first_screen_is_one(python: Run, tmp_path: Path) -> None:
+    """What a reader sees first is accepted as it stands."""
+    (block,) = _blocks("toml")
+    (tmp_path / "pipeline.toml").write_text(block, encoding="utf-8")
+    run = python("-m", "workflow", "plan")
+    assert run.returncode == 0, run.stderr
+    assert all(task in run.stdout for task in ("fetch@de", "fetch@fr", "fetch@jp", "merge", "upload"))
+
+
+def test_the_program_runs_as_it_stands(python: Run, tmp_path: Path) -> None:
+    """Nine tasks call back with a result, and the one that divides by nought with its error."""
+    (block,) = _blocks("python")
+    (tmp_path / "demo.py").write_text(block, encoding="utf-8")
+    run = python("demo.py")
+    assert run.returncode == 0, run.stderr
+    told = run.stdout.splitlines()
+    assert sorted(line.split()[0] for line in told) == ["error", *["result"] * 9]
+    assert "result 11" in told
+
+
+def test_every_exit_code_is_explained() -> None:
+    """The table of exit codes has those that the command can give, and no others."""
+    section = README.split("### How a run can end")[1].split("###")[0]
+    named = {int(code) for row in re.findall(r"^\| ([\d, ]+) \|", section, re.MULTILINE) for code in row.split(",")}
+    assert named == {int(code) for code in ExitCode}
+
+
+def test_every_outcome_is_explained() -> None:
+    """The table of outcomes has those that a report can say, and no others."""
+    section = README.split("### How a task can end")[1].split("###")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == {outcome.value for outcome in Outcome}
+
+
+@pytest.mark.parametrize("command", re.findall(r"^\| `workflow (\w+)", README, re.MULTILINE))
+def test_every_command_of_the_readme_is_one(command: str) -> None:
+    """None is promised that is not there."""
+    assert command in cli.commands
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
