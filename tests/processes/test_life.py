@@ -263,3 +263,18 @@ def test_cancel_all_ends_running_and_queued_and_later_ones(pool: MultiProcess) -
         with pytest.raises(TaskCancelled, match="the run was stopped"):
             handle.result(20)
         assert handle.reason == "the run was stopped"
+
+
+def test_stop_with_a_timeout_does_not_wait_for_a_callback_for_ever(make_pool: Callable[..., MultiProcess]) -> None:
+    mp = make_pool(1)
+    handle = mp.push(InfoTask("victims.Callback", 10, "hang", callback_timeout=None))
+    assert handle.result(20) == "hang"
+    mp.stop(0.1)
+    assert handle.callback is not None
+    assert handle.callback.outcome is Outcome.TIMED_OUT
+
+
+def test_a_failed_engine_is_an_error_at_stop(make_pool: Callable[..., MultiProcess]) -> None:
+    """A program that never looks at its handles must not take it for success."""
+    with pytest.raises(EngineError, match="no_such_module"), MultiProcess(1, preload=["no_such_module"]) as mp:
+        mp.push(InfoTask("victims.Echo", 10))

@@ -181,6 +181,22 @@ class Client:
         with self._idle:
             return self._idle.wait_for(lambda: not self._table and not self._owed, timeout)
 
+    def wait_ended(self) -> None:
+        """Until everything pushed has ended; callbacks may still be on the way."""
+        self._flush()
+        with self._idle:
+            self._idle.wait_for(lambda: not self._table)
+
+    def abandon_callbacks(self) -> None:
+        """Record the callbacks that are not over as abandoned."""
+        with self._lock:
+            owed = list(self._owed.values())
+            self._owed.clear()
+        problem = ("TaskTimeout", "abandoned: it was not over when the pool was stopped", None, None)
+        for handle in owed:
+            handle._told = ("timed_out", problem, (0, 0, 0))  # noqa: SLF001
+        self._settle_down(owed)
+
     def shut_down(self) -> None:
         """End all processes, and whatever has not ended with them.  Safe to call again."""
         with self._lock:
@@ -427,9 +443,11 @@ class Client:
         with self._lock:
             if self._config.max_pending is not None:
                 self._room.notify_all()
-            if self._table or self._owed:
+            if self._table:
                 return
             self._idle.notify_all()
+            if self._owed:
+                return
             released = self._released and not self._ending
         if released:
             threading.Thread(target=self.shut_down, name="workflow-end", daemon=True).start()

@@ -58,7 +58,7 @@ def ending_frame(
 
     died, base = link.died, link.base
     options = options_of(task) if task is not None else {}
-    stage = scoreboard.STAGES[words[base + scoreboard.STAGE]]
+    stage = scoreboard.STAGES[words[base + (scoreboard.SENTENCED_STAGE if died.sentenced else scoreboard.STAGE)]]
     started = words[base + scoreboard.STARTED]
     left, traceback, notes = died.left, None, b""
     offset, size, file = _log_range(words, base, log_dir)

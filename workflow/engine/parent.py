@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from workflow.info_task import InfoTask
 
 
+_CALLBACKS_S = 1.0
+"""What callbacks get when the time of ``stop`` is over."""
+
+
 class MultiProcess:
     """A pool of worker processes, behind a dispatcher process that runs the callbacks.
 
@@ -118,7 +122,8 @@ class MultiProcess:
     def stop(self, timeout: float | None = None) -> None:
         """Take no more tasks, wait until all have ended and their callbacks have, and end the processes.
 
-        After ``timeout`` seconds, what has not ended is cancelled: it gets SIGTERM, its grace, SIGKILL.  When the
+        After ``timeout`` seconds, what has not ended is cancelled: it gets SIGTERM, its grace, SIGKILL; callbacks get
+        one more second, and are then recorded as abandoned.  When the
         wait is interrupted (Ctrl-C), everything is killed at once.  Does nothing before ``start`` or when called
         again.  Raises EngineError when the engine could not go on, so that a program which never looks at its handles
         does not take that for success.
@@ -131,7 +136,9 @@ class MultiProcess:
         try:
             if not self._client.wait_idle(timeout):
                 self._client.cancel_all("stop() had waited as long as it was told to", None)
-                self._client.wait_idle(None)
+                self._client.wait_ended()
+                if not self._client.wait_idle(_CALLBACKS_S):
+                    self._client.abandon_callbacks()
         except BaseException:
             self._client.cancel_all("the program was interrupted", 0.0)
             self._client.wait_idle(5.0)

@@ -47,6 +47,8 @@ PID = 11
 """Warden: the worker's process, 0 when the row is free."""
 WORKER = 12
 """Warden: the worker's number."""
+SENTENCED_STAGE = 13
+"""Warden: what STAGE was when the attempt was sentenced; at its death it may be further."""
 
 # Words of the dispatcher's row, which is row 0.
 CALLBACK = 0

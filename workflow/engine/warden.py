@@ -480,6 +480,7 @@ class Warden:
             return
         seat.sentence = _Sentence(state >> 2, state, now)
         self._words[base + scoreboard.SENTENCE_REASON] = reason
+        self._words[base + scoreboard.SENTENCED_STAGE] = self._words[base + scoreboard.STAGE]
         self._words[base + scoreboard.SENTENCE] = state >> 2
         processes.signal_process(seat.pid, STACK_SIGNAL)
         # A stopped process writes its stacks when it goes on; so would SIGTERM have to wait.

@@ -320,6 +320,7 @@ class Worker:
         if words[base + scoreboard.SENTENCE] != state >> 2:
             faulthandler.dump_traceback(self._stack_file, all_threads=True)
             words[base + scoreboard.SENTENCE_REASON] = messages.TIMED_OUT
+            words[base + scoreboard.SENTENCED_STAGE] = words[base + scoreboard.STAGE]
             words[base + scoreboard.SENTENCE] = state >> 2
             processes.signal_tree(self._pid, _signal.SIGTERM)
             time.sleep(words[base + scoreboard.GRACE] / 1e9)
