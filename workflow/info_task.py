@@ -97,7 +97,7 @@ class InfoTask:
             raise TypeError(_not_a_path(module))
         if module not in _known_paths:
             _check_path(module)
-        if timeout is not None:
+        if timeout is not None and not (type(timeout) in _NUMBERS and timeout > 0):
             timeout = _seconds("timeout", timeout, above_zero=True)
         _set_module(self, module)
         _set_timeout(self, timeout)
@@ -152,6 +152,7 @@ _set_timeout = _slots["timeout"].__set__
 _set_args = _slots["args"].__set__
 _set_plain = _slots["plain"].__set__
 
+_NUMBERS = (int, float)
 _known_paths: set[str] = set()
 
 

@@ -28,16 +28,17 @@ from workflow.engine import scoreboard
 from workflow.engine.channel import send_message
 from workflow.engine.endings import body_of, exception_from, options_of
 from workflow.engine.output import Output
-from workflow.messages import RETURNED, TASK, TICKET_BITS, UNRESOLVED
+from workflow.messages import HAS_NOTES, RETURNED, TASK, TICKET_BITS, UNRESOLVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from workflow.engine.channel import Socket
     from workflow.model import Model
 
 DEFAULT_TIMEOUT_S = 30.0
+_DEFAULT_NS = 30_000_000_000
 _LOOK_S = 0.05
 _BATCH = 256
 _LINGER_S = 0.0005
@@ -159,7 +160,7 @@ class Callbacks:
 
     def _serve(self) -> None:
         """Run callbacks until there is one on which somebody gave up."""
-        items, words, me = self._items, self._words, _thread.get_ident()
+        items, words, me, unpack = self._items, self._words, _thread.get_ident(), TASK.unpack_from
         captured = self._output.captured
         while True:
             try:
@@ -176,7 +177,9 @@ class Callbacks:
                     self._wake.get()
                 self._asleep = False
                 continue
-            deadline = time.monotonic_ns() + int(min(_timeout_of(settled.task), 9e8) * 1e9)
+            header = unpack(settled.task)
+            limit_ns = int(min(_timeout_of(settled.task), 9e8) * 1e9) if header[6] else _DEFAULT_NS
+            deadline = time.monotonic_ns() + limit_ns
             begun = [settled]
             self._current = (deadline, begun, me)
             words[scoreboard.CALLBACK] = settled.ticket
@@ -184,7 +187,7 @@ class Callbacks:
             problem = None
             called = False
             try:
-                called = self._call(settled)
+                called = self._call(settled, header)
             except BaseException as error:  # noqa: BLE001  # the user's code may raise anything; all of it is recorded
                 problem = _problem(error)
             try:
@@ -202,10 +205,9 @@ class Callbacks:
                 outcome = "failed" if problem is not None else "succeeded" if called else None
                 self._tell(settled, outcome, problem, log)
 
-    def _call(self, settled: Settled) -> bool:
+    def _call(self, settled: Settled, header: tuple[Any, ...]) -> bool:
         """Run the callback of a task; False when the task has none."""
         status, flags = settled.frame[4], settled.frame[5]
-        header = TASK.unpack_from(settled.task)
         succeeded = status == messages.SUCCEEDED
         if header[6]:
             options = options_of(settled.task)
@@ -219,7 +221,7 @@ class Callbacks:
                 function(self._argument(settled, succeeded=succeeded, task_id=task_id), **keywords)
                 return True
         else:
-            task_id = str(header[3])
+            task_id = ""
         if flags & UNRESOLVED:
             message = "not called: its class could not be loaded in the worker"
             raise ImportError(message)
@@ -230,10 +232,12 @@ class Callbacks:
         model, has_callback, has_error_callback = known
         if not (has_callback if succeeded else has_error_callback):
             return False
-        if succeeded:
+        if succeeded and settled.descriptor < 0 and not flags & HAS_NOTES:
+            model().callback(loads(settled.frame[RETURNED.size :]))
+        elif succeeded:
             model().callback(self._argument(settled, succeeded=True, task_id=task_id))
         else:
-            model().error_callback(self._argument(settled, succeeded=False, task_id=task_id))
+            model().error_callback(self._argument(settled, succeeded=False, task_id=task_id or str(header[3])))
         return True
 
     def _argument(self, settled: Settled, *, succeeded: bool, task_id: str) -> object:

@@ -93,6 +93,7 @@ class Client:
         self.failure: str | None = None
         self._config = config
         self._on_callback = on_callback
+        self._max_pending = config.max_pending
         self._epoch_offset = time.time() - time.monotonic()
         self._table: dict[int, Handle] = {}
         self._owed: dict[int, Handle] = {}
@@ -250,8 +251,8 @@ class Client:
             message = f"the arguments of a task may take 4 GiB; these take {len(payload)} bytes"
             raise ValueError(message)
         with self._lock:
-            if self._config.max_pending is not None:
-                self._await_room(self._config.max_pending)
+            if self._max_pending is not None:
+                self._await_room(self._max_pending)
             if self.failure is not None:
                 raise EngineError(self.failure)
             number = self._last_number = self._last_number + 1
@@ -364,13 +365,15 @@ class Client:
         channel = self._channel.fileno()
         poll.register(channel, select.POLLIN)
         held = bytearray()
+        descriptors: list[int] = []
         while not self._ending:
             for descriptor, _events in poll.poll():
                 if descriptor == control:
                     if not self._read_control():
                         return
                     continue
-                count, descriptors = receive_into(self._channel, buffer)
+                count, more = receive_into(self._channel, buffer)
+                descriptors += more  # they come with the first byte of their frame, the rest may come later
                 if count:
                     held += buffer[:count]
                     self._silent_deaths = 0
@@ -378,6 +381,8 @@ class Client:
                 elif self._ending:
                     return
                 else:
+                    while descriptors:
+                        os.close(descriptors.pop())
                     held.clear()  # half a frame is all that a dead dispatcher can leave
                     poll.unregister(channel)
                     if not self._replace_dispatcher():
@@ -390,11 +395,12 @@ class Client:
         unpack, size, position, end = RETURNED.unpack_from, RETURNED.size, 0, len(data)
         get, pop, owed = self._table.get, self._table.pop, self._owed
         told: list[Handle] = []
+        whole = bytes(data)
         while end - position >= size:
-            length, status, flags, _, ticket, *_rest = unpack(data, position)
+            length, status, flags, _, ticket, _, _, _, _, _, _ = unpack(whole, position)
             if position + length > end:
                 break
-            frame = bytes(data[position : position + length])
+            frame = whole[position : position + length]
             position += length
             if status >= messages.READY:
                 self._take_other(status, ticket, frame, told)
@@ -441,7 +447,7 @@ class Client:
             for handle in told:
                 self._on_callback(handle)
         with self._lock:
-            if self._config.max_pending is not None:
+            if self._max_pending is not None:
                 self._room.notify_all()
             if self._table:
                 return

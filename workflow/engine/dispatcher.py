@@ -164,7 +164,8 @@ class Dispatcher:
 
     def _perform(self, effect: effects.Effect) -> None:
         if isinstance(effect, effects.Run):
-            self._send(self._links[effect.worker], [self._with_attempt(task) for task in effect.tasks])
+            frames = [task.payload if task.attempt == 1 else _with_attempt(task) for task in effect.tasks]
+            self._send(self._links[effect.worker], frames)
         elif isinstance(effect, effects.Recall):
             self._recall(self._links[effect.worker])
         elif isinstance(effect, effects.Kill):
@@ -286,14 +287,6 @@ class Dispatcher:
         self._order(messages.Forget(link.worker))
 
     # -- workers: to them ------------------------------------------------------------------------------------------
-
-    def _with_attempt(self, task: Task) -> bytes:
-        frame: bytes = task.payload  # type: ignore[assignment]
-        if task.attempt == 1:
-            return frame
-        header = list(TASK.unpack_from(frame))
-        header[2] = task.attempt
-        return TASK.pack(*header) + frame[TASK.size :]
 
     def _send(self, link: Link, frames: list[bytes]) -> None:
         if link.outbox or not self._send_now(link, frames):
@@ -434,6 +427,7 @@ class Dispatcher:
         whole = plain and not again and not known and not flags_seen & IN_FILE
         if whole:
             self._forward(peek[:end])
+        data = bytes(peek[:end])
         owed: list[Settled] = []
         for (ticket, _status), (position, length, status, flags) in zip(answers, frames, strict=True):
             if ticket in known:
@@ -446,9 +440,9 @@ class Dispatcher:
             if not whole:
                 self._forward(peek[position : position + length], carried)
             task = pop(ticket >> TICKET_BITS, None)
-            if task is not None and flags and owes_callback(status, flags):
+            if flags and task is not None and owes_callback(status, flags):
                 copy = os.dup(carried[0]) if carried else -1
-                owed.append(tuple.__new__(Settled, (ticket, task, bytes(peek[position : position + length]), copy)))
+                owed.append(tuple.__new__(Settled, (ticket, task, data[position : position + length], copy)))
         if owed:
             self._callbacks.owe(owed)
         for effect in orders:
@@ -493,6 +487,13 @@ class Dispatcher:
 
     def _fail(self, reason: str) -> None:
         self._forward(messages.pack_told(messages.ENGINE_FAILED, reason.encode()))
+
+
+def _with_attempt(task: Task) -> bytes:
+    frame: bytes = task.payload
+    header = list(TASK.unpack_from(frame))
+    header[2] = task.attempt
+    return TASK.pack(*header) + frame[TASK.size :]
 
 
 def _task_with_options(frame: bytes, number: int, attempt: int) -> Task:

@@ -44,19 +44,20 @@ class Handle(Future[Any]):
     """
 
     def __init__(self, number: int, frame: bytes, task_id: str | None, client: Client) -> None:
-        # Not super().__init__(): that is where the condition is made.
+        # Not super().__init__(): that is where the condition is made.  What most handles never get has its first value
+        # in the class.
         self._state = PENDING
-        self._result = None
-        self._exception = None
         self.number = number
         """Counts the pushed tasks of this engine from 1."""
         self._task_id = task_id
         self._client = client
         self._frame = frame
-        self._earlier: tuple[bytes, ...] = ()
-        self._last: bytes | None = None
-        self._told: Any = None
 
+    _result: Any = None
+    _exception: BaseException | None = None
+    _earlier: tuple[bytes, ...] = ()
+    _last: bytes | None = None
+    _told: Any = None
     _cond: threading.Condition | None = None
     _waiting: list[Any] | None = None
     _calls: list[Callable[[Future[Any]], object]] | None = None

@@ -7,7 +7,7 @@ quarter of a frozen dataclass to make, and importing ``dataclasses`` would cost 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Union
+from typing import Any, NamedTuple, Union
 
 from workflow.info_task import RetryPolicy
 
@@ -20,7 +20,7 @@ class Task(NamedTuple):
 
     number: int
     """Unique in the life of the engine, growing."""
-    payload: object
+    payload: Any
     attempt: int = 1
     """The attempt to begin with; above 1 when an earlier dispatcher saw the ones before."""
     priority: int = 0

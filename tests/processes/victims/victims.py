@@ -15,6 +15,10 @@ from typing import Any
 from workflow import Model
 
 
+def twice(number: int) -> int:
+    return 2 * number
+
+
 class Echo(Model):
     """Returns what it is given."""
 
