@@ -59,17 +59,16 @@ def place_in_defaults(document: dict[str, object], path: Place) -> Place:
 
 
 def _reached(value: object, path: Place) -> tuple[Place, bool]:
-    """As far as a path goes in what is written, and whether the rest may be in [defaults]: only tables are laid over."""
+    """As far as a path goes in what is written, and whether the rest may be in [defaults]: below tables only."""
     reached: list[str | int] = []
     for step in path:
-        if isinstance(value, dict) and step in value:
-            value = value[step]
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-            value = value[step]
-        elif isinstance(value, dict) and step == 0:
+        if isinstance(value, dict) and step == 0:
             continue  # one element of an array, without its brackets
-        else:
+        in_table = isinstance(value, dict) and step in value
+        in_array = isinstance(value, list) and isinstance(step, int) and step < len(value)
+        if not (in_table or in_array):
             return tuple(reached), isinstance(value, dict)
+        value = value[step]  # type: ignore[index]  # it is one of the two
         reached.append(step)
     return tuple(reached), False
 
