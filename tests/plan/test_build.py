@@ -9,7 +9,7 @@ import pytest
 
 from workflow.diagnostics.mistake import InvalidPipeline
 from workflow.plan.build import build_plan, load_plan
-from workflow.plan.plan import Plan
+from workflow.plan.plan import Need, Plan
 from workflow.spec.load import load_pipeline
 
 Write = Callable[[str], Path]
@@ -49,14 +49,52 @@ def test_a_reference_to_a_result_implies_needs(write: Write) -> None:
         + task("other")
     )
     last = load_plan(path).tasks[-1]
-    assert (last.id, last.needs, last.uses_results) == ("last", ("first", "other"), frozenset({"first"}))
+    assert [(need.name, need.status) for need in last.needs] == [("first", "success"), ("other", "success")]
+    assert (last.id, last.uses_results) == ("last", frozenset({"first"}))
 
 
 def test_needing_a_matrix_is_needing_all_its_instances(write: Write) -> None:
-    """And the names are kept once for all instances of the dependent."""
-    plan = load_plan(write(task("a", "matrix.x = [1, 2]") + task("b", 'needs = ["a"]', "matrix.y = [1, 2]")))
-    assert plan.tasks[-1].needs == ("a@1", "a@2")
-    assert plan.tasks[-1].needs is plan.tasks[-2].needs
+    """And the names are kept once for all that need them."""
+    path = write(
+        task("a", "matrix.x = [1, 2]") + task("b", 'needs = ["a"]', "matrix.y = [1, 2]")
+        + task("c", 'needs = [{task = "a", status = "any"}]')
+    )  # fmt: skip
+    *_, b1, b2, c = load_plan(path).tasks
+    assert b1.needs == (Need("a", ("a@1", "a@2"), "success"),)
+    assert b1.needs is b2.needs
+    assert c.needs[0].ids is b1.needs[0].ids
+
+
+@pytest.mark.parametrize(
+    ("written", "status"),
+    [
+        ('["a"]', "success"),
+        ('[{task = "a"}]', "success"),
+        ('[{task = "a", status = "failure"}]', "failure"),
+        ('{task = "a", status = "any"}', "any"),
+        ('["a", {task = "a", status = "success"}]', "success"),
+        ('["${vars.x}"]', "any"),
+    ],
+)
+def test_a_need_says_how_the_task_has_to_end(write: Write, written: str, status: str) -> None:
+    """A name alone is for success; one table may stand without brackets; a variable may hold the table."""
+    path = write('[vars]\nx = {task = "a", status = "any"}\n' + task("a") + task("b", f"needs = {written}"))
+    assert load_plan(path).tasks[-1].needs == (Need("a", ("a",), status),)  # type: ignore[arg-type]
+
+
+def test_the_status_of_needs_holds_for_references_too(write: Write) -> None:
+    """Wherever in the task it is written; without needs a reference is for success."""
+    text = '[tasks.b]\ncall = "m:f"\nargs = ["${tasks.a.items}", "${tasks.c.results}"]\n'
+    path = write(task("a", "matrix.x = [1, 2]") + task("c") + text + 'needs = [{task = "a", status = "any"}]\n')
+    last = load_plan(path).tasks[-1]
+    assert last.needs == (Need("a", ("a@1", "a@2"), "any"), Need("c", ("c",), "success"))
+    assert last.uses_results == {"a@1", "a@2", "c"}
+
+
+def test_results_of_an_instance_by_position_are_needed_like_any(write: Write) -> None:
+    """All instances: which one is at a position is known when all ended."""
+    path = write(task("a", "matrix.x = [1, 2]") + '[tasks.b]\ncmd = ["echo", "${tasks.a.items.0.outcome}"]\n')
+    assert load_plan(path).tasks[-1].uses_results == {"a@1", "a@2"}
 
 
 def test_the_last_axis_changes_fastest(write: Write) -> None:
@@ -85,15 +123,16 @@ def test_globs_match_relative_to_the_file_sorted_by_bytes(write: Write, tmp_path
 def test_the_matrix_fills_every_kind_of_key(write: Write) -> None:
     """With its type where the string is the reference alone."""
     path = write(
-        '[tasks.a]\ncall = "m:${matrix.f}"\nargs = ["${matrix.t}", "t=${matrix.t}"]\nkwargs = {deep = ["${matrix.t}"]}\n'
+        '[tasks.a]\ncall = "m:${matrix.f}"\nargs = ["${matrix.t}", "t=${matrix.t}"]\n'
+        'kwargs = {deep = ["${matrix.t}"]}\n'
         'timeout = "${matrix.t}"\ngrace = "${matrix.t}s"\nisolate = "${matrix.b}"\ncwd = "in/${matrix.f}"\n'
-        'env = {T = "${matrix.t}"}\ntags = ["${matrix.f}"]\ndoc = "${matrix.f}"\non.success = "h:${matrix.f}"\n'
+        'env = {T = "${matrix.t}"}\ntags = ["${matrix.t}"]\ndoc = "${matrix.f}"\non.success = "h:${matrix.f}"\n'
         'matrix = {f = ["go"], t = [3], b = [true]}\n'
     )
     (made,) = load_plan(path).tasks
     assert (made.target, made.args, made.kwargs) == ("m:go", (3, "t=3"), {"deep": [3]})
     assert (made.timeout_s, made.grace_s, made.isolate, made.env) == (3, 3, True, {"T": "3"})
-    assert (made.cwd, made.tags, made.doc) == (str(path.parent / "in/go"), ("go",), "go")
+    assert (made.cwd, made.tags, made.doc) == (str(path.parent / "in/go"), ("3",), "go")
     assert made.on_success == "h:go"
 
 
@@ -112,7 +151,7 @@ def test_an_argument_is_never_split(write: Write) -> None:
 def test_a_path_into_a_table_that_one_instance_lacks_is_a_mistake(write: Write) -> None:
     """It names the instance."""
     path = write('[tasks.a]\ncmd = ["echo", "${matrix.m.k}"]\nmatrix.m = [{k = 1}, {j = 2}]\n')
-    with pytest.raises(InvalidPipeline, match="matrix.m has no 'k'|matrix has no"):
+    with pytest.raises(InvalidPipeline, match=r"for a@%7B%22j%22%3A%202%7D: matrix\.m has no 'k'"):
         load_plan(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from workflow.info_task import InfoTask
 from workflow.plan.build import load_plan
 from workflow.plan.compile import MissingResult, compile_task
+from workflow.plan.plan import Ended
 
 Last = Callable[[str, object], InfoTask]
 
@@ -22,7 +24,7 @@ def last(tmp_path: Path) -> Last:
     def last(text: str, result: object) -> InfoTask:
         path = tmp_path / "pipeline.toml"
         path.write_text(f'[tasks.x]\ncmd = ["true"]\n[tasks.last]\n{text}\n', encoding="utf-8")
-        return compile_task(load_plan(path).tasks[-1], {"x": result})
+        return compile_task(load_plan(path).tasks[-1], {"x": Ended(None, "succeeded", result)})
 
     return last
 
@@ -81,10 +83,10 @@ def test_a_result_that_looks_like_a_reference_is_not_read_again(last: Last) -> N
     [
         ('cmd = ["${tasks.x.result.a}"]', {"b": 1}, "the result has no 'a'"),
         ('cmd = ["${tasks.x.result.sise}"]', {"size": 1}, "the result has no 'sise', did you mean 'size'?"),
-        ('cmd = ["${tasks.x.result.3}"]', [1], "the result has 1 elements, counted from 0: there is none at 3"),
+        ('cmd = ["${tasks.x.result.3}"]', [1], "the result has no element 3: there are 1, counted from 0"),
         ('cmd = ["${tasks.x.result.a}"]', [1], "the result is a list: 'a' is not a position in it"),
         ('cmd = ["${tasks.x.result.a.b}"]', {"a": None}, "the result.a is nothing (None), there is nothing in it"),
-        ('cmd = ["at ${tasks.x.result}"]', object(), "the result is an object of type object, which has no form as text"),
+        ('cmd = ["at ${tasks.x.result}"]', object(), "the result is an object of type object, which has no"),
         ('cmd = ["${tasks.x.result}"]', float("nan"), "the result is the number nan, which has no form as text"),
         ('cmd = ["${tasks.x.result}"]', "a\0b", "the result holds a NUL character"),
         ('cmd = ["true"]\nenv.A = "${tasks.x.result}"', "a\0b", "the result holds a NUL character"),
@@ -106,3 +108,94 @@ def test_a_result_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     path.write_text('[tasks.x]\ncmd = ["true"]\n[tasks.last]\ncmd = ["${tasks.x.result}"]\n')
     with pytest.raises(MissingResult, match="the result of 'x' is not there"):
         compile_task(load_plan(path).tasks[-1], {})
+
+
+Ends = dict[str, Ended]
+ENDS: Ends = {
+    "x@2-a": Ended({"n": 2, "s": "a"}, "succeeded", {"size": 20}),
+    "x@1-a": Ended({"n": 1, "s": "a"}, "failed", None),
+    "x@10-a": Ended({"n": 10, "s": "a"}, "cached", 3),
+}
+ITEMS = [
+    {"id": "x@2-a", "matrix": {"n": 2, "s": "a"}, "outcome": "succeeded", "result": {"size": 20}},
+    {"id": "x@1-a", "matrix": {"n": 1, "s": "a"}, "outcome": "failed", "result": None},
+    {"id": "x@10-a", "matrix": {"n": 10, "s": "a"}, "outcome": "cached", "result": 3},
+]
+
+
+@pytest.fixture
+def after(tmp_path: Path) -> Callable[[str, Ends], InfoTask]:
+    """Compiles the task [tasks.last] of a text, which runs however the instances of the matrix [tasks.x] ended."""
+
+    def after(text: str, ends: Ends) -> InfoTask:
+        path = tmp_path / "pipeline.toml"
+        path.write_text(
+            '[tasks.x]\ncmd = ["true"]\nmatrix = {n = [2, 1, 10], s = ["a"]}\n'
+            f'[tasks.last]\nneeds = [{{task = "x", status = "any"}}]\n{text}\n',
+            encoding="utf-8",
+        )
+        return compile_task(load_plan(path).tasks[-1], ends)
+
+    return after
+
+
+def test_results_are_those_that_succeeded_in_matrix_order(after: Callable[[str, Ends], InfoTask]) -> None:
+    """Not in the order of ids, nor in that of their ends."""
+    text = 'call = "m:f"\nargs = ["${tasks.x.results}", "${tasks.x.results.0.size}", "all: ${tasks.x.results}"]'
+    expected = [[{"size": 20}, 3], 20, 'all: [{"size": 20}, 3]']
+    assert after(text, dict(reversed(ENDS.items()))).args[1] == expected
+
+
+def test_items_are_all_instances_and_how_they_ended(after: Callable[[str, Ends], InfoTask]) -> None:
+    """With the values of their matrix; null where there is no result."""
+    text = 'call = "m:f"\nkwargs = {all = "${tasks.x.items}", one = "${tasks.x.items.1.outcome}"}'
+    assert after(text, ENDS).args[2] == {"all": ITEMS, "one": "failed"}
+    assert json.loads(after('cmd = ["echo", "${tasks.x.items}"]', ENDS).args[0][1]) == ITEMS  # type: ignore[index]
+
+
+def test_a_plain_task_has_items_and_results_too(last: Last) -> None:
+    """A list of one, without matrix values."""
+    text = 'call = "m:f"\nargs = ["${tasks.x.results}", "${tasks.x.items}"]'
+    item = {"id": "x", "matrix": None, "outcome": "succeeded", "result": 5}
+    assert last(text, 5).args[1] == [[5], [item]]
+
+
+def test_results_of_any_kind_may_be_arguments(after: Callable[[str, Ends], InfoTask]) -> None:
+    """They are handed on as they are; only text needs a form as text."""
+    value = object()
+    ends = {**ENDS, "x@10-a": Ended({"n": 10, "s": "a"}, "succeeded", value)}
+    assert after('call = "m:f"\nargs = ["${tasks.x.results.1}"]', ends).args[1] == [value]
+    with pytest.raises(MissingResult) as caught:
+        after('cmd = ["echo", "${tasks.x.items}"]', ends)
+    assert str(caught.value) == (
+        "last cannot start: ${tasks.x.items}: the result of x@10-a is an object of type object, "
+        "which has no form as text"
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        ("results.2", "x.results has no element 2: there are 2, counted from 0"),
+        ("results.0.sise", "x.results.0 has no 'sise', did you mean 'size'?"),
+        ("items.1.result.size", "x.items.1.result is nothing (None), there is nothing in it to take 'size' from"),
+        ("items.0.outcom", "x.items.0 has no 'outcom', did you mean 'outcome'?"),
+    ],
+)
+def test_a_place_that_is_not_in_the_list_is_an_error_that_says_why(
+    after: Callable[[str, Ends], InfoTask], part: str, reason: str
+) -> None:
+    """How many succeeded is known only when the task may start."""
+    with pytest.raises(MissingResult) as caught:
+        after(f'cmd = ["${{tasks.x.{part}}}"]', ENDS)
+    assert caught.value.reason == reason
+
+
+def test_the_result_of_a_task_that_did_not_succeed_is_an_error(tmp_path: Path) -> None:
+    """``needs`` may let the task start; there is still nothing to put in."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text(
+        '[tasks.x]\ncmd = ["true"]\n[tasks.last]\ncmd = ["${tasks.x.result}"]\nneeds = {task = "x", status = "any"}\n'
+    )
+    with pytest.raises(MissingResult, match="x has no result, it ended as timed_out"):
+        compile_task(load_plan(path).tasks[-1], {"x": Ended(None, "timed_out", None)})

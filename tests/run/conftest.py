@@ -18,7 +18,7 @@ import pytest
 from workflow.info_task import InfoTask
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, LogRange, Outcome
 from workflow.plan.compile import MissingResult
-from workflow.plan.plan import Plan, PlannedTask, Settings
+from workflow.plan.plan import Need, Plan, PlannedTask, Settings
 from workflow.report.console import Console
 from workflow.report.terminal import Terminal
 from workflow.run.conductor import RunOptions, run_plan
@@ -31,7 +31,7 @@ def _nothing(kind: type) -> dict[str, Any]:
 
 @pytest.fixture
 def make_task() -> Callable[..., PlannedTask]:
-    """Answer a maker of planned tasks: ``make_task("a", needs=["b"], ...)``."""
+    """Answer a maker of planned tasks: ``make_task("a", needs=["b"], ...)``, names being needed for success."""
 
     def make(name: str, needs: Any = (), *, id: str | None = None, uses: Any = (), **changes: object) -> PlannedTask:  # noqa: A002
         fields: dict[str, Any] = {
@@ -42,7 +42,7 @@ def make_task() -> Callable[..., PlannedTask]:
             "target": "pkg.mod:function",
             "args": (),
             "kwargs": {},
-            "needs": tuple(needs),
+            "needs": tuple(each if isinstance(each, Need) else Need(each, (each,), "success") for each in needs),
             "uses_results": frozenset(uses),
             "timeout_s": 10.0,
             "grace_s": 5.0,
@@ -223,10 +223,10 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
 
     def compile_task(task: Any, results: Any) -> InfoTask:
         """As the real one, for tasks whose arguments are the results they refer to."""
-        missing = [used for used in task.uses_results if results[used] is None]
+        missing = [used for used in task.uses_results if results[used].result is None]
         if missing:
             raise MissingResult(task.id, f"${{tasks.{missing[0]}.result}}", "there is none")
-        return InfoTask("a.B", None, *(results[used] for used in sorted(task.uses_results)), id=task.id)
+        return InfoTask("a.B", None, *(results[used].result for used in sorted(task.uses_results)), id=task.id)
 
     monkeypatch.setattr("workflow.run.conductor.compile_task", compile_task)
 

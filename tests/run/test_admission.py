@@ -10,21 +10,11 @@ from typing import Any
 import pytest
 
 from workflow.outcome import Outcome
-from workflow.plan.plan import PlannedTask, Settings
+from workflow.plan.plan import Need, PlannedTask, Settings
 from workflow.run.admission import Admission
 from workflow.run.effects import CancelAll, CancelQueued, Conclude, Push
 from workflow.run.exit_code import ExitCode
 from workflow.run.facts import Broken, Interrupted, RunTimedOut, TaskEnded
-from workflow.run.needs import Need, needs_of
-
-
-def admission_of(tasks: list[Any], settings: Settings, **more: Any) -> Admission:
-    """Answer an Admission of tasks whose needs are names, for success, or needs in full."""
-    needs = [
-        [need if isinstance(need, Need) else Need(need, (need,), "success") for need in task.needs] for task in tasks
-    ]
-    return Admission(tasks, needs, settings, **more)
-
 
 FAILURES = [Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.MEMORY_EXCEEDED]
 
@@ -33,7 +23,7 @@ def test_a_task_starts_when_all_it_needs_succeeded(
     make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
 ) -> None:
     """Not before, and at once."""
-    admission = admission_of([make_task("a"), make_task("b"), make_task("c", ["a", "b"])], make_settings())
+    admission = Admission([make_task("a"), make_task("b"), make_task("c", ["a", "b"])], make_settings())
     assert admission.begin() == [Push(0), Push(1)]
     assert admission.handle(TaskEnded(1, Outcome.SUCCEEDED)) == []
     assert admission.handle(TaskEnded(0, Outcome.SUCCEEDED)) == [Push(2)]
@@ -47,7 +37,7 @@ def test_what_needs_a_failure_is_skipped_with_all_behind_it_and_the_root_is_name
 ) -> None:
     """The reason says what it waited for, and what was the matter with it."""
     tasks = [make_task("a"), make_task("b", ["a"]), make_task("c", ["b"]), make_task("d")]
-    admission = admission_of(tasks, make_settings())
+    admission = Admission(tasks, make_settings())
     admission.begin()
     assert admission.handle(TaskEnded(0, Outcome.TIMED_OUT)) == [
         Conclude(1, Outcome.SKIPPED, "it needs a, which timed out", 0),
@@ -82,7 +72,7 @@ def test_a_need_says_which_endings_it_waits_for(
 ) -> None:
     """Success of all, failure of at least one once all ended, or the end of all."""
     tasks = [make_task("x", id="x@1"), make_task("x", id="x@2"), make_task("y", [Need("x", ("x@1", "x@2"), status)])]
-    admission = admission_of(tasks, make_settings())
+    admission = Admission(tasks, make_settings())
     admission.begin()
     admission.handle(TaskEnded(0, first))
     assert 2 not in admission.outcomes or status == "success"
@@ -96,7 +86,7 @@ def test_a_need_of_any_ending_is_met_by_a_skipped_task(
 ) -> None:
     """A clean-up runs also when what it cleans up after never ran."""
     tasks = [make_task("a"), make_task("b", ["a"]), make_task("c", [Need("b", ("b",), "any")])]
-    admission = admission_of(tasks, make_settings())
+    admission = Admission(tasks, make_settings())
     admission.begin()
     assert admission.handle(TaskEnded(0, Outcome.FAILED))[-1] == Push(2)
 
@@ -110,7 +100,7 @@ def test_a_matrix_without_instances_has_succeeded_and_has_not_failed(
         make_task("b", [Need("x", (), "failure")]),
         make_task("c", ["b"]),
     ]
-    admission = admission_of(tasks, make_settings())
+    admission = Admission(tasks, make_settings())
     effects = admission.begin()
     assert [type(effect) for effect in effects] == [Conclude, Conclude, Push]
     assert effects[-1] == Push(0)
@@ -122,7 +112,7 @@ def test_an_allowed_failure_counts_for_nothing_but_what_needs_it(
 ) -> None:
     """Exit code and halt pass it by; for needs it failed like any other."""
     tasks = [make_task("a", allow_failure=True), make_task("b", ["a"]), make_task("c")]
-    admission = admission_of(tasks, make_settings(halt="now", max_failures=1))
+    admission = Admission(tasks, make_settings(halt="now", max_failures=1))
     admission.begin()
     admission.handle(TaskEnded(0, Outcome.FAILED))
     admission.handle(TaskEnded(2, Outcome.SUCCEEDED))
@@ -137,7 +127,7 @@ def test_a_run_halts_when_the_count_is_reached(
 ) -> None:
     """Not before; then what has not started is cancelled, and what runs is killed only if that is wanted."""
     tasks = [make_task("a"), make_task("b"), make_task("c"), make_task("d", ["c"])]
-    admission = admission_of(tasks, make_settings(halt=halt, max_failures=2))
+    admission = Admission(tasks, make_settings(halt=halt, max_failures=2))
     admission.begin()
     assert admission.handle(TaskEnded(0, Outcome.FAILED)) == []
     effects = admission.handle(TaskEnded(1, Outcome.CRASHED))
@@ -150,7 +140,7 @@ def test_a_count_without_a_halt_halts_nothing(
     make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
 ) -> None:
     """``never`` means it."""
-    admission = admission_of([make_task("a"), make_task("b", ["a"])], make_settings(halt="never"))
+    admission = Admission([make_task("a"), make_task("b", ["a"])], make_settings(halt="never"))
     admission.begin()
     assert not any(isinstance(effect, CancelAll) for effect in admission.handle(TaskEnded(0, Outcome.FAILED)))
 
@@ -159,7 +149,7 @@ def test_only_so_many_tasks_are_pushed_at_once(
     make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
 ) -> None:
     """In the order of the plan, and another for each that ends."""
-    admission = admission_of([make_task(str(number)) for number in range(10)], make_settings(), pushed_max=3)
+    admission = Admission([make_task(str(number)) for number in range(10)], make_settings(), pushed_max=3)
     assert admission.begin() == [Push(0), Push(1), Push(2)]
     assert admission.handle(TaskEnded(1, Outcome.SUCCEEDED)) == [Push(3)]
 
@@ -180,7 +170,7 @@ def test_the_exit_code_says_what_ended_the_run(
     make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings], facts: Any, code: ExitCode
 ) -> None:
     """A signal before anything else, then what broke, then the time limit, then failures."""
-    admission = admission_of([make_task("a"), make_task("b", ["a"])], make_settings())
+    admission = Admission([make_task("a"), make_task("b", ["a"])], make_settings())
     admission.begin()
     for fact in facts:
         admission.handle(fact)
@@ -193,7 +183,7 @@ def test_an_impossible_ending_is_a_loud_error(
     make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
 ) -> None:
     """It names the task, and what it was."""
-    admission = admission_of([make_task("a"), make_task("b", ["a"])], make_settings())
+    admission = Admission([make_task("a"), make_task("b", ["a"])], make_settings())
     admission.begin()
     with pytest.raises(AssertionError, match="b cannot end as succeeded: it has not been pushed"):
         admission.handle(TaskEnded(1, Outcome.SUCCEEDED))
@@ -215,7 +205,7 @@ class Walk:
         most = self.chance.randint(1, 3) if halt != "never" else None
         self.pushed_max = self.chance.choice([1, 2, 5, 100])
         settings = make_settings(halt=halt, max_failures=most)
-        self.admission = admission_of(self.tasks, settings, pushed_max=self.pushed_max)
+        self.admission = Admission(self.tasks, settings, pushed_max=self.pushed_max)
         self.pushed: set[int] = set()
         self.ended: dict[int, Outcome] = {}
         self.troubled = self.chance.random() < 0.3
@@ -344,17 +334,8 @@ def test_a_large_graph_is_decided_in_linear_time(
     first = [make_task("a", id=f"a@{number}") for number in range(2000)]
     need = Need("a", tuple(task.id for task in first), "success")
     second = [make_task("b", [need], id=f"b@{number}") for number in range(2000)]
-    admission = admission_of([*first, *second], make_settings())
+    admission = Admission([*first, *second], make_settings())
     assert sum(len(gates) for gates in admission._gates_at.values()) == 2000
     admission.begin()
     effects = [effect for number in range(2000) for effect in admission.handle(TaskEnded(number, Outcome.SUCCEEDED))]
     assert effects == [Push(number) for number in range(2000, 4000)]
-
-
-def test_the_instances_a_plan_names_are_one_need(make_task: Callable[..., PlannedTask]) -> None:
-    """One for each task of the file, made once for all who share it."""
-    shared = ("a@1", "a@2", "b")
-    first, second = needs_of([make_task("x", shared), make_task("y", shared)])
-    assert first == (Need("a", ("a@1", "a@2"), "success"), Need("b", ("b",), "success"))
-    assert second is not None
-    assert needs_of([make_task("z")]) == [()]

@@ -55,6 +55,36 @@ def test_needing_a_broken_task_is_no_second_mistake(write: Write) -> None:
     assert len(mistakes(path)) == 1
 
 
+def test_a_mistake_in_needs_is_shown_where_it_is_written_however_it_is_written(write: Write) -> None:
+    """As one table, as one name, as a variable; never in the needs of [defaults], which the task's own replace."""
+    path = write(
+        '[vars]\nlist = ["a", "b@1"]\n'
+        '[defaults]\nneeds = ["a", "a"]\n'
+        '[tasks.a]\ncmd = ["true"]\nneeds = []\n'
+        '[tasks.b]\ncmd = ["true"]\nneeds = {task = "a", statuss = 1}\n'
+        '[tasks.c]\ncmd = ["true"]\nneeds = {task = "nobody"}\n'
+        '[tasks.d]\ncmd = ["true"]\nneeds = "nobody"\n'
+        '[tasks.e]\ncmd = ["true"]\nneeds = "${vars.list}"\n'
+    )
+    assert mistakes(path) == [
+        "F:10:22: tasks.b.needs.statuss: unknown key, did you mean 'status'?",
+        "F:13:9: tasks.c.needs: there is no task 'nobody'",
+        "F:16:9: tasks.d.needs: there is no task 'nobody'",
+        'F:19:9: tasks.e.needs: the text "b@1" is one instance: a task is needed with all its instances',
+    ]
+
+
+def test_a_mistake_in_the_one_need_of_defaults_is_shown_there(write: Write) -> None:
+    """Once, at its key."""
+    path = write(
+        '[defaults]\nneeds = {task = "a", status = 1}\n[tasks.a]\ncmd = ["true"]\nneeds = []\n'
+        '[tasks.b]\ncmd = ["true"]\n'
+    )
+    (mistake,) = mistakes(path)
+    assert mistake.startswith("F:2:")
+    assert mistake.endswith('must be "success", "failure" or "any", not the number 1')
+
+
 @pytest.mark.parametrize(
     ("declared", "given", "value"),
     [

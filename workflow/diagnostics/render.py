@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from workflow.diagnostics.mistake import Mistake, Place
 
 _LONGEST_LINE = 160
+_LONGEST_KEY = 80
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -46,7 +47,9 @@ def dotted(place: Place) -> str:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            key = step if _BARE_KEY.fullmatch(step) else f'"{visible(step)}"'
+            shown = step if len(step) <= _LONGEST_KEY else step[:_LONGEST_KEY] + "…"
+            quoted = visible(shown.replace("\\", "\\\\").replace('"', '\\"'))
+            key = shown if _BARE_KEY.fullmatch(shown) else f'"{quoted}"'
             text += f".{key}" if text else key
     return text
 

@@ -18,7 +18,7 @@ from typing import cast
 from workflow.diagnostics.mistake import Mistake
 from workflow.plan.expand import expand
 from workflow.plan.graph import Edges, order, read_edges
-from workflow.plan.plan import Halt, Json, Kind, Plan, PlannedTask, Settings, Value
+from workflow.plan.plan import Halt, Json, Kind, Need, Plan, PlannedTask, Settings, Value
 from workflow.plan.printing import plan_hash
 from workflow.spec import values
 from workflow.spec.load import NO_VARIABLES, check_document
@@ -57,10 +57,12 @@ def _planned(pipeline: Pipeline) -> tuple[Plan, list[Mistake]]:
     ordered, cycles = order(edges)
     mistakes += cycles
     instances: dict[str, list[PlannedTask]] = {}
+    ids: dict[str, tuple[str, ...]] = {}
     # In the order of the file where there are cycles: every task's own mistakes are still found.
     for name in ordered if not cycles else pipeline.tasks:
-        planned, wrong = _instances(pipeline, pipeline.tasks[name], edges, instances)
+        planned, wrong = _instances(pipeline, pipeline.tasks[name], edges, ids)
         instances[name] = planned
+        ids[name] = tuple(task.id for task in planned)
         mistakes += wrong
     tasks = tuple(task for name in ordered for task in instances[name])
     settings = _settings(pipeline, len(tasks))
@@ -92,7 +94,7 @@ def _absolute(folder: Path, written: str) -> str:
 
 
 def _instances(
-    pipeline: Pipeline, spec: TaskSpec, edges: Edges, planned: Mapping[str, list[PlannedTask]]
+    pipeline: Pipeline, spec: TaskSpec, edges: Edges, ids: Mapping[str, tuple[str, ...]]
 ) -> tuple[list[PlannedTask], list[Mistake]]:
     table, name = spec.table, spec.name
     expanded: list[tuple[str, Mapping[str, object] | None]] = [(name, None)]
@@ -111,8 +113,9 @@ def _instances(
                 for each in error.findings
             ]
     # One tuple for all instances: a thousand that need a thousand are not a million names in memory.
-    needs = tuple(task.id for needed in edges[name] for task in planned.get(needed, ()))
-    uses = frozenset(reference.path[0] for _, reference in spec.references if reference.namespace == "tasks")
+    needs = tuple(Need(needed, ids.get(needed, ()), edge.status) for needed, edge in edges[name].items())
+    used = {reference.path[0] for _, reference in spec.references if reference.namespace == "tasks"}
+    uses = frozenset(each for needed in used for each in ids.get(needed, ()))
     make = _Maker(spec, pipeline.source.folder, needs, uses)
     tasks: list[PlannedTask] = []
     for id_, matrix in expanded:
@@ -150,7 +153,7 @@ _CHECKS: dict[str, Callable[[object], object]] = {
 class _Maker:
     """Makes the instances of one task."""
 
-    def __init__(self, spec: TaskSpec, folder: Path, needs: tuple[str, ...], uses: frozenset[str]) -> None:
+    def __init__(self, spec: TaskSpec, folder: Path, needs: tuple[Need, ...], uses: frozenset[str]) -> None:
         table = spec.table
         self._folder = folder
         kind = cast(Kind, table.kind)

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 from workflow.errors import WorkflowError
 from workflow.info_task import InfoTask
-from workflow.plan.plan import PlannedTask
-from workflow.spec.reference import Reference, Template, describe, follow, resolve
+from workflow.outcome import Outcome
+from workflow.plan.plan import Ended, PlannedTask
+from workflow.spec.reference import Reference, Template, as_text, describe, follow, resolve
 
 
 class MissingResult(WorkflowError):
@@ -30,8 +31,8 @@ class MissingResult(WorkflowError):
         return f"{self.task} cannot start: {self.reference}: {self.reason}"
 
 
-def compile_task(task: PlannedTask, results: Mapping[str, object]) -> InfoTask:
-    """The task as it is pushed; ``results`` has the results of ``task.uses_results``, by id.
+def compile_task(task: PlannedTask, results: Mapping[str, Ended]) -> InfoTask:
+    """The task as it is pushed; ``results`` says of each of ``task.uses_results``, by id, how it ended.
 
     Raises MissingResult where a reference finds nothing, or finds what cannot become text where text is needed.
     """
@@ -40,7 +41,7 @@ def compile_task(task: PlannedTask, results: Mapping[str, object]) -> InfoTask:
     kwargs: object = task.kwargs
     env: object = task.env
     if task.uses_results:
-        fill = _Filler(task.id, results)
+        fill = _Filler(task, results)
         target, args, kwargs, env = fill(target), fill(args), fill(kwargs), fill(env)
     module, arguments, keywords = _what_runs(task.kind, target, args, kwargs)
     try:
@@ -77,10 +78,11 @@ def _what_runs(
 
 
 class _Filler:
-    """Puts results in the place of references."""
+    """Puts what became of other tasks in the place of references."""
 
-    def __init__(self, task: str, results: Mapping[str, object]) -> None:
-        self._task = task
+    def __init__(self, task: PlannedTask, results: Mapping[str, Ended]) -> None:
+        self._task = task.id
+        self._ids = {need.name: need.ids for need in task.needs}
         self._results = results
 
     def __call__(self, value: object) -> object:
@@ -100,28 +102,77 @@ class _Filler:
         def lookup(reference: Reference) -> object:
             nonlocal last
             last = reference
-            return self._result(reference)
+            return self._value(reference)
 
         try:
             text = resolve(template, lookup)
         except (TypeError, ValueError, RecursionError):
-            value = describe(self._result(last))
-            raise MissingResult(self._task, str(last), f"the result is {value}, which has no form as text") from None
+            raise MissingResult(self._task, str(last), self._not_text(last)) from None
         if template.mode != "value" and isinstance(text, str) and "\0" in text:
             raise MissingResult(
                 self._task, str(last), "the result holds a NUL character, which no process can be given"
             )
         return text
 
-    def _result(self, reference: Reference) -> object:
-        name, _result, *path = reference.path
-        if name not in self._results:
-            raise MissingResult(self._task, str(reference), f"the result of {name!r} is not there")
+    def _value(self, reference: Reference) -> object:
+        name, part, *path = reference.path
+        value: object
+        if part == "result":
+            value = self._one(reference)
+        elif part == "results":
+            value = [ended.result for _, ended in self._all(reference) if _succeeded(ended)]
+        else:
+            value = [_item(id_, ended) for id_, ended in self._all(reference)]
+        walked = "the result" if part == "result" else f"{name}.{part}"
         try:
-            return follow(self._results[name], tuple(path), "the result")
+            return follow(value, tuple(path), walked)
         except LookupError as error:
             raise MissingResult(self._task, str(reference), str(error.args[0])) from None
 
+    def _one(self, reference: Reference) -> object:
+        name = reference.path[0]
+        ended = self._results.get(name)
+        if ended is None:
+            raise MissingResult(self._task, str(reference), f"the result of {name!r} is not there")
+        if not _succeeded(ended):
+            raise MissingResult(self._task, str(reference), f"{name} has no result, it ended as {ended.outcome}")
+        return ended.result
+
+    def _all(self, reference: Reference) -> list[tuple[str, Ended]]:
+        """Every instance of a task, in matrix order."""
+        found = []
+        for id_ in self._ids.get(reference.path[0], ()):
+            if id_ not in self._results:
+                raise MissingResult(self._task, str(reference), f"how {id_!r} ended is not known")
+            found.append((id_, self._results[id_]))
+        return found
+
+    def _not_text(self, reference: Reference) -> str:
+        """Which result has no form as text: among many, the first."""
+        part, path = reference.path[1], reference.path[2:]
+        if part != "result" and not path:
+            for id_, ended in self._all(reference):
+                try:
+                    as_text(ended.result)
+                except (TypeError, ValueError, RecursionError):
+                    return f"the result of {id_} is {describe(ended.result)}, which has no form as text"
+        whole = "the result" if part == "result" else ".".join(reference.path)
+        return f"{whole} is {describe(self._value(reference))}, which has no form as text"
+
+
+def _succeeded(ended: Ended) -> bool:
+    return Outcome(ended.outcome).is_success
+
+
+def _item(id_: str, ended: Ended) -> dict[str, object]:
+    return {
+        "id": id_,
+        "matrix": None if ended.matrix is None else dict(ended.matrix),
+        "outcome": ended.outcome,
+        "result": ended.result if _succeeded(ended) else None,
+    }
+
 
 def _first_reference(task: PlannedTask) -> str:
-    return f"results of {', '.join(sorted(task.uses_results))}"
+    names = [need.name for need in task.needs if not task.uses_results.isdisjoint(need.ids)]
+    return f"results of {', '.join(names)}"

@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping
-from typing import Union
+from typing import NamedTuple
 
 from workflow.diagnostics.mistake import Mistake, Place
 from workflow.diagnostics.suggest import did_you_mean
+from workflow.plan.plan import Status
 from workflow.spec.pipeline import Pipeline, TaskSpec
+from workflow.spec.reference import Reference
 
-_Written = tuple[Place, Union[str, None]]
-"""Where a need is written: the place, and the reference if it is implied by one."""
-Edges = dict[str, dict[str, _Written]]
+
+class Edge(NamedTuple):
+    """One need, as the file has it."""
+
+    status: Status
+    place: Place
+    needle: str | None
+    """The reference, if the need is implied by one."""
+
+
+Edges = dict[str, dict[str, Edge]]
 """Task to what it needs."""
 
 _LONGEST_SHOWN = 12
@@ -27,38 +37,51 @@ def read_edges(pipeline: Pipeline) -> tuple[Edges, list[Mistake]]:
     mistakes: list[Mistake] = []
     edges: Edges = {name: {} for name in pipeline.tasks}
     for name, spec in pipeline.tasks.items():
-        for number, needed in enumerate(spec.table.needs):
-            _add(pipeline, edges, spec, needed, (pipeline.place(name, "needs", number), None), mistakes)
+        for number, need in enumerate(spec.table.needs):
+            place = pipeline.place(name, "needs", number)
+            mistakes += _add(pipeline, edges, spec, need.task, Edge(need.status, place, None))
         for place, reference in spec.references:
             if reference.namespace == "tasks":
                 needed = reference.path[0]
-                before = len(mistakes)
-                _add(pipeline, edges, spec, needed, (place, str(reference)), mistakes)
-                target = pipeline.tasks.get(needed)
-                if len(mistakes) == before and target is not None and target.table.matrix is not None:
-                    headline = f"{reference}: {needed!r} has a matrix, so there is no one result"
-                    mistakes.append(Mistake("result-of-matrix", place, headline, needle=str(reference)))
+                written = edges[name].get(needed)  # of needs, or of a reference before this one
+                status = written.status if written else "success"
+                wrong = _add(pipeline, edges, spec, needed, Edge(status, place, str(reference)))
+                mistakes += wrong or _without_result(pipeline, reference, status, place)
     return edges, mistakes
 
 
-def _add(
-    pipeline: Pipeline,
-    edges: Edges,
-    spec: TaskSpec,
-    needed: str,
-    written: _Written,
-    mistakes: list[Mistake],
-) -> None:
-    place, needle = written
+def _without_result(pipeline: Pipeline, reference: Reference, status: Status, place: Place) -> list[Mistake]:
+    """Why ``${tasks.x.result}`` can never have a value; it may still have none when the time comes."""
+    needed, part = reference.path[:2]
+    target = pipeline.tasks.get(needed)
+    if part != "result" or target is None:
+        return []
+    if target.table.matrix is not None:
+        headline = f"{reference}: {needed!r} has a matrix, so there is no one result"
+        help_ = f"${{tasks.{needed}.results}} lists those of the instances that succeeded"
+        return [Mistake("result-of-matrix", place, headline, help_, needle=str(reference))]
+    if status == "failure":
+        headline = f"{reference}: this task runs only when {needed!r} went wrong, and then there is no result"
+        return [Mistake("contradiction", place, headline, needle=str(reference))]
+    return []
+
+
+def _add(pipeline: Pipeline, edges: Edges, spec: TaskSpec, needed: str, edge: Edge) -> list[Mistake]:
+    """Add the edge, or say why there is none."""
+    place, needle = edge.place, edge.needle
     if needed == spec.name:
         help_ = "[defaults] says so for every task: write needs = [] here" if place[0] == "defaults" else None
-        mistakes.append(Mistake("cycle", place, f"{needed!r} needs itself", help_, needle=needle))
-    elif needed in pipeline.tasks:
-        edges[spec.name].setdefault(needed, written)
+        return [Mistake("cycle", place, f"{needed!r} needs itself", help_, needle=needle)]
+    if needed in pipeline.tasks:
+        first = edges[spec.name].setdefault(needed, edge)
+        if first.status != edge.status:
+            headline = f"{needed!r} is needed already, with status {first.status!r} and not {edge.status!r}"
+            return [Mistake("contradiction", place, headline, "keep one of the two")]
     elif needed not in pipeline.broken:
         near = did_you_mean(needed, [name for name in (*pipeline.tasks, *pipeline.broken) if name != spec.name])
         headline = f"there is no task {needed!r}" + (f", {near}" if near else "")
-        mistakes.append(Mistake("unknown-task", place, headline, needle=needle))
+        return [Mistake("unknown-task", place, headline, needle=needle)]
+    return []
 
 
 def order(edges: Edges) -> tuple[list[str], list[Mistake]]:
@@ -81,7 +104,7 @@ def order(edges: Edges) -> tuple[list[str], list[Mistake]]:
         return ordered, []
     done = set(ordered)
     rest = {name: [each for each in edges[name] if each not in done] for name in names if name not in done}
-    return ordered, [_cycle_mistake(cycle, edges) for cycle in _cycles(rest)]
+    return ordered, [_cycle_mistake(cycle, edges, number) for cycle in _cycles(rest)]
 
 
 def _reversed(edges: Mapping[str, object]) -> dict[str, list[str]]:
@@ -108,12 +131,13 @@ def _cycles(rest: dict[str, list[str]]) -> list[list[str]]:
     return cycles
 
 
-def _cycle_mistake(cycle: list[str], edges: Edges) -> Mistake:
-    at = min(range(len(cycle)), key=lambda position: list(edges).index(cycle[position])) if len(cycle) < 100 else 0
+def _cycle_mistake(cycle: list[str], edges: Edges, number: Mapping[str, int]) -> Mistake:
+    at = min(range(len(cycle)), key=lambda position: number[cycle[position]])
     cycle = cycle[at:] + cycle[:at]
     shown = [*cycle, cycle[0]]
     if len(shown) > _LONGEST_SHOWN:
         left_out = len(shown) - _LONGEST_SHOWN
         shown = [*shown[: _LONGEST_SHOWN - 2], f"({left_out:,} more)", *shown[-2:]]
-    place, needle = edges[cycle[0]][cycle[1]]
-    return Mistake("cycle", place, f"tasks need each other in a circle: {' → '.join(shown)}", needle=needle)
+    edge = edges[cycle[0]][cycle[1]]
+    headline = f"tasks need each other in a circle: {' → '.join(shown)}"
+    return Mistake("cycle", edge.place, headline, needle=edge.needle)

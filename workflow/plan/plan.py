@@ -19,6 +19,7 @@ Value = Union[None, bool, int, float, str, Template, "list[Value]", "dict[str, V
 """As ``Json``, with a ``Template`` where a result of another task goes in."""
 Kind = Literal["module", "call", "cmd", "shell"]
 Halt = Literal["never", "soon", "now"]
+Status = Literal["success", "failure", "any"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,29 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class Need:
+    """All instances of one other task, and how they have to end."""
+
+    name: str
+    ids: tuple[str, ...]
+    """In matrix order; the same tuple in every Need of that task, so that many needs of many instances cost little."""
+    status: Status
+    """All of them succeeded; at least one went wrong, and all ended; all ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an instance ended, as far as other tasks can refer to it."""
+
+    matrix: Mapping[str, Json] | None
+    """Of the instance."""
+    outcome: str
+    """The value of an ``Outcome``."""
+    result: object
+    """None where the outcome is no success."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedTask:
     """One instance of one task of the file."""
 
@@ -55,10 +79,10 @@ class PlannedTask:
     """Dotted path, ``pkg.mod:function``, argv, or shell line; argv and line may hold references to results."""
     args: tuple[Value, ...]
     kwargs: Mapping[str, Value]
-    needs: tuple[str, ...]
-    """Ids of instances that must have succeeded, references to their results included; no doubles, in file order."""
+    needs: tuple[Need, ...]
+    """One for each task that must end before, those that are only referred to included, in the order of the file."""
     uses_results: frozenset[str]
-    """Ids among them whose results ``compile_task`` asks for; the results of others need not be kept."""
+    """Ids among them that ``compile_task`` is told the ends of; the results of others need not be kept."""
     timeout_s: float | None
     grace_s: float
     callback_timeout_s: float | None

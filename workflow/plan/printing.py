@@ -3,7 +3,8 @@
 ``plan_json`` is byte-identical on every machine and Python for the same file and the same files matched by its globs:
 it holds what the file says (``"cpus"``, folders as they are written) and nothing a machine adds.  One task a line,
 so that two plans can be compared with ``diff`` and a million tasks can be written quickly.  Strings that may hold
-references are written as the file would write them: ``$${`` is a literal ``${``.
+references are written as the file would write them: ``$${`` is a literal ``${``.  What a task needs is written by
+name, and means every task of the plan with that name: ten thousand instances that need ten thousand stay short.
 """
 
 from __future__ import annotations
@@ -77,14 +78,8 @@ def _settings(settings: Settings) -> dict[str, object]:
 
 
 def _task_lines(plan: Plan) -> Iterator[str]:
-    """Each task as a line.  What instances share is written once: their prerequisites may be many."""
-    needs_key, needs_line = -1, ""
     for task in plan.tasks:
-        if id(task.needs) != needs_key:
-            needs_key, needs_line = id(task.needs), _line(list(task.needs))
-        line = _line({**_task(task), "needs": None} if task.needs else _task(task))
-        # "needs" stands before every text of the file that could look like it.
-        yield line.replace('"needs":null', f'"needs":{needs_line}', 1) if task.needs else line
+        yield _line(_task(task))
 
 
 def _task(task: PlannedTask) -> dict[str, object]:
@@ -93,7 +88,7 @@ def _task(task: PlannedTask) -> dict[str, object]:
         "id": task.id,
         "name": task.name,
         "kind": task.kind,
-        "needs": list(task.needs),
+        "needs": [{"task": need.name, "status": need.status} for need in task.needs],
         "matrix": None if task.matrix is None else dict(task.matrix),
         "module": module,
         "args": args,
@@ -160,5 +155,4 @@ def _seconds(seconds: float | None) -> str:
 
 
 def _needs(task: PlannedTask) -> str:
-    names = list(dict.fromkeys(each.partition("@")[0] for each in task.needs))
-    return ", ".join(names)
+    return ", ".join(need.name if need.status == "success" else f"{need.name} ({need.status})" for need in task.needs)

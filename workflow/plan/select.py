@@ -22,16 +22,16 @@ def select(plan: Plan, *, globs: Sequence[str], tags: Sequence[str]) -> Plan:
     by_id = {task.id: task for task in plan.tasks}
     waiting = [task for task in plan.tasks if _asked_for(task, globs, tags)]
     kept = {task.id for task in waiting}
-    seen_needs: set[int] = set()  # instances of a matrix share one tuple: it is walked once
+    seen: set[str] = set()  # all needs of a task have the same instances: they are walked once
     while waiting:
-        needs = waiting.pop().needs
-        if id(needs) in seen_needs:
-            continue
-        seen_needs.add(id(needs))
-        for needed in needs:
-            if needed not in kept:
-                kept.add(needed)
-                waiting.append(by_id[needed])
+        for need in waiting.pop().needs:
+            if need.name in seen:
+                continue
+            seen.add(need.name)
+            for needed in need.ids:
+                if needed not in kept:
+                    kept.add(needed)
+                    waiting.append(by_id[needed])
     tasks = tuple(task for task in plan.tasks if task.id in kept)
     settings = replace(plan.settings, max_failures=count_failures(plan.settings.max_failures_written, len(tasks)))
     selected = replace(plan, tasks=tasks, settings=settings)

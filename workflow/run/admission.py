@@ -14,11 +14,10 @@ import heapq
 from collections.abc import Sequence
 
 from workflow.outcome import Outcome
-from workflow.plan.plan import PlannedTask, Settings
+from workflow.plan.plan import Need, PlannedTask, Settings
 from workflow.run.effects import CancelAll, CancelQueued, Conclude, Effect, Push
 from workflow.run.exit_code import ExitCode
 from workflow.run.facts import Broken, Fact, Interrupted, RunTimedOut, TaskEnded
-from workflow.run.needs import Need
 
 PUSHED_MAX = 4096
 """Tasks given to the engine at once: enough to keep any pool busy, and a million tasks do not fill its memory."""
@@ -30,22 +29,18 @@ class Admission:
     def __init__(
         self,
         tasks: Sequence[PlannedTask],
-        needs: Sequence[Sequence[Need]],
         settings: Settings,
         *,
         pushed_max: int = PUSHED_MAX,
         grace_max_s: float | None = None,
     ) -> None:
-        """``needs`` are those of each task.
-
-        ``grace_max_s`` bounds what a task is given to end in when a signal ends the run.
-        """
+        """``grace_max_s`` bounds what a task is given to end in when a signal ends the run."""
         self._tasks = tasks
         self._halt = settings.halt
         self._max_failures = settings.max_failures
         self._pushed_max = pushed_max
         self._grace_max_s = grace_max_s
-        self._never, self._gates_at, self._unopened = _gates(tasks, needs)
+        self._never, self._gates_at, self._unopened = _gates(tasks)
         self._ready = [task for task, unopened in enumerate(self._unopened) if not unopened]  # sorted, so a heap
         self._unstarted = set(range(len(tasks)))
         self._root: dict[int, int] = {}  # of a skipped task: the task that went wrong
@@ -242,23 +237,21 @@ class _Gate:
         return self.opened is not None
 
 
-def _gates(
-    tasks: Sequence[PlannedTask], needs: Sequence[Sequence[Need]]
-) -> tuple[list[tuple[int, Need]], dict[int, list[_Gate]], list[int]]:
+def _gates(tasks: Sequence[PlannedTask]) -> tuple[list[tuple[int, Need]], dict[int, list[_Gate]], list[int]]:
     """Answer who can never start, the gates that hear of each task's end, and how many gates each task waits at."""
     index = {task.id: number for number, task in enumerate(tasks)}
-    gates: dict[tuple[str, tuple[str, ...]], _Gate] = {}
+    gates: dict[tuple[str, int], _Gate] = {}
     heard_at: dict[int, list[_Gate]] = {}
     unopened = [0] * len(tasks)
     never: list[tuple[int, Need]] = []
-    for number, wanted in enumerate(needs):
-        for need in wanted:
+    for number, task in enumerate(tasks):
+        for need in task.needs:
             if not need.ids:  # a matrix without instances: all of them succeeded, none of them failed
                 if need.status == "failure":
                     never.append((number, need))
                     unopened[number] += 1
                 continue
-            key = (need.status, need.ids)
+            key = (need.status, id(need.ids))  # one tuple for all needs of a task; to compare them takes long
             gate = gates.get(key)
             if gate is None:
                 gate = gates[key] = _Gate(need)

@@ -35,7 +35,6 @@ from workflow.run.facts import Broken, Interrupted, RunTimedOut, TaskEnded
 from workflow.run.folder import RunFolder, new_run_folder
 from workflow.run.git import git_commit
 from workflow.run.inbox import Ended, Settled
-from workflow.run.needs import needs_of
 from workflow.run.results import KeptResults
 from workflow.run.signals import Signals
 
@@ -112,7 +111,7 @@ class _Conductor:
         self._limit_s = settings.timeout_s  # of the run; None too when it was reached
         self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._signals = Signals(self._inbox)
-        self._admission = Admission(plan.tasks, needs_of(plan.tasks), settings, grace_max_s=options.grace_max_s)
+        self._admission = Admission(plan.tasks, settings, grace_max_s=options.grace_max_s)
         self._results = KeptResults(plan.tasks, settings.path)
         self._book = Book(
             plan.tasks, folder, console, max_log_bytes=settings.max_log_bytes, events=options.events

@@ -68,9 +68,9 @@ def _string(
 def _mode(place: Place, key: str | None) -> Mode:
     if key == "shell":
         return "shell"
-    # The array of a cmd, or the table of an env, may itself be one reference; what is in them is text.
+    # The array of a cmd, or the table of an env, may itself be one reference; what is in them can only be text.
     inside = len(place) > (place.index(key) + 1 if key in place else 0)
-    return "text" if key in ("cmd", "env") and inside else "value"
+    return "text" if key in ("cwd", "doc") or (key in ("cmd", "env", "tags") and inside) else "value"
 
 
 def _misplaced(reference: Reference, place: Place, key: str | None) -> list[Mistake]:

@@ -18,7 +18,7 @@ from workflow.diagnostics.mistake import Mistake, Place
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.spec.interpolate import interpolate, interpolate_task, templates_in
 from workflow.spec.models import KINDS, PipelineTable, TaskTable
-from workflow.spec.pipeline import Pipeline, TaskSpec, place_of, raise_mistakes
+from workflow.spec.pipeline import Pipeline, TaskSpec, place_in_defaults, place_of, raise_mistakes
 from workflow.spec.reference import Reference, describe
 from workflow.spec.source import Source, read_source
 from workflow.spec.translate import translate
@@ -53,6 +53,7 @@ def check_document(source: Source, variables: Mapping[str, str]) -> tuple[Pipeli
     settings = _settings(_table(document, "pipeline"), values, mistakes)
     defaults = interpolate_task(_table(document, "defaults"), ("defaults",), values, mistakes)
     _, found = _validate(TaskTable, defaults, ("defaults",))
+    found = [replace(each, place=place_in_defaults(document, each.place[1:])) for each in found]
     _add_news(found, mistakes, mistakes)
     context = _Context(document, defaults, values, tuple(each for each in mistakes if each.place[:1] == ("defaults",)))
     tasks: dict[str, TaskSpec] = {}

@@ -8,6 +8,8 @@ stands.  A field whose value waits for the matrix or for results holds a ``Templ
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
@@ -20,6 +22,11 @@ from workflow.spec.reference import Template, describe
 from workflow.spec.values import Refused
 
 KINDS = ("module", "call", "cmd", "shell")
+
+
+def _schema(schema: dict[str, Any]) -> WithJsonSchema:
+    """A copy for each field: the oldest pydantic we allow writes a field's default into the dictionary it was given."""
+    return WithJsonSchema(deepcopy(schema))
 
 
 def _checked(check: Callable[[Any], object], *, template: bool = False) -> PlainValidator:
@@ -47,7 +54,7 @@ def _array(example: str, *, single: bool = False) -> BeforeValidator:
     """An array, said in our words; with ``single``, one element may stand without its brackets."""
 
     def validate(value: object) -> object:
-        if single and isinstance(value, str):
+        if single and isinstance(value, (str, dict)):
             return [value]
         if not isinstance(value, list):
             raise _refused(Refused(f"must be an array, not {describe(value)}", f"such as {example}"))
@@ -90,22 +97,45 @@ def _max_failures(value: object) -> object:
 
 
 def _format(value: object) -> object:
-    if value == 1 and isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and value == 1:
         return value
     raise Refused(f"must be 1, the only format there is, not {describe(value)}")
 
 
-def _need(value: object) -> object:
-    if isinstance(value, str) and values.NAME.fullmatch(value):
-        return value
-    if isinstance(value, dict):
-        raise Refused(
-            "must be the name of a task, not a table", 'conditions are not part of the language: needs = ["name"]'
-        )
-    if isinstance(value, str) and "@" in value:
-        name = value.partition("@")[0]
-        raise Refused(f"{describe(value)} is one instance: a task is needed with all its instances", f'write "{name}"')
-    raise Refused(f"must be the name of a task, not {describe(value)}")
+@dataclass(frozen=True, slots=True)
+class NeedTable:
+    """One entry of ``needs``: a name alone, or a table that says how the task has to end."""
+
+    task: str
+    status: Literal["success", "failure", "any"] = "success"
+
+
+_NEED_KEYS: dict[str, Callable[[object], str]] = {"task": values.task_name, "status": values.status}
+
+
+def _need(value: object) -> NeedTable:
+    if isinstance(value, str):
+        return NeedTable(values.task_name(value))
+    if not isinstance(value, dict):
+        example = 'such as "fetch" or {task = "fetch", status = "any"}'
+        raise Refused(f"must be the name of a task or a table, not {describe(value)}", example)
+    if "task" not in value:
+        raise Refused("does not say which task", 'such as {task = "fetch", status = "any"}')
+    findings: list[dict[str, object]] = []
+    for key, each in value.items():
+        if key not in _NEED_KEYS:
+            near = did_you_mean(key, _NEED_KEYS)
+            headline = "unknown key" + (f", {near}" if near else "")
+            help_ = None if near else "the keys here are task and status"
+            findings.append({"headline": headline, "help": help_, "below": (key,), "at_key": True})
+            continue
+        try:
+            _NEED_KEYS[key](each)
+        except Refused as error:
+            findings.append({"headline": error.headline, "help": error.help, "below": (key,)})
+    if findings:
+        raise PydanticCustomError("refused", "{headline}", {"headline": "", "findings": findings})
+    return NeedTable(**value)
 
 
 def _argument(value: object) -> object:
@@ -169,7 +199,7 @@ def _matrix(value: object) -> object:
 
 # The JSON Schemas below say what an editor can check; a string that holds a reference passes, as its value is unknown.
 _REFERENCE = {"type": "string", "pattern": r"\$\{"}
-_DURATION_PATTERN = r"^(?=[0-9])([0-9]+(\.[0-9]+)?d)?([0-9]+(\.[0-9]+)?h)?([0-9]+(\.[0-9]+)?m)?([0-9]+(\.[0-9]+)?s)?([0-9]+(\.[0-9]+)?ms)?$"
+_DURATION_PATTERN = "^(?=[0-9])" + "".join(rf"([0-9]+(\.[0-9]+)?{unit})?" for unit in ("d", "h", "m", "s", "ms")) + "$"
 _DURATION = {"type": "string", "pattern": _DURATION_PATTERN, "examples": ["250ms", "90s", "1h30m"]}
 _NONE = {"const": "none"}
 _SECONDS = {"type": "number", "exclusiveMinimum": 0, "maximum": values.LONGEST_S}
@@ -193,6 +223,24 @@ _FUNCTION = {
 _FLAG = {"anyOf": [{"type": "boolean"}, _REFERENCE]}
 _NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]*$"
 _TASK_NAME = {"type": "string", "anyOf": [{"pattern": _NAME_PATTERN}, {"pattern": r"\$\{"}]}
+_NEED = {
+    "anyOf": [
+        _TASK_NAME,
+        {
+            "type": "object",
+            "properties": {
+                "task": {**_TASK_NAME, "description": "The name of the task."},
+                "status": {
+                    "anyOf": [{"enum": [*values.STATUSES]}, _REFERENCE],
+                    "description": "All its instances succeeded (success, the default); at least one failed, timed "
+                    "out, crashed or exceeded its memory, and all ended (failure); all ended (any).",
+                },
+            },
+            "required": ["task"],
+            "additionalProperties": False,
+        },
+    ]
+}
 _ENV = {
     "type": "object",
     "propertyNames": {
@@ -257,11 +305,11 @@ _TEXTS = _or_reference({"type": "array", "items": _TEXT})
 _MODULES = _or_reference({"type": "array", "items": _or_reference({"type": "string", "pattern": rf"^{_DOTTED}*$"})})
 _FILLED_TEXTS = _or_reference({"type": "array", "items": _SOME_TEXT})
 
-Limit = Annotated[Union[float, None, Template], _checked(values.limit_s, template=True), WithJsonSchema(_LIMIT)]
-Text = Annotated[Union[str, Template], _checked(values.plain_text, template=True), WithJsonSchema(_TEXT)]
-Function = Annotated[Union[str, Template], _checked(values.function_path, template=True), WithJsonSchema(_FUNCTION)]
-Flag = Annotated[Union[bool, Template], _checked(values.flag, template=True), WithJsonSchema(_FLAG)]
-Size = Annotated[Union[int, None], _checked(values.size_bytes), WithJsonSchema(_SIZE)]
+Limit = Annotated[Union[float, Template, None], _checked(values.limit_s, template=True), _schema(_LIMIT)]
+Text = Annotated[Union[str, Template], _checked(values.plain_text, template=True), _schema(_TEXT)]
+Function = Annotated[Union[str, Template], _checked(values.function_path, template=True), _schema(_FUNCTION)]
+Flag = Annotated[Union[bool, Template], _checked(values.flag, template=True), _schema(_FLAG)]
+Size = Annotated[Union[int, None], _checked(values.size_bytes), _schema(_SIZE)]
 
 
 class Table(BaseModel):
@@ -273,35 +321,33 @@ class Table(BaseModel):
 class PipelineTable(Table):
     """What holds for the whole file."""
 
-    format: Annotated[int, _checked(_format), WithJsonSchema({"const": 1})] = Field(
+    format: Annotated[int, _checked(_format), _schema({"const": 1})] = Field(
         default=1, description="Version of this grammar: 1."
     )
-    name: Annotated[Union[str, None], _checked(values.plain_text), WithJsonSchema(_TEXT)] = Field(
+    name: Annotated[Union[str, None], _checked(values.plain_text), _schema(_TEXT)] = Field(
         default=None, description="A name for people."
     )
-    doc: Annotated[Union[str, None], _checked(values.plain_text), WithJsonSchema(_TEXT)] = Field(
+    doc: Annotated[Union[str, None], _checked(values.plain_text), _schema(_TEXT)] = Field(
         default=None, description="What the pipeline is for."
     )
     pool: Annotated[
         Union[int, Literal["cpus"]],
         _checked(_pool),
-        WithJsonSchema(
-            {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 100_000}, {"const": "cpus"}, _REFERENCE]}
-        ),
+        _schema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 100_000}, {"const": "cpus"}, _REFERENCE]}),
     ] = Field(default="cpus", description='Workers: a number, or "cpus", one for each CPU this process may use.')
-    timeout: Annotated[Union[float, None], _checked(values.limit_s), WithJsonSchema(_LIMIT)] = Field(
+    timeout: Annotated[Union[float, None], _checked(values.limit_s), _schema(_LIMIT)] = Field(
         default=None, description="Limit for the whole run (none)."
     )
     path: Annotated[
-        tuple[Annotated[str, _checked(values.some_text)], ...], _array('["src"]'), WithJsonSchema(_FILLED_TEXTS)
+        tuple[Annotated[str, _checked(values.some_text)], ...], _array('["src"]'), _schema(_FILLED_TEXTS)
     ] = Field(default=(), description="Folders put on sys.path, after the file's own folder, which always is.")
     preload: Annotated[
-        tuple[Annotated[str, _checked(values.module_path)], ...], _array('["numpy"]'), WithJsonSchema(_MODULES)
+        tuple[Annotated[str, _checked(values.module_path)], ...], _array('["numpy"]'), _schema(_MODULES)
     ] = Field(default=(), description="Modules imported once, before workers fork.")
     halt: Annotated[
         Union[Literal["never", "soon", "now"], None],
         _checked(_halt),
-        WithJsonSchema({"anyOf": [{"enum": ["never", "soon", "now"]}, _REFERENCE]}),
+        _schema({"anyOf": [{"enum": ["never", "soon", "now"]}, _REFERENCE]}),
     ] = Field(
         default=None,
         description='When max_failures is reached: "never" halt (default), start nothing more ("soon"), '
@@ -310,7 +356,7 @@ class PipelineTable(Table):
     max_failures: Annotated[
         Union[int, str, None],
         _checked(_max_failures),
-        WithJsonSchema(
+        _schema(
             {
                 "anyOf": [
                     {"type": "integer", "minimum": 1},
@@ -338,43 +384,42 @@ class OnTable(Table):
 class TaskTable(Table):
     """One task, or what [defaults] says for all.  Exactly one of module, call, cmd and shell says what runs."""
 
-    module: Annotated[
-        Union[str, Template, None], _checked(values.model_path, template=True), WithJsonSchema(_MODEL)
-    ] = Field(default=None, description="A Model: package.module.Class.")
-    call: Annotated[
-        Union[str, Template, None], _checked(values.function_path, template=True), WithJsonSchema(_FUNCTION)
-    ] = Field(default=None, description="A plain function: package.module:function.")
+    module: Annotated[Union[str, Template, None], _checked(values.model_path, template=True), _schema(_MODEL)] = Field(
+        default=None, description="A Model: package.module.Class."
+    )
+    call: Annotated[Union[str, Template, None], _checked(values.function_path, template=True), _schema(_FUNCTION)] = (
+        Field(default=None, description="A plain function: package.module:function.")
+    )
     cmd: Annotated[
         Union[tuple[Annotated[Union[str, Template], _checked(_argument, template=True)], ...], None],
         BeforeValidator(_argv),
-        WithJsonSchema(_or_reference({"type": "array", "items": _TEXT, "minItems": 1, "prefixItems": [_SOME_TEXT]})),
+        _schema(_or_reference({"type": "array", "items": _TEXT, "minItems": 1, "prefixItems": [_SOME_TEXT]})),
     ] = Field(default=None, description="A program and its arguments, run without a shell.")
-    shell: Annotated[
-        Union[str, Template, None], _checked(values.some_text, template=True), WithJsonSchema(_SOME_TEXT)
-    ] = Field(default=None, description="A line for /bin/sh -c; values put into it are quoted for the shell.")
+    shell: Annotated[Union[str, Template, None], _checked(values.some_text, template=True), _schema(_SOME_TEXT)] = (
+        Field(default=None, description="A line for /bin/sh -c; values put into it are quoted for the shell.")
+    )
     args: Annotated[
-        Union[tuple[object, ...], Template], _checked(_arguments), WithJsonSchema(_or_reference({"type": "array"}))
+        Union[tuple[object, ...], Template], _checked(_arguments), _schema(_or_reference({"type": "array"}))
     ] = Field(default=(), description="Positional arguments, for module and call.")
-    kwargs: Annotated[
-        dict[str, object], _checked(_keyword_names), WithJsonSchema(_or_reference({"type": "object"}))
-    ] = Field(default_factory=dict, description="Keyword arguments, for module and call.")
+    kwargs: Annotated[dict[str, object], _checked(_keyword_names), _schema(_or_reference({"type": "object"}))] = Field(
+        default_factory=dict, description="Keyword arguments, for module and call."
+    )
     timeout: Limit = Field(default=3600.0, description='Limit of one attempt, from its start ("1h"); "none" lifts it.')
     grace: Annotated[
         Union[float, Template],
         _checked(values.grace_s, template=True),
-        WithJsonSchema(
-            {"anyOf": [{"type": "number", "minimum": 0, "maximum": values.LONGEST_S}, _DURATION, _REFERENCE]}
-        ),
+        _schema({"anyOf": [{"type": "number", "minimum": 0, "maximum": values.LONGEST_S}, _DURATION, _REFERENCE]}),
     ] = Field(default=5.0, description='Time between SIGTERM and SIGKILL ("5s").')
     needs: Annotated[
-        tuple[Annotated[str, _checked(_need)], ...],
+        tuple[Annotated[NeedTable, _checked(_need)], ...],
         _array('["fetch"]', single=True),
-        WithJsonSchema({"anyOf": [_TASK_NAME, {"type": "array", "items": _TASK_NAME}]}),
+        _schema({"anyOf": [*_NEED["anyOf"], {"type": "array", "items": _NEED}]}),
     ] = Field(
         default=(),
-        description="Tasks that must have succeeded before: names; one with a matrix means all its instances.",
+        description='Tasks that must have succeeded before: names, or {task = "fetch", status = "any"} for another '
+        "ending; one with a matrix means all its instances.",
     )
-    matrix: Annotated[Union[Matrix, None], PlainValidator(_matrix), WithJsonSchema(_MATRIX)] = Field(
+    matrix: Annotated[Union[Matrix, None], PlainValidator(_matrix), _schema(_MATRIX)] = Field(
         default=None,
         description="Axes: the task is run once for each combination of their values. A list, {range = [0, 10]} or "
         '{glob = "photos/*.jpg"}; include adds instances, exclude removes them.',
@@ -382,11 +427,11 @@ class TaskTable(Table):
     env: Annotated[
         dict[str, Annotated[Union[str, Template, None], _checked(values.environment_text, template=True)]],
         BeforeValidator(_env_names),
-        WithJsonSchema(_or_reference(_ENV)),
+        _schema(_or_reference(_ENV)),
     ] = Field(default_factory=dict, description="Added environment; false removes a variable.")
-    cwd: Annotated[
-        Union[str, Template, None], _checked(values.some_text, template=True), WithJsonSchema(_SOME_TEXT)
-    ] = Field(default=None, description="Working folder, relative to the file's folder, which is the default.")
+    cwd: Annotated[Union[str, Template, None], _checked(values.some_text, template=True), _schema(_SOME_TEXT)] = Field(
+        default=None, description="Working folder, relative to the file's folder, which is the default."
+    )
     on: Annotated[Union[OnTable, None], _table('on = {failure = "package.module:function"}')] = Field(
         default=None, description="Functions called after the task ended, in the dispatcher."
     )
@@ -398,7 +443,7 @@ class TaskTable(Table):
     tags: Annotated[
         tuple[Annotated[Union[str, Template], _checked(values.some_text, template=True)], ...],
         _array('["slow"]'),
-        WithJsonSchema(_FILLED_TEXTS),
+        _schema(_FILLED_TEXTS),
     ] = Field(default=(), description="Words to select tasks by.")
     doc: Union[Text, None] = Field(default=None, description="What the task is for.")
 

@@ -46,21 +46,31 @@ def place_of(document: dict[str, object], name: str, path: Place) -> Place:
     # The last steps may be inside a value that a variable stands for: then the nearest that is written.
     while path:
         for base, start in ((("tasks", name), table), (("defaults",), defaults)):
-            if _reaches(start, path):
-                return (*base, *path)
+            reached, goes_on_below = _reached(start, path)
+            if reached and not goes_on_below:
+                return (*base, *reached)
         path = path[:-1]
     return ("tasks", name)
 
 
-def _reaches(value: object, path: Place) -> bool:
+def place_in_defaults(document: dict[str, object], path: Place) -> Place:
+    """Where a value of [defaults] is written."""
+    return ("defaults", *_reached(document.get("defaults"), path)[0])
+
+
+def _reached(value: object, path: Place) -> tuple[Place, bool]:
+    """As far as a path goes in what is written, and whether the rest may be in [defaults]: below tables only."""
+    reached: list[str | int] = []
     for step in path:
-        if isinstance(value, dict) and step in value:
-            value = value[step]
-            continue
-        if not (isinstance(value, list) and isinstance(step, int) and step < len(value)):
-            return False
-        value = value[step]
-    return bool(path)
+        if isinstance(value, dict) and step == 0:
+            continue  # one element of an array, without its brackets
+        in_table = isinstance(value, dict) and step in value
+        in_array = isinstance(value, list) and isinstance(step, int) and step < len(value)
+        if not (in_table or in_array):
+            return tuple(reached), isinstance(value, dict)
+        value = value[step]  # type: ignore[index]  # it is one of the two
+        reached.append(step)
+    return tuple(reached), False
 
 
 def raise_mistakes(source: Source, mistakes: Sequence[Mistake]) -> None:

@@ -1,5 +1,7 @@
 """References in strings: ``${vars.x}``, ``${matrix.x}``, ``${tasks.x.result}``; ``$${`` stands for ``${``.
 
+Of a task there are its ``result``, the ``results`` of its instances that succeeded, and ``items``, all its instances.
+
 A string is read once, into literal text and references, and never again: a value that is put into it and happens
 to hold ``${…}`` stays what it is.  A string without references becomes a plain ``str`` at once; one that waits for
 the matrix or for results is a ``Template`` until they are known.
@@ -14,12 +16,14 @@ from dataclasses import dataclass
 from typing import Literal, Union
 
 from workflow.diagnostics.suggest import did_you_mean
+from workflow.spec.shell import unsafe_spot
 
 Mode = Literal["value", "text", "shell"]
 """What a value becomes: itself where the string is one reference and nothing else, always text (argv, environment),
 or text quoted for the shell."""
 
 NAMESPACES = ("matrix", "tasks", "vars")
+TASK_PARTS = ("result", "results", "items")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +90,11 @@ def parse(text: str, mode: Mode = "value") -> tuple[Template | str, list[BadRefe
         except BadReference as error:
             wrong.append(error)
             continue
-        if mode == "shell" and _inside_quotes(text[: match.start()]):
-            headline = f"{match.group()} stands inside quotes, but it is quoted for the shell already"
-            help_ = f'take the quotes around it away, or put the value into env and write "${reference.path[-1]}"'
+        spot = unsafe_spot(text[: match.start()]) if mode == "shell" else None
+        if spot is not None:
+            headline = f"{match.group()} stands {spot}, where quoting it for the shell does not keep it one word"
+            help_ = "take the quotes around it away: it is quoted already" if spot == "inside quotes" else "move it out"
+            help_ += f', or put the value into env and write "${reference.path[-1]}"'
             wrong.append(BadReference(match.group(), headline, help_))
             continue
         if literal:
@@ -132,10 +138,8 @@ def resolve_some(template: Template, namespace: str, lookup: Callable[[Reference
 
 def as_text(value: object, mode: Mode = "text") -> str:
     """A value inside text: strings as they are, the rest as JSON.  Raises TypeError or ValueError for what has none."""
-    if isinstance(value, str):
-        text = value
-    else:  # whole numbers are most of what a large matrix holds, and JSON writes them as Python does
-        text = str(value) if type(value) is int else _json(value)
+    # Whole numbers are most of what a large matrix holds, and Python writes them as JSON does, in a third of the time.
+    text = value if isinstance(value, str) else str(value) if type(value) is int else _json(value)
     if mode != "shell":
         return text
     from shlex import quote
@@ -160,7 +164,7 @@ def follow(value: object, path: tuple[str, ...], walked: str) -> object:
                 message = f"{walked} is a list: {step!r} is not a position in it"
                 raise LookupError(message)
             if int(step) >= len(value):
-                message = f"{walked} has {len(value)} elements, counted from 0: there is none at {step}"
+                message = f"{walked} has no element {step}: there are {len(value)}, counted from 0"
                 raise LookupError(message)
             value = value[int(step)]
         else:
@@ -230,31 +234,10 @@ def _unknown_namespace(text: str, inner: str, namespace: str, own: str, *, shell
 def _check_tasks_path(text: str, path: tuple[str, ...]) -> None:
     if len(path) < 2:
         raise BadReference(text, f"{text} names no part of the task", f"its result is ${{tasks.{path[0]}.result}}")
-    if path[1] != "result":
-        near = did_you_mean(path[1], ["result"])
+    if path[1] not in TASK_PARTS:
+        near = did_you_mean(path[1], TASK_PARTS)
         headline = f"a task has no {path[1]!r} to refer to" + (f", {near}" if near else "")
         raise BadReference(text, headline, f"its result is ${{tasks.{path[0]}.result}}")
-
-
-def _inside_quotes(before: str) -> bool:
-    """Whether a shell would be inside quotes after this text.
-
-    Cautious where the shell's grammar is deeper than quotes: inside ``"$( … )"`` the answer is yes.
-    """
-    quote, at = "", 0
-    while at < len(before):
-        character = before[at]
-        if character == "\\" and quote != "'":
-            at += 2
-            continue
-        if quote:
-            if character == quote:
-                quote = ""
-        elif character in "'\"":
-            quote = character
-        elif character == "#" and (at == 0 or before[at - 1] in " \t\n;"):
-            end = before.find("\n", at)
-            at = len(before) if end == -1 else end
-            continue
-        at += 1
-    return quote != ""
+    if path[1] != "result" and len(path) > 2 and not path[2].isdecimal():
+        help_ = f"one of them is ${{tasks.{path[0]}.{path[1]}.0}}"
+        raise BadReference(text, f"{text}: {path[1]} is a list, {path[2]!r} is not a position in it", help_)

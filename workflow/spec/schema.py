@@ -74,12 +74,11 @@ def _of(model: Any) -> dict[str, Any]:
     schema: dict[str, Any] = model.model_json_schema()
     schema.pop("title", None)
     for field in schema["properties"].values():
-        field.pop("title", None)
-        default = field.pop("default", None)
         present = [each for each in field.get("anyOf", ()) if each != {"type": "null"}]
-        if len(present) == 1 and len(field["anyOf"]) == 2:
+        if len(present) == 1:
             del field["anyOf"]
-            field.update(present[0] | field)
-        if default not in (None, [], {}, ()):
-            field["default"] = default
+            field.update({**present[0], **field})
+        for key in ("title", "default"):
+            if key == "title" or field.get("default") in (None, [], {}):
+                field.pop(key, None)
     return schema

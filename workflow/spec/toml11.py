@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_SUSPICIOUS = re.compile(r"\\[ex]|\{[^}\"']*[\n]|,\s*\}|\d\d:\d\d|[\"'\n][^\n]*\n[^\n]*\}")
+_SUSPICIOUS = re.compile(r"\\[ex]|,\s*\}|[0-9]{2}:[0-9]{2}")
 _TOKEN = re.compile(
     r'"""(?:\\.|[^\\])*?"{3,5}'
     r"|'''.*?'{3,5}"
@@ -36,7 +36,7 @@ class Newer(NamedTuple):
 
 def find_newer_syntax(text: str) -> Newer | None:
     """The first piece of TOML 1.1 in a text, or None."""
-    if not _SUSPICIOUS.search(text):
+    if not _SUSPICIOUS.search(text) and not _braces_over_lines(text):
         return None
     open_brackets: list[str] = []
     last = ""
@@ -63,3 +63,10 @@ def find_newer_syntax(text: str) -> Newer | None:
             return Newer(match.start(), "a time without seconds is TOML 1.1", 'a duration is written "1h30m"')
         last = token[-1] if token[0] not in "\"'#" else '"'
     return None
+
+
+def _braces_over_lines(text: str) -> bool:
+    """Whether some line opens more braces than it closes, or fewer; braces in strings count, this is a first look."""
+    if "{" not in text:
+        return False
+    return any(line.count("{") != line.count("}") for line in text.split("\n"))

@@ -183,6 +183,29 @@ def _dotted(text: str, least: int) -> bool:
     return len(parts) >= least and all(part.isidentifier() for part in parts)
 
 
+STATUSES: Final = ("success", "failure", "any")
+
+
+def task_name(value: object) -> str:
+    """The name of a task, as ``needs`` has it."""
+    if isinstance(value, str) and NAME.fullmatch(value):
+        return value
+    if isinstance(value, str) and "@" in value:
+        name = value.partition("@")[0]
+        raise Refused(f"{describe(value)} is one instance: a task is needed with all its instances", f'write "{name}"')
+    raise Refused(f"must be the name of a task, not {describe(value)}")
+
+
+def status(value: object) -> str:
+    """How a needed task has to end."""
+    if isinstance(value, str) and value in STATUSES:
+        return value
+    near = did_you_mean(value, STATUSES) if isinstance(value, str) else None
+    raise Refused(
+        f'must be "success", "failure" or "any", not {describe(value)}' + (f", {near}" if near else ""),
+    )
+
+
 def plain_text(value: object) -> str:
     """Any text without NUL."""
     if not isinstance(value, str):
@@ -201,7 +224,7 @@ def some_text(value: object) -> str:
 
 
 def flag(value: object) -> bool:
-    """true or false."""
+    """True or false."""
     if not isinstance(value, bool):
         raise Refused(f"must be true or false, not {describe(value)}")
     return value

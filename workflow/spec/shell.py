@@ -1,0 +1,62 @@
+"""Where in a shell line a quoted value would not be safe.
+
+Values are put into a ``shell`` line as ``shlex.quote`` writes them: one word, in single quotes.  That holds only
+where the shell begins a fresh word.  Inside quotes of the line's own the single quotes are plain characters, or end
+what was open; inside a here-document, backticks or a comment they protect from nothing.  Choices: quote differently
+in each place (which needs a whole shell grammar, and is wrong silently when it is wrong), or refuse those places.
+The price of refusing: a line with ``"$( … )"`` must take its value from ``env``, where it is safe everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+
+_HEREDOC = re.compile(r"<<-?[ \t]*(\\?)(['\"]?)([A-Za-z0-9_.]+)\2")
+
+
+def unsafe_spot(before: str) -> str | None:
+    """Where one is after this beginning of a line, in words; None where a quoted word is safe."""
+    quote, at = "", 0
+    heredocs: list[str] = []
+    while at < len(before):
+        character = before[at]
+        if character == "\\" and quote != "'":
+            at += 2
+            continue
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"`":
+            quote = character
+        elif character == "#" and (at == 0 or before[at - 1] in " \t\n;&|("):
+            end = before.find("\n", at)
+            if end == -1:
+                return "in a comment"
+            at = end
+            continue
+        elif before.startswith("<<<", at):
+            at += 3
+            continue
+        elif character == "<" and (found := _HEREDOC.match(before, at)):
+            heredocs.append(found.group(3))
+            at = found.end()
+            continue
+        elif character == "\n" and heredocs:
+            end_of_bodies = _after_bodies(before, at, heredocs)
+            if end_of_bodies is None:
+                return "in a here-document"
+            at, heredocs = end_of_bodies, []
+            continue
+        at += 1
+    if quote:
+        return "inside backticks" if quote == "`" else "inside quotes"
+    return None
+
+
+def _after_bodies(text: str, at: int, delimiters: list[str]) -> int | None:
+    """Where the here-documents that begin at this line break end; None when one does not."""
+    for delimiter in delimiters:
+        end = re.compile(rf"\n\t*{re.escape(delimiter)}(?=\n)").search(text, at)
+        if end is None:
+            return None
+        at = end.end()
+    return at
