@@ -124,7 +124,7 @@ class OfPebble(AbstractContextManager[Push]):
 
 class OfBilliard(AbstractContextManager[Push]):
     def __init__(self, pool: int, countdown: Countdown) -> None:
-        import billiard  # type: ignore[import-untyped]
+        import billiard
 
         self._pool = billiard.Pool(pool)
         self._countdown = countdown
@@ -157,10 +157,8 @@ def measure(candidate: str, tasks: int, pool: int) -> dict[str, float]:
         countdown.wait()
         gc.collect()
         countdown.start(tasks)
-        handles = []
         began = time.perf_counter()
-        for value in range(tasks):
-            handles.append(push(value))  # kept, as a program does that wants its results
+        _handles = [push(value) for value in range(tasks)]  # kept, as a program does that wants its results
         pushed = time.perf_counter()
         countdown.wait()
         ended = time.perf_counter()

@@ -203,8 +203,11 @@ def test_a_damaged_file_gives_mistakes_with_a_line_or_a_plan(seed: int, tmp_path
     try:
         load_plan(path)
     except InvalidPipeline as error:
-        assert all(mistake.line is not None for mistake in error.mistakes)
-        assert str(error)
+        found = error
+    else:
+        return
+    assert all(mistake.line is not None for mistake in found.mistakes)
+    assert str(found)
 
 
 def damaged(draw: random.Random, text: str) -> str:

@@ -147,7 +147,7 @@ def test_a_whole_size_is_exact(number: int, unit: str) -> None:
 
 
 def test_a_wrong_unit_gets_the_right_one() -> None:
-    """mib is MiB."""
+    """Mib is MiB."""
     with pytest.raises(Refused) as caught:
         size_bytes("10mib")
     assert caught.value.help == 'write "10MiB"'

@@ -32,7 +32,7 @@ def expand(name: str, matrix: Matrix, folder: Path) -> list[Instance]:
         id_ = instance_id(name, row)
         if id_ in instances:
             raise Findings([_double(id_, number - (len(rows) - len(matrix.include)))])
-        instances[id_] = dict(zip(names, row))
+        instances[id_] = dict(zip(names, row, strict=True))
     return list(instances.items())
 
 

@@ -54,7 +54,10 @@ def plan_text(plan: Plan) -> str:
     rows = [("id", "runs", "timeout", "needs")]
     rows += [(task.id, _what(task), _seconds(task.timeout_s), _needs(task)) for task in plan.tasks]
     widths = [min(60, max(len(row[column]) for row in rows)) for column in range(3)]
-    lines = ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[3]]).rstrip() for row in rows]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip()
+        for row in rows
+    ]
     count = len(plan.tasks)
     lines.append(f"{count:,} task{'' if count == 1 else 's'}, {plan.hash}")
     return "\n".join(lines) + "\n"

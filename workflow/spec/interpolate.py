@@ -46,8 +46,7 @@ def _string(
 ) -> object:
     template, wrong = parse(text, _mode(place, key))
     before = len(mistakes)
-    for error in wrong:
-        mistakes.append(Mistake("bad-reference", place, error.headline, error.help, needle=error.text))
+    mistakes.extend(Mistake("bad-reference", place, error.headline, error.help, needle=error.text) for error in wrong)
     if isinstance(template, str):
         return template if not wrong else ""
     for reference in template.references:

@@ -55,6 +55,7 @@ class Matrix:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The axes, in the order in which they stand in an id."""
         return tuple(self.axes) if self.axes else tuple(self.include[0])
 
 

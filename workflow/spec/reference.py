@@ -50,6 +50,7 @@ class Template:
 
     @property
     def references(self) -> tuple[Reference, ...]:
+        """Those in the text, in its order."""
         return tuple(part for part in self.parts if not isinstance(part, str))
 
 
@@ -169,7 +170,7 @@ def follow(value: object, path: tuple[str, ...], walked: str) -> object:
             value = value[int(step)]
         else:
             message = f"{walked} is {describe(value)}, there is nothing in it to take {step!r} from"
-            raise LookupError(message)
+            raise LookupError(message)  # noqa: TRY004  # for the caller all of these are "it is not there"
         walked += f".{step}"
     return value
 

@@ -1,4 +1,4 @@
-"""Whether a text uses syntax that is newer than TOML 1.0.
+r"""Whether a text uses syntax that is newer than TOML 1.0.
 
 Some installed parsers read TOML 1.1, others do not; the same file must be good or bad everywhere, so the newer
 syntax is refused whichever parser is there: line breaks and a comma at the end inside ``{ }``, the escapes ``\\e``

@@ -85,7 +85,9 @@ def _parse_duration(text: str) -> float:
     found = _DURATION.fullmatch(text)
     if found and text:
         return math.fsum(
-            float(number) * unit for number, unit in zip(found.groups(), _UNITS_S.values()) if number is not None
+            float(number) * unit
+            for number, unit in zip(found.groups(), _UNITS_S.values(), strict=True)
+            if number is not None
         )
     raise Refused(f"{describe(text)} is not a duration", _duration_hint(text))
 
