@@ -322,9 +322,9 @@ class Client:
                 with self._lock:
                     if not self._buffer:
                         return True
-                    self._rest = b"".join(self._buffer) if len(self._buffer) > 1 else self._buffer[0]
-                    self._buffer.clear()
+                    frames, self._buffer = self._buffer, []
                     self._buffered = 0
+                self._rest = b"".join(frames)
             view = memoryview(self._rest)
             sent = 0
             try:
@@ -395,6 +395,8 @@ class Client:
         unpack, size, position, end = RETURNED.unpack_from, RETURNED.size, 0, len(data)
         get, pop, owed = self._table.get, self._table.pop, self._owed
         told: list[Handle] = []
+        if end < size or unpack(data)[0] > end:
+            return 0
         whole = bytes(data)
         while end - position >= size:
             length, status, flags, _, ticket, _, _, _, _, _, _ = unpack(whole, position)
@@ -446,11 +448,14 @@ class Client:
         if self._on_callback is not None:
             for handle in told:
                 self._on_callback(handle)
-        with self._lock:
-            if self._max_pending is not None:
+        if self._max_pending is not None:
+            with self._lock:
                 self._room.notify_all()
-            if self._table:
-                return
+        # Looked at without the lock, which whoever pushes would have to wait for: who waits for the end has looked
+        # with the lock held, before this was so or after.
+        if self._table:
+            return
+        with self._lock:
             self._idle.notify_all()
             if self._owed:
                 return

@@ -20,6 +20,7 @@ State words are written before what they announce: claimed, running, answering (
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import sys
 import time
@@ -62,6 +63,9 @@ _LONG_NS = 500_000_000
 _FOREVER_S = 9e8
 """Longer limits, infinity among them, do not fit in a word; nobody will see this one end."""
 
+_GRACE_NS = 5_000_000_000
+_SMALL_BODY = messages.SMALL - RETURNED.size
+
 _clock_ns = time.monotonic_ns
 
 
@@ -83,7 +87,9 @@ class Worker:
         self._words = words
         self._base = slot * scoreboard.WORDS
         self._stack_file = stack_file
-        self._max_result = max_result
+        self._max_result = (1 << 63) if max_result is None else max_result
+        self._timeout_s, self._timeout_ns = 0.0, 0  # the latest task's, of which most are alike
+        self._options: dict[str, Any] = {}
         self._output = Output(log_dir, slot, words)
         self._place = Place()
         self._pid = os.getpid()
@@ -107,6 +113,7 @@ class Worker:
         import _thread
 
         _thread.start_new_thread(self._watch, ())
+        gc.freeze()  # what was loaded up to here stays: the collector need not look at it for every task
         self._answers.sendall(RETURNED.pack(RETURNED.size, messages.READY, 0, 0, 0, 0, 0, self._pid, 0, 0, 0))
         self._loop()
         leave(0)
@@ -144,16 +151,18 @@ class Worker:
         end = position + size - messages.TASK.size
         module = bytes(view[position : position + module_size])
         position += module_size
-        options: dict[str, Any] = (
-            marshal_loads(view[position : position + options_size]) if options_size else _NO_OPTIONS
-        )
+        options = marshal_loads(view[position : position + options_size]) if options_size else _NO_OPTIONS
         position += options_size
+        if timeout != self._timeout_s:
+            self._timeout_s, self._timeout_ns = timeout, int(min(timeout, _FOREVER_S) * 1e9)
+        if options is not self._options:
+            self._options = options
+            words[base + scoreboard.GRACE] = options.get("grace_ns", _GRACE_NS)
+            words[base + scoreboard.MEMORY] = options.get("memory", 0)
 
         started = _clock_ns()
         words[base + scoreboard.STARTED] = started
-        words[base + scoreboard.DEADLINE] = started + int(min(timeout, _FOREVER_S) * 1e9)
-        words[base + scoreboard.GRACE] = options.get("grace_ns", 5_000_000_000)
-        words[base + scoreboard.MEMORY] = options.get("memory", 0)
+        words[base + scoreboard.DEADLINE] = started + self._timeout_ns
         words[base + scoreboard.STAGE] = scoreboard.AT_IMPORT
         words[base] = ticket << 2 | scoreboard.RUNNING
 
@@ -181,7 +190,15 @@ class Worker:
                 else:
                     value = instance.runnable(*arguments)
                 words[base + scoreboard.STAGE] = scoreboard.AT_RESULT
-                status, body = messages.SUCCEEDED, self._pickle(value)
+                try:
+                    body = dumps(value, 5)
+                except Exception as error:
+                    message = f"the result, a {type(value).__qualname__}, cannot be pickled: {error}"
+                    raise TypeError(message) from error
+                if len(body) > self._max_result:
+                    message = f"the result takes {len(body)} bytes, more than max_result = {self._max_result}"
+                    raise ValueError(message)
+                status = messages.SUCCEEDED  # noqa: TRY301  # it is ours to raise, and ours to describe
             except BaseException as error:  # noqa: BLE001  # whatever the user's code raises is the task's outcome
                 status, body = messages.FAILED, self._describe(error)
             self._running = 0
@@ -190,59 +207,63 @@ class Worker:
             status, body = messages.FAILED, self._describe(error)
         if self._forked:
             leave(status)  # a child that the task forked, and that returned from it as if it were the worker
-        self._answer(ticket, status, flags, body, started, alone="isolate" in options)
-        # What the task made dies when this function returns, behind its answer: a destructor that kills the process
-        # cannot take the result with it.
 
-    def _answer(self, ticket: int, status: int, flags: int, body: bytes, started: int, *, alone: bool) -> None:
-        words, base = self._words, self._base
         duration = _clock_ns() - started
         words[base] = ticket << 2 | scoreboard.ANSWERING
-        sentenced = words[base + scoreboard.SENTENCE] == ticket
-        if sentenced:
+        if words[base + scoreboard.SENTENCE] == ticket:
             if status == messages.SUCCEEDED:
                 body = b""
             status = words[base + scoreboard.SENTENCE_REASON]
             flags |= SENTENCED
         elif notes.signal is not None:
             status = messages.CRASHED
-        left = notes.left
+        left = 0
         if duration > _BRIEF_NS:
-            stayed = self._count_new_children()
-            body, flags = self._with_notes(duration, body, flags)
-        else:
-            stayed = 0
-            if left or notes.exit_code is not None:
-                notes.reset()
-        offset, log_size, file = self._output.take()
-        if stayed:
+            left, body, flags = self._look_back(duration, body, flags)
+        log = self._output.take()
+        if left:
             self._output.renew()
-        self._place.restore()
-        header = [RETURNED.size, status, flags, min(left + stayed, 0xFFFF), ticket, started, duration, self._pid]
-        if len(body) + RETURNED.size <= messages.SMALL:
-            header[0] += len(body)
-            self._answers.sendall(RETURNED.pack(*header, offset, log_size, file) + body)
+        self._place.restore(certainly=duration > _BRIEF_NS)
+        if len(body) < _SMALL_BODY:
+            length = RETURNED.size + len(body)
+            head = RETURNED.pack(length, status, flags, left, ticket, started, duration, self._pid, *log)
+            self._answers.sendall(head + body)
         else:
-            header[2] |= IN_FILE
+            head = RETURNED.pack(
+                RETURNED.size, status, flags | IN_FILE, left, ticket, started, duration, self._pid, *log
+            )
             descriptor = system.anonymous_file("workflow-result")
             _write_all(descriptor, body)
-            send_message(self._answers, RETURNED.pack(*header, offset, log_size, file), (descriptor,))
+            send_message(self._answers, head, (descriptor,))
             os.close(descriptor)
-        if sentenced or alone:
+        if flags & SENTENCED or "isolate" in options:
             leave(0)
         if _signal.getsignal(_signal.SIGTERM) is not self._on_term:
             _signal.signal(_signal.SIGTERM, self._on_term)
+        # What the task made dies when this function returns, behind its answer: a destructor that kills the process
+        # cannot take the result with it.
 
-    def _pickle(self, value: object) -> bytes:
-        try:
-            body = dumps(value, 5)
-        except Exception as error:
-            message = f"the result, a {type(value).__qualname__}, cannot be pickled: {error}"
-            raise TypeError(message) from error
-        if self._max_result is not None and len(body) > self._max_result:
-            message = f"the result takes {len(body)} bytes, more than max_result = {self._max_result}"
-            raise ValueError(message)
-        return body
+    def _look_back(self, duration: int, body: bytes, flags: int) -> tuple[int, bytes, int]:
+        """What an attempt that was not brief left behind and used, the latter in front of its answer's body."""
+        left = notes.left + self._count_new_children()
+        facts: dict[str, object] = {}
+        times = os.times()
+        cpu_s = time.process_time() + times.children_user + times.children_system
+        if duration > _LONG_NS:
+            facts["cpu_s"] = max(0.0, cpu_s - self._cpu_s)
+            facts["peak_rss_bytes"] = notes.peak_rss_bytes or _peak_memory()
+        self._cpu_s = cpu_s
+        _forget_peak_memory()
+        if notes.exit_code is not None:
+            facts["exit_code"] = notes.exit_code
+        if notes.signal is not None:
+            facts["signal"] = notes.signal
+        notes.reset()
+        if facts:
+            packed = marshal_dumps(facts)
+            body = messages.NOTES.pack(len(packed)) + packed + body
+            flags |= HAS_NOTES
+        return min(left, 0xFFFF), body, flags
 
     def _describe(self, error: BaseException) -> bytes:
         from workflow.engine.describe import pack_exception
@@ -260,26 +281,6 @@ class Worker:
         new = alive - self._children
         self._children = alive
         return len(new)
-
-    def _with_notes(self, duration: int, body: bytes, flags: int) -> tuple[bytes, int]:
-        """What is known of the process in this attempt, in front of the body when there is something to say."""
-        facts: dict[str, object] = {}
-        times = os.times()
-        cpu_s = time.process_time() + times.children_user + times.children_system
-        if duration > _LONG_NS:
-            facts["cpu_s"] = max(0.0, cpu_s - self._cpu_s)
-            facts["peak_rss_bytes"] = notes.peak_rss_bytes or _peak_memory()
-        self._cpu_s = cpu_s
-        _forget_peak_memory()
-        if notes.exit_code is not None:
-            facts["exit_code"] = notes.exit_code
-        if notes.signal is not None:
-            facts["signal"] = notes.signal
-        notes.reset()
-        if not facts:
-            return body, flags
-        packed = marshal_dumps(facts)
-        return messages.NOTES.pack(len(packed)) + packed + body, flags | HAS_NOTES
 
     # -- being ended -----------------------------------------------------------------------------------------------
 
