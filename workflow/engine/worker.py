@@ -197,8 +197,8 @@ class Worker:
                     raise TypeError(message) from error
                 if len(body) > self._max_result:
                     message = f"the result takes {len(body)} bytes, more than max_result = {self._max_result}"
-                    raise ValueError(message)
-                status = messages.SUCCEEDED  # noqa: TRY301  # it is ours to raise, and ours to describe
+                    raise ValueError(message)  # noqa: TRY301  # it is described like whatever the task raises
+                status = messages.SUCCEEDED
             except BaseException as error:  # noqa: BLE001  # whatever the user's code raises is the task's outcome
                 status, body = messages.FAILED, self._describe(error)
             self._running = 0
