@@ -188,3 +188,34 @@ def test_a_signal_ends_the_run_cleanly(tmp_path: Path, wait_until: Wait, number:
     assert report["run"]["exit_code"] == code
     assert report["counts"]["cancelled"] > 0
     assert len(report["tasks"]) == 110
+
+
+def test_an_interrupted_run_does_not_wait_for_a_callback_for_ever(tmp_path: Path, wait_until: Wait) -> None:
+    """It is recorded as abandoned, and the run ends in seconds."""
+    file = tmp_path / "pipeline.toml"
+    file.write_text(
+        f"""
+[pipeline]
+path = [{json.dumps(str(VICTIMS))}]
+
+[tasks.callback_hangs]
+module = "victims.Callback"
+args = ["hang"]
+callback_timeout = "none"
+
+[tasks.sleeps]
+module = "victims.Sleep"
+needs = ["callback_hangs"]
+"""
+    )
+    run = subprocess.Popen([sys.executable, "-m", "workflow", "run", str(file)], stderr=subprocess.PIPE, text=True)
+    events = tmp_path / ".workflow" / "latest" / "events.jsonl"
+    wait_until(lambda: events.exists() and "task_started" in events.read_text().rpartition("callback_hangs")[2])
+    run.send_signal(signal.SIGTERM)
+    _, err = run.communicate(timeout=30)
+    assert run.returncode == 143, err
+    report = json.loads((tmp_path / ".workflow" / "latest" / "report.json").read_text())
+    tasks = {task["id"]: task for task in report["tasks"]}
+    assert tasks["callback_hangs"]["outcome"] == "succeeded"
+    assert tasks["callback_hangs"]["callback"]["outcome"] == "timed_out"
+    assert tasks["sleeps"]["outcome"] == "cancelled"
