@@ -26,7 +26,8 @@ from typing import NamedTuple
 from workflow import messages
 from workflow.engine import scoreboard
 from workflow.engine.channel import send_message
-from workflow.engine.endings import body_of, exception_from, options_of
+from workflow.engine.endings import exception_from
+from workflow.engine.frames import body_of, options_of
 from workflow.engine.output import Output
 from workflow.messages import HAS_NOTES, RETURNED, TASK, TICKET_BITS, UNRESOLVED
 
@@ -243,7 +244,7 @@ class Callbacks:
     def _argument(self, settled: Settled, *, succeeded: bool, task_id: str) -> object:
         frame = settled.frame
         if settled.descriptor >= 0:
-            from workflow.engine.worker import read_file
+            from workflow.engine.system import read_file
 
             frame = frame[: RETURNED.size] + read_file(settled.descriptor)
         if not succeeded:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from workflow import messages
 from workflow.engine import scoreboard, system
 from workflow.engine.channel import DONT_WAIT, packet_pair, receive_into, receive_message, send_message, stream_pair
+from workflow.engine.frames import owed_frame, pack_options, with_attempt, with_file
 from workflow.engine.handle import Handle
 from workflow.engine.output import log_file_name
 from workflow.errors import EngineError
@@ -242,7 +243,7 @@ class Client:
             options, task_id = b"", None
             payload = dumps(task.args, 5)
         else:
-            options, task_id = _pack_options(task), task.id
+            options, task_id = pack_options(task), task.id
             payload = dumps(task.args if task.kwargs is None else (task.args, task.kwargs), 5)
         path = module.encode()
         timeout = float("inf") if task.timeout is None else task.timeout
@@ -408,7 +409,7 @@ class Client:
                 self._take_other(status, ticket, frame, told)
                 continue
             if flags & IN_FILE:
-                frame = _with_file(frame, descriptors.pop(0))
+                frame = with_file(frame, descriptors.pop(0))
             number = ticket >> TICKET_BITS
             handle = get(number)
             if handle is None or 0 < (ticket & _ATTEMPT) <= len(handle._earlier):  # noqa: SLF001
@@ -511,12 +512,12 @@ class Client:
     def _snapshot(self) -> list[bytes]:
         """Everything that pends, as frames for a new dispatcher."""
         pending, owed = self._table.values(), self._owed.values()
-        frames = [_with_attempt(handle._frame, len(handle._earlier) + 1) for handle in pending]  # noqa: SLF001
+        frames = [with_attempt(handle._frame, len(handle._earlier) + 1) for handle in pending]  # noqa: SLF001
         frames += [
             TASK.pack(TASK.size, messages.CANCEL, 0, number, 0.0, 0, 0)
             for number in self._cancelled & self._table.keys()
         ]
-        frames += [_owed_frame(handle._frame, handle._last or b"") for handle in owed]  # noqa: SLF001
+        frames += [owed_frame(handle._frame, handle._last or b"") for handle in owed]  # noqa: SLF001
         if self._cancel_grace is not None:
             frames.append(TASK.pack(TASK.size, messages.CANCEL_ALL, 0, 0, self._cancel_grace, 0, 0))
         frames.append(TASK.pack(TASK.size, messages.SNAPSHOT_END, 0, 0, 0.0, 0, 0))
@@ -597,46 +598,3 @@ def _import_path(extra: tuple[str, ...]) -> list[str]:
     here = os.getcwd()
     own = [os.path.join(here, entry) for entry in sys.path]
     return [*extra, *[entry for entry in own if entry not in extra]]
-
-
-def _pack_options(task: InfoTask) -> bytes:
-    options: dict[str, object] = {}
-    if task.kwargs is not None:
-        options["kwargs"] = True
-    for name in ("id", "memory", "priority", "env", "cwd", "isolate", "on_success", "on_failure"):
-        value = getattr(task, name)
-        if value:
-            options[name] = value
-    if task.retries.max:
-        options["retries"] = tuple(task.retries)
-    if task.grace != 5.0:
-        options["grace_ns"] = int(min(task.grace, 9e8) * 1e9)
-    if task.callback_timeout != 30.0:
-        options["callback_timeout"] = task.callback_timeout
-    return marshal_dumps(options) if options else b""
-
-
-def _with_attempt(frame: bytes, attempt: int) -> bytes:
-    if attempt == 1:
-        return frame
-    header = list(TASK.unpack_from(frame))
-    header[2] = attempt
-    return TASK.pack(*header) + frame[TASK.size :]
-
-
-def _owed_frame(task: bytes, returned: bytes) -> bytes:
-    _, _, _, number, timeout, module_size, options_size = TASK.unpack_from(task)
-    middle = task[TASK.size : TASK.size + module_size + options_size]
-    length = TASK.size + len(middle) + len(returned)
-    return TASK.pack(length, messages.OWED, 0, number, timeout, module_size, options_size) + middle + returned
-
-
-def _with_file(frame: bytes, descriptor: int) -> bytes:
-    """The frame with the contents of the file that came with it, as if it had all come in the channel."""
-    from workflow.engine.worker import read_file
-
-    body = read_file(descriptor)
-    header = list(RETURNED.unpack_from(frame))
-    header[2] &= ~IN_FILE
-    header[0] = min(RETURNED.size + len(body), 0xFFFFFFFF)
-    return RETURNED.pack(*header) + body

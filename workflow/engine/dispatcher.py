@@ -20,7 +20,6 @@ import gc
 import os
 import select
 import time
-from collections import deque
 
 from workflow import messages
 from workflow.engine import processes, scoreboard, system
@@ -28,13 +27,13 @@ from workflow.engine.callbacks import Callbacks, Settled
 from workflow.engine.channel import (
     DONT_WAIT,
     PEEK,
-    packet_from,
     receive_into,
     receive_message,
     send_message,
-    stream_from,
 )
-from workflow.engine.endings import ending_frame, options_of
+from workflow.engine.endings import ending_frame
+from workflow.engine.frames import options_of, with_attempt
+from workflow.engine.link import Link
 from workflow.info_task import RetryPolicy
 from workflow.messages import (
     IN_FILE,
@@ -57,7 +56,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from workflow.engine.channel import Socket
-    from workflow.engine.warden import Seat
+    from workflow.engine.seat import Seat
 else:
     import _signal
 
@@ -69,28 +68,6 @@ _SETTLE_S = 0.0001
 """After this a word written here is seen by every processor."""
 _CLAIM_LOOKS = 2500
 """Looks at a claim, one each 0.1 ms, before the worker counts as stopped in the middle of it."""
-
-
-class Link:
-    """The channels to one worker, and what is on its way there."""
-
-    __slots__ = ("answers", "base", "died", "open", "outbox", "pid", "sentenced", "tasks", "worker", "writing")
-
-    def __init__(self, worker: int, slot: int, pid: int, tasks: int, answers: int) -> None:
-        self.worker = worker
-        self.base = slot * scoreboard.WORDS
-        self.pid = pid
-        self.tasks = packet_from(tasks)
-        self.answers = stream_from(answers)
-        self.tasks.setblocking(False)
-        self.answers.setblocking(False)
-        self.outbox: deque[list[bytes]] = deque()
-        """Batches that did not fit into the channel."""
-        self.sentenced: tuple[int, int, bytes] | None = None
-        """Ticket, status and frame of an attempt that ended while it was being killed."""
-        self.died: messages.WorkerDied | None = None
-        self.open = True
-        self.writing = False
 
 
 class Dispatcher:
@@ -169,7 +146,9 @@ class Dispatcher:
 
     def _perform(self, effect: effects.Effect) -> None:
         if isinstance(effect, effects.Run):
-            frames = [task.payload if task.attempt == 1 else _with_attempt(task) for task in effect.tasks]
+            frames = [
+                task.payload if task.attempt == 1 else with_attempt(task.payload, task.attempt) for task in effect.tasks
+            ]
             self._send(self._links[effect.worker], frames)
         elif isinstance(effect, effects.Recall):
             self._recall(self._links[effect.worker])
@@ -314,9 +293,7 @@ class Dispatcher:
             descriptor = system.anonymous_file("workflow-task")
             try:
                 for frame in frames:
-                    view = memoryview(frame)
-                    while view:
-                        view = view[os.write(descriptor, view) :]
+                    system.write_all(descriptor, frame)
                 send_message(link.tasks, messages.RUN.pack(self._sequence, 1), (descriptor,))
             finally:
                 os.close(descriptor)
@@ -494,13 +471,6 @@ class Dispatcher:
 
     def _fail(self, reason: str) -> None:
         self._forward(messages.pack_told(messages.ENGINE_FAILED, reason.encode()))
-
-
-def _with_attempt(task: Task) -> bytes:
-    frame: bytes = task.payload
-    header = list(TASK.unpack_from(frame))
-    header[2] = task.attempt
-    return TASK.pack(*header) + frame[TASK.size :]
 
 
 def _task_with_options(frame: bytes, number: int, attempt: int) -> Task:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from marshal import loads as marshal_loads
 from pickle import loads
 
 from workflow import messages
 from workflow.engine import scoreboard
+from workflow.engine.frames import body_of, options_of
 from workflow.engine.output import log_file_name
-from workflow.messages import HAS_ERROR_CALLBACK, HAS_NOTES, MORE_ATTEMPTS, NOTES, RETURNED, STATUSES, TASK, UNRESOLVED
+from workflow.messages import HAS_ERROR_CALLBACK, HAS_NOTES, MORE_ATTEMPTS, RETURNED, STATUSES, TASK, UNRESOLVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
-    from workflow.engine.dispatcher import Link
+    from workflow.engine.link import Link
     from workflow.scheduler.effects import Settle
 
 _HERE = os.path.dirname(__file__) + os.sep
@@ -27,24 +25,6 @@ _STAGE_WORDS = {
     "run": "while it ran",
     "result": "while its result was pickled",
 }
-
-
-def options_of(frame: bytes) -> dict[str, Any]:
-    """The options a task travels with; empty when all have their default."""
-    header = TASK.unpack_from(frame)
-    start = TASK.size + header[5]
-    options: dict[str, Any] = marshal_loads(frame[start : start + header[6]]) if header[6] else {}
-    return options
-
-
-def body_of(frame: bytes | memoryview) -> tuple[dict[str, Any], memoryview]:
-    """What lies behind the header of a RETURNED frame: the notes, and the result or the error."""
-    view = memoryview(frame)[RETURNED.size :]
-    if frame[5] & HAS_NOTES:
-        (size,) = NOTES.unpack_from(view)
-        start = NOTES.size
-        return marshal_loads(view[start : start + size]), view[start + size :]
-    return {}, view
 
 
 def ending_frame(

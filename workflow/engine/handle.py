@@ -18,7 +18,8 @@ from pickle import loads
 from typing import TYPE_CHECKING, Any
 
 from workflow import messages
-from workflow.engine.endings import body_of, exception_from, options_of
+from workflow.engine.endings import exception_from
+from workflow.engine.frames import body_of, options_of
 from workflow.engine.output import log_file_name
 from workflow.errors import EngineError
 from workflow.messages import RETURNED, STATUSES, TICKET_BITS

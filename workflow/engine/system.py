@@ -118,3 +118,24 @@ def show_own_failure() -> None:
 
     traceback.print_exc()
     sys.stderr.flush()
+
+
+def read_file(descriptor: int) -> bytes:
+    """All of a file that came along a channel, which is closed."""
+    parts: list[bytes] = []
+    position = 0
+    while True:
+        part = os.pread(descriptor, 1 << 30, position)
+        if not part:
+            break
+        parts.append(part)
+        position += len(part)
+    os.close(descriptor)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def write_all(descriptor: int, body: bytes) -> None:
+    """Write all of it, in as many writes as that takes."""
+    view = memoryview(body)
+    while view:
+        view = view[os.write(descriptor, view) :]

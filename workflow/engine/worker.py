@@ -130,7 +130,7 @@ class Worker:
             number, in_file = messages.RUN.unpack_from(data)
             position = messages.RUN.size
             if in_file:
-                data, position = read_file(descriptors[0]), 0
+                data, position = system.read_file(descriptors[0]), 0
             view = memoryview(data)
             while position < len(data):
                 header = unpack(data, position)
@@ -233,7 +233,7 @@ class Worker:
                 RETURNED.size, status, flags | IN_FILE, left, ticket, started, duration, self._pid, *log
             )
             descriptor = system.anonymous_file("workflow-result")
-            _write_all(descriptor, body)
+            system.write_all(descriptor, body)
             send_message(self._answers, head, (descriptor,))
             os.close(descriptor)
         if flags & SENTENCED or "isolate" in options:
@@ -360,26 +360,6 @@ def _hook_flags(options: dict[str, Any], flags: int) -> int:
     if "on_failure" in options:
         flags |= HAS_ERROR_CALLBACK
     return flags
-
-
-def read_file(descriptor: int) -> bytes:
-    """All of a file that came along a channel, which is closed."""
-    parts: list[bytes] = []
-    position = 0
-    while True:
-        part = os.pread(descriptor, 1 << 30, position)
-        if not part:
-            break
-        parts.append(part)
-        position += len(part)
-    os.close(descriptor)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _write_all(descriptor: int, body: bytes) -> None:
-    view = memoryview(body)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def _peak_memory() -> int | None:

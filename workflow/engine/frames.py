@@ -1,0 +1,79 @@
+"""Frames, made and taken apart: the few places that know what stands behind their headers (see ``messages``)."""
+
+from __future__ import annotations
+
+from marshal import dumps as marshal_dumps
+from marshal import loads as marshal_loads
+
+from workflow import messages
+from workflow.messages import HAS_NOTES, IN_FILE, NOTES, RETURNED, TASK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from workflow.info_task import InfoTask
+
+
+def options_of(frame: bytes) -> dict[str, Any]:
+    """The options a task travels with; empty when all have their default."""
+    header = TASK.unpack_from(frame)
+    start = TASK.size + header[5]
+    options: dict[str, Any] = marshal_loads(frame[start : start + header[6]]) if header[6] else {}
+    return options
+
+
+def body_of(frame: bytes | memoryview) -> tuple[dict[str, Any], memoryview]:
+    """What lies behind the header of a RETURNED frame: the notes, and the result or the error."""
+    view = memoryview(frame)[RETURNED.size :]
+    if frame[5] & HAS_NOTES:
+        (size,) = NOTES.unpack_from(view)
+        start = NOTES.size
+        return marshal_loads(view[start : start + size]), view[start + size :]
+    return {}, view
+
+
+def pack_options(task: InfoTask) -> bytes:
+    """The options with which a task travels: those that are not their default."""
+    options: dict[str, object] = {}
+    if task.kwargs is not None:
+        options["kwargs"] = True
+    for name in ("id", "memory", "priority", "env", "cwd", "isolate", "on_success", "on_failure"):
+        value = getattr(task, name)
+        if value:
+            options[name] = value
+    if task.retries.max:
+        options["retries"] = tuple(task.retries)
+    if task.grace != 5.0:
+        options["grace_ns"] = int(min(task.grace, 9e8) * 1e9)
+    if task.callback_timeout != 30.0:
+        options["callback_timeout"] = task.callback_timeout
+    return marshal_dumps(options) if options else b""
+
+
+def with_attempt(frame: bytes, attempt: int) -> bytes:
+    """The frame of a task, to begin with this attempt."""
+    if attempt == 1:
+        return frame
+    header = list(TASK.unpack_from(frame))
+    header[2] = attempt
+    return TASK.pack(*header) + frame[TASK.size :]
+
+
+def owed_frame(task: bytes, returned: bytes) -> bytes:
+    """A frame that tells a new dispatcher of a task that ended and whose callback is still to be run."""
+    _, _, _, number, timeout, module_size, options_size = TASK.unpack_from(task)
+    middle = task[TASK.size : TASK.size + module_size + options_size]
+    length = TASK.size + len(middle) + len(returned)
+    return TASK.pack(length, messages.OWED, 0, number, timeout, module_size, options_size) + middle + returned
+
+
+def with_file(frame: bytes, descriptor: int) -> bytes:
+    """The frame with the contents of the file that came with it, as if it had all come in the channel."""
+    from workflow.engine.system import read_file
+
+    body = read_file(descriptor)
+    header = list(RETURNED.unpack_from(frame))
+    header[2] &= ~IN_FILE
+    header[0] = min(RETURNED.size + len(body), 0xFFFFFFFF)
+    return RETURNED.pack(*header) + body
