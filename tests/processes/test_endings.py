@@ -325,3 +325,13 @@ def test_environment_and_folder_are_given_and_restored(push: Push, tmp_path: Pat
 
 def test_a_task_may_use_multiprocessing_itself(push: Push) -> None:
     assert push("UseMultiprocessing", timeout=60).result(50) == [1, 2]
+
+
+def test_a_killed_task_with_a_huge_traceback_is_told_whole(push: Push) -> None:
+    """Its last words do not fit into a channel."""
+    handle = push("SleepDeep", timeout=0.5, grace=5)
+    assert isinstance(handle.exception(20), TaskTimeout)
+    error = handle.attempts[0].error
+    assert error is not None
+    assert len(error.traceback or "") > 66_000
+    assert push("Echo", 1).result(20) == 1

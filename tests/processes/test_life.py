@@ -278,3 +278,26 @@ def test_a_failed_engine_is_an_error_at_stop(make_pool: Callable[..., MultiProce
     """A program that never looks at its handles must not take it for success."""
     with pytest.raises(EngineError, match="no_such_module"), MultiProcess(1, preload=["no_such_module"]) as mp:
         mp.push(InfoTask("victims.Echo", 10))
+
+
+def test_a_done_callback_may_push_more(make_pool: Callable[..., MultiProcess]) -> None:
+    """Also above max_pending, for only its own thread could make room; stopping is refused there."""
+    mp = make_pool(1, max_pending=2)
+    results: list[Any] = []
+    over = threading.Event()
+
+    def go_on(handle: Any) -> None:
+        results.append(handle.result())
+        if len(results) < 20:
+            mp.push(InfoTask("victims.Echo", 10, len(results))).add_done_callback(go_on)
+            return
+        try:
+            mp._client.wait_idle(None)
+        except RuntimeError as error:
+            results.append(str(error))
+        over.set()
+
+    mp.push(InfoTask("victims.Echo", 10, 0)).add_done_callback(go_on)
+    assert over.wait(20)
+    assert results[:20] == list(range(20))
+    assert "done callback" in results[20]

@@ -152,10 +152,9 @@ class Client:
                 message = f"the engine could not be started: {error}"
                 raise EngineError(message) from error
             ours.pop_all()  # kept until shut_down
-        self._threads = [
-            threading.Thread(target=self._read, name="workflow-reader", daemon=True),
-            threading.Thread(target=self._send_rest, name="workflow-sender", daemon=True),
-        ]
+        self._reader = threading.Thread(target=self._read, name="workflow-reader", daemon=True)
+        sender = threading.Thread(target=self._send_rest, name="workflow-sender", daemon=True)
+        self._threads = [self._reader, sender]
         for thread in self._threads:
             thread.start()
 
@@ -178,7 +177,13 @@ class Client:
         }
 
     def wait_idle(self, timeout: float | None) -> bool:
-        """Until everything pushed has ended and every callback has been told of; whether that is so."""
+        """Until everything pushed has ended and every callback has been told of; whether that is so.
+
+        Raises RuntimeError in a done callback, which would wait for itself.
+        """
+        if threading.current_thread() is self._reader:
+            message = "stop() was called in a done callback, in the thread it would have to wait for"
+            raise RuntimeError(message)
         self._flush()
         with self._idle:
             return self._idle.wait_for(lambda: not self._table and not self._owed, timeout)
@@ -278,6 +283,8 @@ class Client:
         return handle
 
     def _await_room(self, most: int) -> None:
+        if threading.current_thread() is self._reader:
+            return  # a done callback that pushes: only this thread makes room, so it must not wait for it
         while len(self._table) >= most and self.failure is None and not self._ending:
             self._wake.set()
             self._room.wait()
@@ -422,6 +429,8 @@ class Client:
             else:
                 told.append(handle)
             pop(number)
+            if self._cancelled:
+                self._cancelled.discard(number)
             handle._end(frame)  # noqa: SLF001
         self._settle_down(told)
         return position

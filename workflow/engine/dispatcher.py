@@ -32,7 +32,7 @@ from workflow.engine.channel import (
     send_message,
 )
 from workflow.engine.endings import ending_frame
-from workflow.engine.frames import options_of, with_attempt
+from workflow.engine.frames import options_of, with_attempt, with_file
 from workflow.engine.link import Link
 from workflow.info_task import RetryPolicy
 from workflow.messages import (
@@ -378,7 +378,12 @@ class Dispatcher:
             elif flags & SENTENCED:
                 # The warden's word stands; it comes when the process is gone.
                 plain = False
-                link.sentenced = (ticket, status, bytes(peek[position : position + length]))
+                frame = bytes(peek[position : position + length])
+                link.sentenced = (
+                    ticket,
+                    status,
+                    with_file(frame, os.dup(descriptors[0])) if flags & IN_FILE else frame,
+                )
             else:
                 answers.append((ticket, STATUSES[status]))
                 frames.append((position, length, status, flags))

@@ -126,7 +126,7 @@ class MultiProcess:
         one more second, and are then recorded as abandoned.  When the
         wait is interrupted (Ctrl-C), everything is killed at once.  Does nothing before ``start`` or when called
         again.  Raises EngineError when the engine could not go on, so that a program which never looks at its handles
-        does not take that for success.
+        does not take that for success, and RuntimeError in a done callback of a handle, which it would wait for.
         """
         if self._state == "new":
             self._state = "stopped"

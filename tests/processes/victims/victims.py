@@ -51,6 +51,16 @@ class Sleep(Model):
         return seconds
 
 
+class SleepDeep(Model):
+    """Hangs, and has much to say when it is ended."""
+
+    def runnable(self) -> None:
+        try:
+            time.sleep(1000)
+        finally:
+            raise ValueError("x" * 70_000)
+
+
 class HoldTheInterpreter(Model):
     """A C loop that never lets go of the GIL: no thread and no signal handler of Python runs."""
 
