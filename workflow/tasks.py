@@ -3,15 +3,16 @@
 ``Call`` imports a function and calls it.  ``Command`` and ``Shell`` run a program, and this is how:
 
 - It has a session of its own, an empty stdin, and the environment and folder that its worker set for this task.
-- Its stdout is passed on as it comes, and its beginning is kept: that is the result.
+- Its stdout is its result, and is passed on to the log as it comes.  Where nobody takes the result (``keep=False``)
+  it goes to the log directly, like stderr, and both stand there in the order in which they were written.
 - It has ended when its process has ended (see ``engine/program.py``), whoever still holds its output.
 - What it left behind is killed and counted, whatever session or parent it went to.
 - It fails by a non-zero exit code, as ``CommandFailed``; a signal that killed it is a ``CommandKilled``.
 
 Two decisions, as output has no limit and no encoding:
 
-- The result is at most the first 1 MiB.  A program that says more did nothing wrong, so it does not fail for it; but
-  a result that lost its end without a word would be taken for whole, so a line on stderr, thus in the log, says it.
+- A result takes at most 1 MiB.  A program that says more makes its task fail: half of a result would be taken for the
+  whole of it by the next task.
 - Bytes that are not UTF-8 become U+FFFD each.  Results go into JSON and reports, which cannot hold stray bytes in
   any other way that everybody can read; the log has them as they were.
 """
@@ -25,7 +26,7 @@ import time
 
 from workflow.engine import processes
 from workflow.engine.attempt_notes import Terminated, notes
-from workflow.engine.program import KEPT_BYTES, Program, write_all
+from workflow.engine.program import KEPT_BYTES, Program
 from workflow.model import Model
 
 TYPE_CHECKING = False
@@ -47,17 +48,17 @@ class Call(Model):
 class Command(Model):
     """Run a program, without a shell."""
 
-    def runnable(self, argv: Sequence[str]) -> str:
-        """Run ``argv``, with the program looked for in ``PATH``; its stdout, without the last newline."""
-        return _run(argv, what=_shortened(argv[0]) if argv else "")
+    def runnable(self, argv: Sequence[str], *, keep: bool = True) -> str | None:
+        """Run ``argv``, with the program looked for in ``PATH``; its stdout, without the last newline, if kept."""
+        return _run(argv, what=_shortened(argv[0]) if argv else "", keep=keep)
 
 
 class Shell(Model):
     """Run a line by ``/bin/sh``."""
 
-    def runnable(self, line: str) -> str:
-        """Run ``/bin/sh -c line``; its stdout, without the last newline."""
-        return _run(["/bin/sh", "-c", line], what=f"the shell line {_shortened(line)}")
+    def runnable(self, line: str, *, keep: bool = True) -> str | None:
+        """Run ``/bin/sh -c line``; its stdout, without the last newline, if kept."""
+        return _run(["/bin/sh", "-c", line], what=f"the shell line {_shortened(line)}", keep=keep)
 
 
 class CommandFailed(Exception):
@@ -86,6 +87,10 @@ class CommandKilled(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+class ResultTooLarge(Exception):
+    """A command said more than a result can hold."""
 
 
 class CommandNotStarted(Exception):
@@ -121,7 +126,7 @@ def load_function(target: str) -> Callable[..., object]:
 
 
 def _import_module(name: str, target: str) -> object:
-    from importlib import import_module
+    from workflow.engine.resolve import import_module
 
     try:
         return import_module(name)
@@ -146,12 +151,12 @@ def _did_you_mean(name: str, there_are: Sequence[str]) -> str:
     return f", did you mean {close[0]!r}?" if close else ""
 
 
-def _run(argv: Sequence[str], what: str) -> str:
+def _run(argv: Sequence[str], what: str, *, keep: bool) -> str | None:
     _check(argv)
     spare = frozenset(processes.descendants(os.getpid()))
     program: Program | None = None
     try:
-        program = Program(argv)
+        program = Program(argv, keep=keep)
         program.follow()
     except OSError as error:
         if program is None:
@@ -180,7 +185,7 @@ def _run(argv: Sequence[str], what: str) -> str:
         raise CommandKilled(f"{what} was killed by {notes.signal}", notes.signal)
     if notes.exit_code:
         raise CommandFailed(f"{what} ended with exit code {notes.exit_code}{_hint(notes.exit_code)}", notes.exit_code)
-    return _result(program, what)
+    return _result(program, what) if keep else None
 
 
 def _reap_all_but(spare: frozenset[int]) -> None:
@@ -203,16 +208,15 @@ def _result(program: Program, what: str) -> str:
     from _codecs import utf_8_decode
 
     text = b"".join(program.kept)
-    complete = len(text) == program.size
-    if complete and text.endswith(b"\n"):
+    if text.endswith(b"\n"):
         text = text[:-1]
-    if complete and len(text) <= RESULT_BYTES_MAX:
-        return utf_8_decode(text, "replace", True)[0]
-    megabytes = program.size / (1 << 20)
-    line = f"workflow: the result is the first 1 MiB of the {megabytes:.1f} MiB that {what} printed\n"
-    write_all(2, line.encode(errors="backslashreplace"))
-    # Not final: half a character at the cut is dropped, and not shown as a stray byte.
-    return utf_8_decode(text[:RESULT_BYTES_MAX], "replace", False)[0]
+    if program.size > RESULT_BYTES_MAX + 1 or len(text) > RESULT_BYTES_MAX:
+        message = (
+            f"{what} printed {program.size / (1 << 20):.1f} MiB, and a result can have 1 MiB: "
+            "have it write into a file, and pass the file's name"
+        )
+        raise ResultTooLarge(message)
+    return utf_8_decode(text, "replace", True)[0]
 
 
 def _check(argv: Sequence[str]) -> None:

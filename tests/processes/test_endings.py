@@ -335,3 +335,12 @@ def test_a_killed_task_with_a_huge_traceback_is_told_whole(push: Push) -> None:
     assert error is not None
     assert len(error.traceback or "") > 66_000
     assert push("Echo", 1).result(20) == 1
+
+
+def test_an_async_function_is_told_apart(make_pool: Callable[..., MultiProcess], tmp_path: Path) -> None:
+    """And the next task's log does not hold its warning."""
+    mp = make_pool(1, log_dir=tmp_path)
+    wrong, after = mp.push(InfoTask("victims.Async", 10)), mp.push(InfoTask("victims.Echo", 10))
+    mp.stop()
+    assert "asyncio.run()" in str(wrong.exception())
+    assert (wrong.attempts[0].log, after.attempts[0].log) == (None, None)

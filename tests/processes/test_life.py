@@ -301,3 +301,21 @@ def test_a_done_callback_may_push_more(make_pool: Callable[..., MultiProcess]) -
     assert over.wait(20)
     assert results[:20] == list(range(20))
     assert "done callback" in results[20]
+
+
+def test_a_program_without_the_main_guard_is_told_so(tmp_path: Path, python: Program) -> None:
+    """Its workers import it and would start pools of their own, without end."""
+    (tmp_path / "naked.py").write_text(
+        "from workflow import MultiProcess, InfoTask, Model\n"
+        "class Demo(Model):\n    def runnable(self): return 1\n"
+        "mp = MultiProcess(2)\nmp.start()\n"
+        "h = mp.push(InfoTask('naked.Demo', 20))\nmp.stop()\nprint(h.exception())\n"
+    )
+    out, err = python(tmp_path, "naked.py").communicate(timeout=30)
+    assert "__name__" in out
+    assert err == ""
+
+
+def test_push_takes_a_task(pool: MultiProcess) -> None:
+    with pytest.raises(TypeError, match="takes an InfoTask, not 'x'"):
+        pool.push("x")  # type: ignore[arg-type]

@@ -221,7 +221,7 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
     ``Trouble`` is a class whose methods come before those of the pretended engine.
     """
 
-    def compile_task(task: Any, results: Any) -> InfoTask:
+    def compile_task(task: Any, results: Any, *, keep_output: bool) -> InfoTask:
         """As the real one, for tasks whose arguments are the results they refer to."""
         missing = [used for used in task.uses_results if results[used].result is None]
         if missing:

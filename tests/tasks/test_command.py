@@ -19,7 +19,15 @@ import pytest
 from workflow import tasks
 from workflow.engine import processes
 from workflow.engine.attempt_notes import Terminated, notes
-from workflow.tasks import RESULT_BYTES_MAX, Command, CommandFailed, CommandKilled, CommandNotStarted, Shell
+from workflow.tasks import (
+    RESULT_BYTES_MAX,
+    Command,
+    CommandFailed,
+    CommandKilled,
+    CommandNotStarted,
+    ResultTooLarge,
+    Shell,
+)
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -112,6 +120,7 @@ def test_it_inherits_no_file_and_no_signal_settings(tmp_path: Path) -> None:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         signal.signal(signal.SIGUSR1, before)
+    assert text is not None
     settings = dict(line.split(":\t") for line in text.splitlines()[:2])
     named = 0x7FFF_FFFF  # some systems start everybody with the two signals of the thread library ignored
     assert int(settings["SigBlk"], 16) == 0
@@ -290,13 +299,13 @@ def test_a_grandchild_that_floods_the_output_is_not_waited_for() -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     try:
-        text = Shell().runnable("echo first; yes & sleep 0.02")
+        with pytest.raises(ResultTooLarge):
+            Shell().runnable("yes & sleep 0.02")
     finally:
         os.dup2(stdout, 1)
         os.dup2(stderr, 2)
         for descriptor in (log, stdout, stderr):
             os.close(descriptor)
-    assert text.startswith("first\ny\n")
     assert notes.left == 1
 
 
@@ -367,13 +376,28 @@ def test_a_character_split_over_two_writes_is_whole() -> None:
     assert Shell().runnable("printf '\\303'; sleep 0.02; printf '\\244'") == "ä"
 
 
-def test_of_three_megabytes_the_first_is_the_result(capfd: pytest.CaptureFixture[str]) -> None:
-    """The task succeeds, the log has all, and says that the result was cut; half a character is not shown."""
-    text = Command().runnable(python("import sys; sys.stdout.write('x' + 'ä' * 1_500_000 + '\\n')"))
-    assert text == "x" + "ä" * (RESULT_BYTES_MAX // 2 - 1)
-    out, err = capfd.readouterr()
-    assert out == "x" + "ä" * 1_500_000 + "\n"
-    assert err.startswith("workflow: the result is the first 1 MiB of the 2.9 MiB that ")
+def test_more_than_a_result_can_hold_fails_the_task(capfd: pytest.CaptureFixture[str]) -> None:
+    """Half of it would be taken for the whole; the log has all."""
+    with pytest.raises(ResultTooLarge, match=r"printed 2.9 MiB, and a result can have 1 MiB"):
+        Command().runnable(python("import sys; sys.stdout.write('x' + 'ä' * 1_500_000 + '\\n')"))
+    assert capfd.readouterr().out == "x" + "ä" * 1_500_000 + "\n"
+
+
+def test_what_is_not_kept_goes_to_the_log_in_its_order(capfd: pytest.CaptureFixture[str]) -> None:
+    """Descriptors 1 and 2 of the program are those of the worker, and there is no result."""
+    for _ in range(5):
+        code = "import os; [os.write(n % 2 + 1, b'%d\\n' % n) for n in range(40)]"
+        saved = os.dup(2)
+        os.dup2(1, 2)
+        try:
+            assert Command().runnable(python(code), keep=False) is None
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+        assert capfd.readouterr().out.split() == [str(number) for number in range(40)]
+    assert Shell().runnable("exit 0", keep=False) is None
+    with pytest.raises(CommandFailed):
+        Shell().runnable("exit 3", keep=False)
 
 
 def test_one_mebibyte_and_a_newline_is_not_cut(capfd: pytest.CaptureFixture[str]) -> None:
@@ -489,6 +513,7 @@ def test_the_import_is_light() -> None:
             f"import sys; sys.path.insert(0, {str(Path(tasks.__file__).parents[1])!r}); {program}",
         ]
     )
+    assert text is not None
     loaded = set(text.split())
     assert "workflow.tasks" in loaded
     assert not loaded & {"subprocess", "enum", "re", "typing", "dataclasses", "selectors", "signal", "threading"}

@@ -48,7 +48,7 @@ def stand_in_for_main(name: str | None) -> None:
         def find(attribute: str) -> object:
             if attribute.startswith("__"):
                 raise AttributeError(attribute)
-            from importlib import import_module
+            from workflow.engine.resolve import import_module
 
             return getattr(import_module(name), attribute)
 

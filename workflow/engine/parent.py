@@ -8,9 +8,11 @@ import sys
 import weakref
 from typing import TYPE_CHECKING
 
+from workflow.engine import resolve
 from workflow.engine.client import Client, Config, Running
 from workflow.engine.system import usable_cpus
 from workflow.errors import EngineError, WorkflowError
+from workflow.info_task import InfoTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from workflow.engine.handle import Handle
-    from workflow.info_task import InfoTask
 
 
 _CALLBACKS_S = 1.0
@@ -87,12 +88,23 @@ class MultiProcess:
         self._state = "new"
 
     def start(self) -> None:
-        """Start the pool.  Does nothing when it runs; raises RuntimeError after ``stop``."""
+        """Start the pool.  Does nothing when it runs.
+
+        Raises RuntimeError after ``stop``, and in a module that is imported for a task: a script that starts a pool
+        without an ``if __name__ == "__main__":`` would start another one in every worker.  Raises EngineError when
+        the processes cannot be started.
+        """
         self._check_owner()
         if self._state == "stopped":
             message = "this pool was stopped, and cannot be started again; make a new MultiProcess"
             raise RuntimeError(message)
         if self._state == "new":
+            if resolve.importing:
+                message = (
+                    f"a pool was started while {resolve.importing[-1]!r} was imported for a task: the program starts "
+                    'itself over and over; put what starts it under `if __name__ == "__main__":`'
+                )
+                raise RuntimeError(message)
             self._client.start()
             self._state = "running"
             _clients.add(self._client)
@@ -114,6 +126,9 @@ class MultiProcess:
             )
             raise RuntimeError(message)
         self._check_owner()
+        if not isinstance(task, InfoTask):
+            message = f"push takes an InfoTask, not {task!r}"
+            raise TypeError(message)
         module = task.module
         if module.startswith("__main__."):
             module = self._in_main(module)

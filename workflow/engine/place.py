@@ -42,7 +42,11 @@ class Place:
                     os.environ[name] = value
         folder = options.get("cwd")
         if isinstance(folder, str):
-            os.chdir(folder)
+            try:
+                os.chdir(folder)
+            except OSError as error:
+                message = f"its working folder cannot be entered: {error.strerror}"
+                raise type(error)(error.errno, message, folder) from None
 
     def restore(self, *, certainly: bool) -> None:
         """Undo what the task changed, asked for or not.  ``certainly`` looks for what was not heard of."""

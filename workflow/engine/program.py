@@ -1,7 +1,8 @@
 """A program that runs below this process: started, its output passed on, its end noted.
 
-It gets a session of its own, an empty stdin, this process's stderr, and the default action for every signal.  Its
-stdout is a pipe, from which all is passed on to descriptor 1 as it comes, and the beginning is kept.
+It gets a session of its own, an empty stdin, this process's stderr, and the default action for every signal.  Where
+its output is to be kept, its stdout is a pipe, from which all is passed on to descriptor 1 as it comes; that detour
+may put it behind what it wrote to stderr later.  Else it is this process's stdout.
 
 Its end is the end of its process, told by a pidfd, never the end of its output: whatever it started may hold the
 other end of that pipe for ever.  What is in the pipe at its end still counts; more is not waited for.  Systems without
@@ -26,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Sequence
+    from typing import Any
 else:
     import _signal
 
@@ -40,10 +42,12 @@ _DEFAULT_SIGNALS = frozenset(range(1, 32)) - {_signal.SIGKILL, _signal.SIGSTOP}
 class Program:
     """A program that runs in this process's folder and environment, until it was reaped.
 
+    ``keep`` is whether what it prints is wanted as ``kept`` too.
+
     Raises OSError when it cannot be started.
     """
 
-    def __init__(self, argv: Sequence[str]) -> None:
+    def __init__(self, argv: Sequence[str], *, keep: bool = True) -> None:
         self.kept: list[bytes] = []
         """The beginning of its output, somewhat more than ``KEPT_BYTES`` when there was more."""
         self.size = 0
@@ -53,16 +57,19 @@ class Program:
         self.ended = False
         self.largest_seen_bytes = 0
         self.watch: int | None = None
-        self.output: int | None
-        self.output, inner = _pipe()
+        self.output: int | None = None
+        inner = 1
         try:
-            os.set_blocking(self.output, False)
+            if keep:
+                self.output, inner = _pipe()
+                os.set_blocking(self.output, False)
             self.pid = _spawn(argv, inner)
         except BaseException:
             self.close()
             raise
         finally:
-            os.close(inner)
+            if inner != 1:
+                os.close(inner)
         try:
             self.watch = os.pidfd_open(self.pid)
         except (AttributeError, OSError):  # not Linux, an old kernel, or a sandbox: ask again and again
@@ -159,7 +166,9 @@ class Program:
 
 def _spawn(argv: Sequence[str], output: int) -> int:
     words = list(argv)
-    actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, output, 1)]
+    actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)]
+    if output != 1:
+        actions.append((os.POSIX_SPAWN_DUP2, output, 1))
     try:
         return os.posix_spawnp(
             words[0], words, os.environ, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULT_SIGNALS

@@ -6,7 +6,7 @@ bounded time: in a worker, under the task's limit, or in the callback thread, un
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib import import_module as _import_module
 from types import ModuleType
 
 TYPE_CHECKING = False
@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workflow.model import Model
+
+
+importing: list[str] = []
+"""Modules whose import, for a task, is going on in this process: a pool must not be started from there."""
+
+
+def import_module(name: str) -> ModuleType:
+    """Import a module for a task."""
+    importing.append(name)
+    try:
+        return _import_module(name)
+    finally:
+        importing.pop()
 
 
 def resolve_model(path: str) -> type[Model]:

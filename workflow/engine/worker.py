@@ -193,8 +193,7 @@ class Worker:
                 try:
                     body = dumps(value, 5)
                 except Exception as error:
-                    message = f"the result, a {type(value).__qualname__}, cannot be pickled: {error}"
-                    raise TypeError(message) from error
+                    raise _unsendable(value, error) from error
                 if len(body) > self._max_result:
                     message = f"the result takes {len(body)} bytes, more than max_result = {self._max_result}"
                     raise ValueError(message)  # noqa: TRY301  # it is described like whatever the task raises
@@ -340,6 +339,13 @@ def leave(code: int) -> NoReturn:
 
 
 _NO_OPTIONS: dict[str, Any] = {}
+
+
+def _unsendable(value: object, error: Exception) -> TypeError:
+    if type(value).__name__ == "coroutine":
+        value.close()  # type: ignore[attr-defined]  # else it is complained of, in the next task's output
+        return TypeError("it is an async function, and nobody runs what it returned: call asyncio.run() in the task")
+    return TypeError(f"the result, a {type(value).__qualname__}, cannot be pickled: {error}")
 
 
 def _load_model(module: bytes) -> tuple[type[Model], int]:

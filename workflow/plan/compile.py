@@ -31,8 +31,11 @@ class MissingResult(WorkflowError):
         return f"{self.task} cannot start: {self.reference}: {self.reason}"
 
 
-def compile_task(task: PlannedTask, results: Mapping[str, Ended]) -> InfoTask:
+def compile_task(task: PlannedTask, results: Mapping[str, Ended], *, keep_output: bool = True) -> InfoTask:
     """The task as it is pushed; ``results`` says of each of ``task.uses_results``, by id, how it ended.
+
+    Without ``keep_output``, what a command prints goes to its log alone, as it comes, and its result is None: for
+    commands whose result nobody takes.
 
     Raises MissingResult where a reference finds nothing, or finds what cannot become text where text is needed.
     """
@@ -44,6 +47,8 @@ def compile_task(task: PlannedTask, results: Mapping[str, Ended]) -> InfoTask:
         fill = _Filler(task, results)
         target, args, kwargs, env = fill(target), fill(args), fill(kwargs), fill(env)
     module, arguments, keywords = _what_runs(task.kind, target, args, kwargs)
+    if task.kind in ("cmd", "shell") and not keep_output:
+        keywords = {"keep": False}
     try:
         return InfoTask(
             module,

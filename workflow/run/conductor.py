@@ -281,7 +281,7 @@ class _Conductor:
         if stopped is not None:  # by something that was heard after the push had been decided
             return self._not_pushed(number, Outcome.CANCELLED, stopped)
         try:
-            info = compile_task(task, self._results.of(task))
+            info = compile_task(task, self._results.of(task), keep_output=self._results.wanted(task))
             handle = self._engine.push(info)
         except Exception as error:  # noqa: BLE001  values of results are in it: what is wrong with them is its failure
             failure = self._engine.failure

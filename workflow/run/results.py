@@ -56,6 +56,10 @@ class KeptResults:
                 text = f"the result of {task.id} cannot be read: {type(error).__name__}: {error}"
                 self._unreadable[task.id] = text
 
+    def wanted(self, task: PlannedTask) -> bool:
+        """Whether somebody refers to its result, or a hook of its own takes it."""
+        return task.on_success is not None or bool(self._users[task.id])
+
     def of(self, task: PlannedTask) -> Mapping[str, Ended]:
         """Answer how the tasks ended that this one refers to, by id.  Raises UnreadableResult."""
         for used, text in self._unreadable.items():  # mostly none

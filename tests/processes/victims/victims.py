@@ -374,6 +374,11 @@ class UseMultiprocessing(Model):
             return pool.map(abs, [-1, -2])
 
 
+class Async(Model):
+    async def runnable(self) -> None:
+        return None
+
+
 class Pid(Model):
     def runnable(self) -> int:
         return os.getpid()
