@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -319,3 +320,25 @@ def test_a_program_without_the_main_guard_is_told_so(tmp_path: Path, python: Pro
 def test_push_takes_a_task(pool: MultiProcess) -> None:
     with pytest.raises(TypeError, match="takes an InfoTask, not 'x'"):
         pool.push("x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_a_program_may_be_started_with_closed_streams(tmp_path: Path, closed: str) -> None:
+    """What its tasks print then goes nowhere, and least of all into the channels."""
+    code = (
+        "import sys\n"
+        "from workflow import MultiProcess, InfoTask\n"
+        "with MultiProcess(2) as mp:\n"
+        "    hs = [mp.push(InfoTask('victims.Print', 10, how)) for how in ('python', 'stderr', 'c', 'child') * 5]\n"
+        "sys.exit(sum(h.exception() is not None or h.callback.outcome != 'succeeded' for h in hs))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done

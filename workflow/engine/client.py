@@ -122,6 +122,7 @@ class Client:
     def start(self) -> None:
         """Start the processes.  Returns at once; what is pushed waits for them.  Raises EngineError."""
         config = self._config
+        system.fill_standard_descriptors()
         with ExitStack() as theirs, ExitStack() as ours:
             try:
                 self._board = system.anonymous_file("workflow-scoreboard")

@@ -105,6 +105,19 @@ def keep_only(descriptors: set[int]) -> None:
                 pass  # the one that listed the folder is gone already
 
 
+def fill_standard_descriptors() -> None:
+    """Open what is closed of descriptors 0, 1 and 2, on nothing.
+
+    A program may be started with them closed.  Sockets of ours would get those numbers, and what is printed would go
+    into them.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number, which is this one
+
+
 def usable_cpus() -> int:
     """Processors this process may use, at least 1."""
     if hasattr(os, "sched_getaffinity"):
