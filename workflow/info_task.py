@@ -11,6 +11,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+POOL_MAX: Final = 4096
+"""Workers in a pool: more processes than any machine that this runs on has use for."""
 RETRYABLE: Final = ("failed", "timed_out", "crashed", "memory_exceeded")
 MAX_RETRIES: Final = 65_534
 """An attempt's number has 16 bits of the word that names it in shared memory."""
@@ -97,7 +99,7 @@ class InfoTask:
             raise TypeError(_not_a_path(module))
         if module not in _known_paths:
             _check_path(module)
-        if timeout is not None and not (type(timeout) in _NUMBERS and timeout > 0):
+        if timeout is not None and not (type(timeout) is float and timeout > 0):
             timeout = _seconds("timeout", timeout, above_zero=True)
         _set_module(self, module)
         _set_timeout(self, timeout)
@@ -152,7 +154,6 @@ _set_timeout = _slots["timeout"].__set__
 _set_args = _slots["args"].__set__
 _set_plain = _slots["plain"].__set__
 
-_NUMBERS = (int, float)
 _known_paths: set[str] = set()
 
 
@@ -180,7 +181,11 @@ def _seconds(name: str, value: object, *, above_zero: bool = False) -> float:
     if not (value > 0 or (value == 0 and not above_zero)):  # also refuses NaN
         message = f"{name} must be {'above 0' if above_zero else '0 or more'} seconds, not {value!r}"
         raise ValueError(message)
-    return value
+    try:
+        return float(value)
+    except OverflowError:
+        message = f"{name} is more seconds than a number can hold; None is no limit"
+        raise ValueError(message) from None
 
 
 def _retries(value: object) -> RetryPolicy:

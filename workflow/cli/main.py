@@ -18,6 +18,7 @@ from workflow import __version__
 from workflow.cli.inspect import plan, validate
 from workflow.cli.run import run
 from workflow.cli.schema import schema
+from workflow.engine.system import fill_standard_descriptors
 from workflow.errors import WorkflowError
 from workflow.run.exit_code import ExitCode
 
@@ -46,10 +47,19 @@ def main(args: list[str] | None = None) -> NoReturn:
     if sys.platform == "win32":
         _say(NOT_ON_WINDOWS)
         sys.exit(ExitCode.BROKEN)
+    _have_streams()
     _leave_on_signals()
     code = _run(sys.argv[1:] if args is None else args)
     _let_go()
     sys.exit(code)
+
+
+def _have_streams() -> None:
+    """Stand nothing in for standard streams that were closed when we were started."""
+    fill_standard_descriptors()
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, "w", encoding="utf-8", errors="replace", closefd=False))  # noqa: SIM115
 
 
 def _leave_on_signals() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from workflow.cli.arguments import existing, file_argument, selection_options, variables_option
+from workflow.info_task import POOL_MAX
 from workflow.run.exit_code import ExitCode
 
 CI_GRACE_MAX_S = 5.0
@@ -18,7 +19,7 @@ CI_GRACE_MAX_S = 5.0
 @click.command()
 @file_argument
 @click.option(
-    "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Workers (what the file says, or one per CPU)."
+    "-j", "--jobs", type=click.IntRange(1, POOL_MAX), metavar="N", help="Workers (what the file says, or one per CPU)."
 )
 @variables_option
 @selection_options

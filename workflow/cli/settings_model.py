@@ -9,13 +9,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from workflow.info_task import POOL_MAX
+
 
 class SettingsModel(BaseSettings):
     """How to run."""
 
     model_config = SettingsConfigDict(env_prefix="WORKFLOW_", env_ignore_empty=True, extra="forbid", frozen=True)
 
-    jobs: Annotated[int, Field(ge=1)] | None = None
+    jobs: Annotated[int, Field(ge=1, le=POOL_MAX)] | None = None
     state_dir: Path | None = None
     color: Literal["auto", "always", "never"] = "auto"
     verbosity: Literal["quiet", "normal", "verbose"] = "normal"

@@ -83,6 +83,7 @@ class Callbacks:
         self._models: dict[bytes, tuple[type[Model], bool, bool]] = {}
         self._started = False
         self._output.open()
+        self._streams = sys.stdout, sys.stderr
         words[scoreboard.CALLBACK_DEADLINE] = 0
         # The loop must not wait long for the interpreter while callbacks keep it busy.
         sys.setswitchinterval(0.0005)
@@ -161,8 +162,15 @@ class Callbacks:
 
     def _serve(self) -> None:
         """Run callbacks until there is one on which somebody gave up."""
+        try:
+            self._run_all()
+        except BaseException:  # noqa: BLE001
+            # A callback took away what we need to run: this process is no use any more.  The next one knows which.
+            os._exit(70)
+
+    def _run_all(self) -> None:
         items, words, me, unpack = self._items, self._words, _thread.get_ident(), TASK.unpack_from
-        captured = self._output.captured
+        captured, (stdout, stderr) = self._output.captured, self._streams
         while True:
             try:
                 settled = items.popleft()
@@ -180,6 +188,8 @@ class Callbacks:
                 continue
             header = unpack(settled.task)
             limit_ns = int(min(_timeout_of(settled.task), 9e8) * 1e9) if header[6] else _DEFAULT_NS
+            if sys.stdout is not stdout or sys.stderr is not stderr:
+                sys.stdout, sys.stderr = stdout, stderr  # what an earlier callback left there is not this one's
             deadline = time.monotonic_ns() + limit_ns
             begun = [settled]
             self._current = (deadline, begun, me)
@@ -191,6 +201,10 @@ class Callbacks:
                 called = self._call(settled, header)
             except BaseException as error:  # noqa: BLE001  # the user's code may raise anything; all of it is recorded
                 problem = _problem(error)
+            try:
+                self._output.flush()
+            except BaseException as error:  # noqa: BLE001  # the streams may be the user's too
+                problem = problem or _problem(error)
             try:
                 begun.pop()
             except IndexError:

@@ -107,11 +107,13 @@ class Client:
         self._buffered = 0
         self._sending = threading.Lock()
         """Held by the one who writes to the dispatcher."""
-        self._rest = b""
+        self._rest: bytes | memoryview = b""
+        """What is left of what was being written; a view, for it may be large."""
         self._wake = threading.Event()
         self._cancelled: set[int] = set()
         self._cancel_grace: float | None = None
         self._released = False
+        self._closed = False
         self._ending = False
         self._epoch = 0
         self._silent_deaths = 0
@@ -122,6 +124,11 @@ class Client:
     def start(self) -> None:
         """Start the processes.  Returns at once; what is pushed waits for them.  Raises EngineError."""
         config = self._config
+        try:
+            os.getcwd()
+        except OSError:
+            message = "the engine cannot be started in a folder that has been deleted; change to one that exists"
+            raise EngineError(message) from None
         system.fill_standard_descriptors()
         with ExitStack() as theirs, ExitStack() as ours:
             try:
@@ -188,6 +195,11 @@ class Client:
         self._flush()
         with self._idle:
             return self._idle.wait_for(lambda: not self._table and not self._owed, timeout)
+
+    def close(self) -> None:
+        """Take no more tasks."""
+        with self._lock:
+            self._closed = True
 
     def wait_ended(self) -> None:
         """Until everything pushed has ended; callbacks may still be on the way."""
@@ -262,6 +274,9 @@ class Client:
                 self._await_room(self._max_pending)
             if self.failure is not None:
                 raise EngineError(self.failure)
+            if self._closed:
+                message = "the program is ending, and its pool takes no more tasks"
+                raise RuntimeError(message)
             number = self._last_number = self._last_number + 1
             frame = b"".join(
                 (
@@ -340,7 +355,7 @@ class Client:
                 while sent < len(view):
                     sent += self._channel.send(view[sent:], flags)
             except BlockingIOError:
-                self._rest = bytes(view[sent:])
+                self._rest = view[sent:]
                 return False
             except OSError:
                 pass  # the dispatcher is dead: the next one is told everything

@@ -335,7 +335,7 @@ class Dispatcher:
         """The attempt a worker is in the middle of, once it is not claiming one."""
         for _ in range(_CLAIM_LOOKS):
             state = self._words[link.base + scoreboard.STATE]
-            if state == 0:
+            if state == 0 or state & 3 == scoreboard.CLEANING:
                 return None
             if state & 3 != scoreboard.CLAIMED:
                 return state >> 2

@@ -121,6 +121,11 @@ def _told(
         return "MemoryLimitExceeded", f"killed at its memory limit of {limit} bytes after {took}, {where}"
     if outcome == "cancelled":
         return "TaskCancelled", f"cancelled after {took}, {where}"
+    if died.signal is None and died.exit_code == 70:
+        return (
+            "TaskCrashed",
+            f"its worker broke after {took}, {where}: its process misses what it needs, such as descriptors or modules",
+        )
     if died.signal is None:
         return (
             "TaskCrashed",

@@ -214,7 +214,7 @@ class Handle(Future[Any]):
                 return  # two threads came here: each call is taken by one of them
             try:
                 call(self)
-            except Exception:
+            except BaseException:
                 import logging
 
                 logging.getLogger("concurrent.futures").exception("exception calling callback for %r", self)

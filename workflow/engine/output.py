@@ -63,13 +63,16 @@ class Output:
             if self._folder is not None:
                 stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
-    def take(self) -> tuple[int, int, int]:
-        """Offset, size and file of what was written since the last call; size 0 when nothing was."""
+    def flush(self) -> None:
+        """Write out what Python still holds.  The user's code, when that put something else in the streams' place."""
         try:
             sys.stdout.flush()
             sys.stderr.flush()
         except Exception:  # noqa: BLE001, S110  # a task closed or replaced it: it is that task's mark on its worker
             pass
+
+    def take(self) -> tuple[int, int, int]:
+        """Offset, size and file of what was written since the last call; size 0 when nothing was."""
         if self._descriptor < 0:
             return 0, 0, 0
         start, self._end = self._end, os.lseek(self._descriptor, 0, os.SEEK_END)

@@ -12,7 +12,7 @@ from workflow.engine import resolve
 from workflow.engine.client import Client, Config, Running
 from workflow.engine.system import usable_cpus
 from workflow.errors import EngineError, WorkflowError
-from workflow.info_task import InfoTask
+from workflow.info_task import POOL_MAX, InfoTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -51,7 +51,8 @@ class MultiProcess:
     ``on_callback``  called with each Handle once nothing more will happen to it: its callback has ended, or it has
                      none.  Runs in a thread of the engine, and must return soon and not raise.
 
-    Raises ValueError for a pool below 1.  The engine needs a POSIX system; on Windows this raises WorkflowError.
+    Raises ValueError for a pool below 1 or above 4096.  The engine needs a POSIX system; on Windows this raises
+    WorkflowError.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class MultiProcess:
         if sys.platform == "win32":
             message = "workflow needs a POSIX system such as Linux or macOS; on Windows, use WSL"
             raise WorkflowError(message)
-        self.pool = usable_cpus() if pool is None else _count("pool", pool)
+        self.pool = usable_cpus() if pool is None else _count("pool", pool, POOL_MAX)
         """Workers."""
         config = Config(
             pool=self.pool,
@@ -148,6 +149,7 @@ class MultiProcess:
         if self._state == "stopped" or self._owner != _generation:
             return
         self._state = "stopped"
+        _clients.discard(self._client)
         try:
             if not self._client.wait_idle(timeout):
                 self._client.cancel_all("stop() had waited as long as it was told to", None)
@@ -232,6 +234,7 @@ _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 @atexit.register
 def _complete_all() -> None:
     for client in list(_clients):
+        client.close()
         try:
             client.wait_idle(None)
         except BaseException:
@@ -257,11 +260,14 @@ def _name_of_main() -> str | None:
     return os.path.splitext(os.path.basename(str(file)))[0]
 
 
-def _count(name: str, value: object) -> int:
+def _count(name: str, value: object, most: int | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         message = f"{name} must be a whole number, not {value!r}"
         raise TypeError(message)
     if value < 1:
         message = f"{name} must be 1 or more, not {value}"
+        raise ValueError(message)
+    if most is not None and value > most:
+        message = f"{name} must be {most} or less, not {value}"
         raise ValueError(message)
     return value

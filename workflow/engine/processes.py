@@ -74,6 +74,12 @@ def is_alive(pid: int) -> bool:
     return stat is not None and (stat[0] not in (b"Z", b"X", b"x") or int(stat[17]) > 1)
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped, as by SIGSTOP.  Never told where there is no /proc."""
+    stat = _stat(pid) if _has_proc() else None
+    return stat is not None and stat[0] in (b"T", b"t")
+
+
 def signal_process(pid: int, number: int) -> bool:
     """Send a signal.  False when nobody with this pid is left, or it may not be signalled (a set-uid program).
 

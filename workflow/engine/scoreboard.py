@@ -60,8 +60,12 @@ DISPATCHER_PID = 2
 CALLBACK_END = 3
 """Warden: ticket of the callback for whose lateness it ended the dispatcher."""
 
-CLAIMED, RUNNING, ANSWERING = 0, 1, 2
-"""Phases: taken but not begun; begun; finished, and its answer on the way."""
+CLAIMED, RUNNING, ANSWERING, CLEANING = 0, 1, 2, 3
+"""Phases: taken but not begun; begun; finished, and its answer on the way; answered, and its objects are dying.
+
+Limits hold while it runs.  Answering has none, for it waits for a dispatcher that may be stopped, and runs no code of
+the task's.  Destructors are the task's code again: the DEADLINE is then a few seconds after the answer.
+"""
 
 NEVER = (1 << 63) - 1
 

@@ -49,6 +49,8 @@ class Sentences:
         for seat in seats:
             base = seat.slot * scoreboard.WORDS
             state = words[base]
+            if state & 3 == scoreboard.CLEANING and now_ns > words[base + scoreboard.DEADLINE]:
+                processes.kill_tree(seat.pid)  # a destructor hangs; its task was answered, so nobody is blamed
             if state & 3 != scoreboard.RUNNING or seat.sentence is not None:
                 continue
             if now_ns > words[base + scoreboard.DEADLINE]:

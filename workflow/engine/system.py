@@ -126,11 +126,21 @@ def usable_cpus() -> int:
 
 
 def show_own_failure() -> None:
-    """Write the traceback of a mistake of ours where the program's errors go: there is nobody left to tell it to."""
-    import traceback
+    """Say what ended a process of ours where the program's errors go: there is nobody left to tell it to.
 
-    traceback.print_exc()
-    sys.stderr.flush()
+    A line; the traceback, when WORKFLOW_DEBUG is set.
+    """
+    try:
+        if os.environ.get("WORKFLOW_DEBUG"):
+            import traceback
+
+            traceback.print_exc()
+        else:
+            error = sys.exc_info()[1]
+            line = f"workflow: a process of the engine could not go on: {type(error).__name__}: {error}\n"
+            os.write(2, line.encode(errors="replace"))
+    except BaseException:  # noqa: BLE001, S110  # the process is ending anyway
+        pass
 
 
 def read_file(descriptor: int) -> bytes:

@@ -47,6 +47,9 @@ _QUIT_S = 1.0
 _WEDGED_NS = 400_000_000
 """How late the dispatcher may be in giving up on a callback before it counts as wedged."""
 _LOG_LOOK_S = 0.1
+_STOPPED_LOOK_S = 1.0
+_STOPPED_S = 10.0
+"""How long the dispatcher may be stopped, by a callback or from outside, before it is replaced."""
 
 
 class Warden:
@@ -70,6 +73,8 @@ class Warden:
         self._outbox: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self._quitting = False
         self._log_look = 0.0
+        self._stopped_look = 0.0
+        self._stopped_looks = 0
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -96,7 +101,7 @@ class Warden:
 
     def _prepare(self) -> None:
         system.adopt_orphans()
-        system.die_with_parent(_signal.SIGKILL)
+        # Not to die with the guardian: the trees of the workers are known here, and have to be ended before.
         if os.getppid() != self._guardian:
             os._exit(1)
         self._wake, wake_writer = os.pipe()
@@ -302,12 +307,23 @@ class Warden:
     # -- looking ---------------------------------------------------------------------------------------------------
 
     def _look_at_dispatcher(self) -> None:
-        """End a dispatcher that a callback has wedged."""
+        """End a dispatcher that a callback has wedged, or that was stopped for good."""
         words = self._words
         if self._dispatcher and time.monotonic_ns() > words[scoreboard.CALLBACK_DEADLINE] + _WEDGED_NS > _WEDGED_NS:
             # Its main thread gives up on callbacks that are late; that it did not means that it cannot run.
             words[scoreboard.CALLBACK_END] = words[scoreboard.CALLBACK]
             words[scoreboard.CALLBACK_DEADLINE] = 0
+            processes.signal_process(self._dispatcher, _signal.SIGKILL)
+
+        now = time.monotonic()
+        if now < self._stopped_look:
+            return
+        self._stopped_look = now + _STOPPED_LOOK_S
+        if not self._dispatcher or not processes.is_stopped(self._dispatcher):
+            self._stopped_looks = 0
+            return
+        self._stopped_looks += 1
+        if self._stopped_looks * _STOPPED_LOOK_S > _STOPPED_S:
             processes.signal_process(self._dispatcher, _signal.SIGKILL)
 
     def _cut_logs(self, now: float) -> None:

@@ -64,6 +64,7 @@ _FOREVER_S = 9e8
 """Longer limits, infinity among them, do not fit in a word; nobody will see this one end."""
 
 _GRACE_NS = 5_000_000_000
+_CLEANING_NS = 5_000_000_000
 _SMALL_BODY = messages.SMALL - RETURNED.size
 
 _clock_ns = time.monotonic_ns
@@ -200,6 +201,7 @@ class Worker:
                 status = messages.SUCCEEDED
             except BaseException as error:  # noqa: BLE001  # whatever the user's code raises is the task's outcome
                 status, body = messages.FAILED, self._describe(error)
+            self._output.flush()
             self._running = 0
         except BaseException as error:  # noqa: BLE001  # Terminated came while an error was being described
             self._running = 0
@@ -239,8 +241,10 @@ class Worker:
             leave(0)
         if _signal.getsignal(_signal.SIGTERM) is not self._on_term:
             _signal.signal(_signal.SIGTERM, self._on_term)
+        words[base + scoreboard.DEADLINE] = started + duration + _CLEANING_NS
+        words[base] = ticket << 2 | scoreboard.CLEANING
         # What the task made dies when this function returns, behind its answer: a destructor that kills the process
-        # cannot take the result with it.
+        # cannot take the result with it, and one that hangs is ended without blame.
 
     def _look_back(self, duration: int, body: bytes, flags: int) -> tuple[int, bytes, int]:
         """What an attempt that was not brief left behind and used, the latter in front of its answer's body."""

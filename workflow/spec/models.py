@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from pydantic_core import PydanticCustomError
 
 from workflow.diagnostics.suggest import did_you_mean
+from workflow.info_task import POOL_MAX
 from workflow.spec import values
 from workflow.spec.matrix import Findings, Matrix, read_matrix
 from workflow.spec.reference import Template, describe
@@ -73,9 +74,9 @@ def _table(example: str) -> BeforeValidator:
 
 
 def _pool(value: object) -> object:
-    if value == "cpus" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 100_000):
+    if value == "cpus" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= POOL_MAX):
         return value
-    raise Refused(f'must be a number of workers, 1 or more, or "cpus", not {describe(value)}')
+    raise Refused(f'must be a number of workers, from 1 to {POOL_MAX}, or "cpus", not {describe(value)}')
 
 
 def _halt(value: object) -> object:
@@ -333,7 +334,7 @@ class PipelineTable(Table):
     pool: Annotated[
         Union[int, Literal["cpus"]],
         _checked(_pool),
-        _schema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 100_000}, {"const": "cpus"}, _REFERENCE]}),
+        _schema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": POOL_MAX}, {"const": "cpus"}, _REFERENCE]}),
     ] = Field(default="cpus", description='Workers: a number, or "cpus", one for each CPU this process may use.')
     timeout: Annotated[Union[float, None], _checked(values.limit_s), _schema(_LIMIT)] = Field(
         default=None, description="Limit for the whole run (none)."

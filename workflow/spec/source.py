@@ -47,7 +47,7 @@ def read_source(path: Path) -> Source:
         mistake = Mistake("unreadable-file", (), f"cannot be read: {error.strerror or error}")
         raise InvalidPipeline(shown, [mistake]) from None
     text = _decoded(shown, data)
-    return Source(shown, Path(os.path.abspath(path)), text, _parsed(shown, text))
+    return Source(shown, Path(os.path.realpath(path)), text, _parsed(shown, text))
 
 
 def _missing(path: Path) -> Mistake:

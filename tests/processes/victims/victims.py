@@ -391,3 +391,62 @@ class NotAModel:
 class RaisingInit(Model):
     def __init__(self) -> None:
         raise ValueError("no instance")
+
+
+class Stream:
+    """Stands in the place of sys.stdout."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        if self.how == "hang":
+            time.sleep(1000)
+        elif self.how == "exit":
+            sys.exit(3)
+        else:
+            raise ValueError("no flush")
+
+
+class LeaveStream(Model):
+    def runnable(self, how: str) -> None:
+        sys.stdout = Stream(how)
+
+
+class CallbackLeavesStream(Model):
+    def runnable(self, how: str) -> str:
+        return how
+
+    def callback(self, result: str) -> None:
+        sys.stdout = Stream(result)
+
+
+class CallbackEmptiesModules(Model):
+    def runnable(self) -> None: ...
+
+    def callback(self, result: object) -> None:
+        for name in list(sys.modules):
+            del sys.modules[name]
+
+
+class CallbackStops(Model):
+    def runnable(self) -> None: ...
+
+    def callback(self, result: object) -> None:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+class Hanging:
+    def __del__(self) -> None:
+        time.sleep(1000)
+
+    def __reduce__(self) -> Any:
+        return (int, (5,))
+
+
+class HangingDestructor(Model):
+    def runnable(self) -> Hanging:
+        return Hanging()
