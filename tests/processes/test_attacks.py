@@ -85,7 +85,9 @@ def test_a_destructor_that_hangs_behind_the_answer_is_ended_without_blame(
 
 def test_a_done_callback_that_exits_ends_nothing(pool: MultiProcess, caplog: pytest.LogCaptureFixture) -> None:
     """It is logged, as a Future does with whatever else a callback raises."""
-    pool.push(InfoTask("victims.Echo", 10, 1)).add_done_callback(lambda _handle: sys.exit(3))
+    first = pool.push(InfoTask("victims.Echo", 10, 1))
+    first.add_done_callback(lambda _handle: sys.exit(3))
+    assert first.result(20) == 1
     assert pool.push(InfoTask("victims.Echo", 10, 2)).result(20) == 2
     assert "exception calling callback" in caplog.text
 
