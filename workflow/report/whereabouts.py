@@ -100,12 +100,12 @@ def _place_in_stacks(text: str) -> _Frame | None:
     """The innermost frame of the user, in the current thread or, when that has none, in the first that has."""
     current: list[list[_Frame]] = []
     others: list[list[_Frame]] = []
+    stack: list[_Frame] = []
     for line in text.split("\n"):
         if _THREAD.match(line):
-            stack: list[_Frame] = []
+            stack = []
             (current if line.startswith("Current") else others).append(stack)
-        elif current or others:
-            stack += _frames(line)
+        stack += _frames(line)
     stacks = current + others
     for frames in stacks:
         for frame in frames:
