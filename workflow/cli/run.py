@@ -30,7 +30,12 @@ CI_GRACE_MAX_S = 5.0
 )  # fmt: skip
 @click.option("--events", metavar="FILE|-", help="Write the events here too; - is standard output.")
 @click.option("-q", "--quiet", is_flag=True, help="Only failures and the end.")
-@click.option("-v", "--verbose", is_flag=True, help="The output of all tasks too, as it comes.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Output of all tasks as it comes (of a flood above max_log the middle is cut, and marked), and tracebacks.",
+)
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), help="Whether to use colour (auto).")
 @click.option(
     "--state-dir", type=click.Path(file_okay=False, path_type=Path),

@@ -2,8 +2,8 @@
 
 Up to 200 tasks each gets its line when it ends.  Above that a line a task would bury what matters, so successes and
 skipped tasks are counted, in a line every two seconds, and failures still get their own, up to 200 of them; the first
-20 show the end of their output.  ``verbose`` streams the output of all tasks and has a line for each; ``quiet`` keeps
-failures and the end.
+20 show the end of their output.  ``verbose`` streams the output of all tasks, has a line for each, and shows failures
+with their whole traceback; ``quiet`` keeps failures and the end.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Literal, NamedTuple
 
 from workflow.outcome import CallbackRecord, Outcome
 from workflow.report.records import RunRecord, TaskRecord, Verdict, headline
-from workflow.report.summary import summary
+from workflow.report.summary import shown, summary
 from workflow.report.terminal import Terminal, human_s, neutral
+from workflow.report.whereabouts import account, whereabouts
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 EACH_MAX = 200
@@ -54,6 +55,7 @@ class Console:
         self._failures = 0
         self._counts = dict.fromkeys(Outcome, 0)
         self._folder = ""
+        self._beside = ""
         self._ending: str | None = None
         self._spoke_at = 0.0
         self._summed_at = 0.0
@@ -69,6 +71,7 @@ class Console:
         """Say what is going to be run."""
         self._total = run.tasks
         self._folder = run.folder
+        self._beside = str(Path(run.file).parent)
         self._spoke_at = self._summed_at = now
         if not self._quiet:
             tasks = "1 task" if run.tasks == 1 else f"{run.tasks} tasks"
@@ -105,6 +108,12 @@ class Console:
                 self._say(prefix + neutral(line), now)
             self._show()
 
+    def cut(self, task: str, size: int, now: float) -> None:
+        """Say that some of what a task printed is not shown, when verbose."""
+        if self._verbose:
+            self._say(self._style(f"[{neutral(task)}] … {size} bytes cut …", "yellow"), now)
+            self._show()
+
     def still(self, running: Sequence[RunningTask], now: float, epoch_s: float) -> None:
         """Give a sign of life, if nothing was said for a while.  Cheap to call often."""
         self._sum_up(now)
@@ -131,13 +140,26 @@ class Console:
     def _failure(self, record: TaskRecord, now: float) -> None:
         self._failures += 1
         self._say(self._line(record), now)
+        self._where(record, now)
         if self._failures == EACH_MAX and not self._verbose:
             self._say(self._style("further failures are counted, and named in the report", "yellow"), now)
-        if self._tails < TAILS_MAX and record.tail:
+        if self._tails < TAILS_MAX and record.tail and not self._verbose:  # which has shown it
             self._tails += 1
             for line in record.tail:
                 self._say(self._style("    | ", "dim") + neutral(line), now)
         record.tail = ()
+        if record.log is not None:
+            self._say(self._style(f"    log: {neutral(shown(f'{self._folder}/{record.log}'))}", "dim"), now)
+
+    def _where(self, record: TaskRecord, now: float) -> None:
+        error = record.attempts[-1].error if record.attempts else None
+        if error is None:
+            return
+        for line in whereabouts(error, self._beside):
+            self._say(f"    {neutral(line)}", now)
+        if self._verbose:
+            for line in account(error).rstrip("\n").split("\n"):
+                self._say(self._style("    ! ", "dim") + neutral(line), now)
 
     def _line(self, record: TaskRecord) -> str:
         took = "" if record.duration_s is None else human_s(record.duration_s)
@@ -149,6 +171,9 @@ class Console:
             text += f" (at attempt {len(record.attempts)})"
         if not record.outcome.is_success and record.headline and record.headline != self._ending:
             text += f": {neutral(record.headline)}"
+        left = sum(attempt.left for attempt in record.attempts)
+        if left:
+            text += f" (left {left} {'process' if left == 1 else 'processes'} behind, killed)"
         return text + (" (allowed)" if record.allow_failure and record.outcome.is_failure else "")
 
     def _sum_up(self, now: float) -> None:

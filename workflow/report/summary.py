@@ -37,7 +37,7 @@ def summary(
     if failures:
         lines += ["", terminal.style("what went wrong:" if verdict.exit_code else "allowed failures:", "bold")]
         for record, skipped in failures[:LISTED_MAX]:
-            lines += _failure(terminal, record, skipped, folder)
+            lines.append(_failure(terminal, record, skipped, folder))
         if len(failures) > LISTED_MAX:
             lines.append(f"  … and {len(failures) - LISTED_MAX} more, in the report")
     bad_callbacks = sum(1 for record in records if record.callback and record.callback.outcome.is_failure)
@@ -68,7 +68,7 @@ def _failures(records: Sequence[TaskRecord]) -> list[tuple[TaskRecord, int]]:
     return sorted(failures, key=lambda failure: (-failure[1], failure[0].allow_failure))
 
 
-def _failure(terminal: Terminal, record: TaskRecord, skipped: int, folder: str) -> list[str]:
+def _failure(terminal: Terminal, record: TaskRecord, skipped: int, folder: str) -> str:
     text = f"  {neutral(record.id)} {terminal.style(record.outcome.value, 'red')}"
     if record.headline:
         text += f": {neutral(record.headline)}"
@@ -76,10 +76,9 @@ def _failure(terminal: Terminal, record: TaskRecord, skipped: int, folder: str) 
         text += " (allowed)"
     if skipped:
         text += f" ({skipped} skipped because of it)"
-    lines = [text]
     if record.log is not None:
-        lines.append(terminal.style(f"    log: {neutral(shown(f'{folder}/{record.log}'))}", "dim"))
-    return lines
+        text += terminal.style(f"  {neutral(shown(f'{folder}/{record.log}'))}", "dim")
+    return text
 
 
 def _counts(terminal: Terminal, records: Sequence[TaskRecord]) -> str:

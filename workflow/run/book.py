@@ -8,7 +8,7 @@ what to do about it is decided elsewhere.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from workflow.outcome import Outcome
@@ -19,7 +19,10 @@ from workflow.report.records import RunRecord, TaskRecord, Verdict
 from workflow.run.ending import Ending, write_ending
 from workflow.run.engine import EngineHandle, EngineRunning
 from workflow.run.folder import RunFolder, StateError, disk_problem
-from workflow.run.logs import Logs, Streams, tail
+from workflow.run.logs import Cut, Logs, Streams, tail
+
+LOOK_BYTES = 4 * 1024 * 1024
+"""Output of a task that is shown at one look: then others have their turn."""
 
 
 class Book:
@@ -38,7 +41,7 @@ class Book:
         self._tasks = tasks
         self._folder = folder
         self._console = console
-        self._streams = Streams()
+        self._streams = Streams(max_log_bytes)
         self._logs = Logs(folder.logs, tasks=len(tasks), max_bytes=max_log_bytes)
         self._unannounced: list[TaskRecord] = []
         self._said_stopping = False
@@ -73,8 +76,7 @@ class Book:
         if outcome.is_failure:
             record.tail = tail(record.attempts)
         if self._console.verbose:
-            for lines in self._streams.last(record.id, record.attempts):
-                self._console.output(record.id, lines, time.monotonic())
+            self._show(record.id, self._streams.last(record.id, record.attempts))
         for attempt in record.attempts:
             self._events.attempt_finished(record.id, attempt)
         self._add(number, record)
@@ -83,6 +85,11 @@ class Book:
         """Take in a task that the engine never had."""
         record = self._record(number, outcome, reason)
         record.cause = None if cause is None else self._tasks[cause].id
+        if outcome.is_failure:
+            try:
+                record.log = self._logs.keep_reason(record.id, reason or outcome.value)
+            except OSError as error:
+                self._cannot(error, self._folder.logs / f"{record.id}.log")
         self._add(number, record)
 
     def task_settled(self, number: int, handle: EngineHandle) -> None:
@@ -102,8 +109,12 @@ class Book:
             self.announce()
             self._console.callback_failed(record.id, callback, time.monotonic())
 
-    def look(self, running: Sequence[tuple[int, EngineRunning]]) -> None:
-        """See what runs: for the events of long attempts, the sign of life, and output where it is wanted."""
+    def look(self, running: Sequence[tuple[int, EngineRunning]]) -> bool:
+        """See what runs: for the events of long attempts, the sign of life, and output where it is wanted.
+
+        Answers whether there is more output already.
+        """
+        behind = False
         now = time.monotonic()
         shown = []
         for number, attempt in running:
@@ -111,9 +122,10 @@ class Book:
             shown.append(RunningTask(task, attempt.attempt, attempt.started_at))
             self._events.task_started(task, attempt.attempt, attempt.started_at, attempt.pid)
             if self._console.verbose and attempt.log is not None:
-                for lines in self._streams.news(task, attempt.attempt, attempt.log):
-                    self._console.output(task, lines, now)
+                self._show(task, self._streams.news(task, attempt.attempt, attempt.log, LOOK_BYTES))
+                behind |= self._streams.behind(task, attempt.attempt, attempt.log)
         self._console.still(shown, now, time.time())
+        return behind
 
     def announce(self, stopped: str | None = None) -> None:
         """Tell of everything taken in, the disk first; ``stopped`` is why nothing more is started."""
@@ -137,6 +149,13 @@ class Book:
         report = None if ending.report is None else str(ending.report)
         self._console.run_ended(tuple(self.records.values()), ending.verdict, report)
         return ending
+
+    def _show(self, task: str, pieces: Iterable[list[str] | Cut]) -> None:
+        for piece in pieces:
+            if isinstance(piece, Cut):
+                self._console.cut(task, piece.size, time.monotonic())
+            else:
+                self._console.output(task, piece, time.monotonic())
 
     def _record(self, number: int, outcome: Outcome, reason: str | None) -> TaskRecord:
         task = self._tasks[number]

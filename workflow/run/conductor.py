@@ -178,7 +178,7 @@ class _Conductor:
         return time.monotonic() >= self._callbacks_until
 
     def _wait(self) -> list[object]:
-        timeout = LOOK_S
+        timeout = LOOK_S if self._look_at > time.monotonic() else 0.0
         if self._limit_s is not None:
             timeout = min(timeout, max(0.0, self._start + self._limit_s - time.monotonic()))
         items: list[object] = []
@@ -237,7 +237,8 @@ class _Conductor:
         if now >= self._look_at:
             self._look_at = now + LOOK_S
             running = [attempt for attempt in self._engine.running() if attempt.number in self._handles]
-            self._book.look([(self._tasks[attempt.number], attempt) for attempt in running])
+            if self._book.look([(self._tasks[attempt.number], attempt) for attempt in running]):
+                self._look_at = now  # somebody prints faster than is shown
 
     # Perform
 

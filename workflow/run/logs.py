@@ -2,7 +2,9 @@
 
 The engine writes the output of all tasks of a worker into one file, because a file for each of a million tasks would
 cost more than the tasks.  Up to 10,000 tasks the ranges are copied to ``logs/<id>.log`` as they end and the shared
-files go at the end of the run; above that they stay, and a task's log is a file with ``#offset+size``.
+files go at the end of the run; above that they stay, and a task's log is a file with ``#offset+size``.  Behind the
+output of an attempt that failed stands its error, with traceback and stacks, so that every failure has a log; above
+10,000 tasks these, with the output, are together in one more file.
 """
 
 from __future__ import annotations
@@ -11,14 +13,24 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from workflow.outcome import Attempt, LogRange
+from workflow.report.whereabouts import account
 
 OWN_LOG_MAX = 10_000
 """Tasks up to which each gets a log file of its own."""
+FAILURES = "failures.log"
+"""Where failures are kept above that: no worker's file has this name."""
 TAIL_LINES = 20
 _TAIL_BYTES = 64 * 1024
 _CHUNK = 1024 * 1024
+_LOOK_BYTES = 4 * _CHUNK
+_LINE_MAX = 8 * _CHUNK
+"""Bytes of a line that is shown."""
+_HOLE = 4096
+"""So many zeros on end are a hole, and nothing that a task wrote."""
+_ZEROS = bytes(_HOLE)
 
 
 class Logs:
@@ -41,22 +53,48 @@ class Logs:
 
         Raises OSError when the log cannot be written.
         """
-        ranges = [(attempt.number, attempt.log) for attempt in attempts if attempt.log is not None]
-        if not ranges:
+        told = [attempt for attempt in attempts if attempt.log is not None or _failed(attempt)]
+        if not told:
             return None
-        if not self._own:
-            return self._shared_part(ranges[-1][1])
-        target = self._folder / f"{task}.log"
-        limit = None if self._max_bytes is None else self._max_bytes // len(ranges)
-        with open(target, "wb", opener=_private) as file:
-            ends_line = True
-            for number, part in ranges:
-                if len(attempts) > 1:
-                    file.write(f"{'' if ends_line else chr(10)}--- attempt {number} ---\n".encode("ascii"))
-                for piece in _kept(part, limit):
-                    file.write(piece)
+        if self._own:
+            target = self._folder / f"{task}.log"
+            with open(target, "wb", opener=_private) as file:
+                file.writelines(self._pieces(told, numbered=len(attempts) > 1))
+            return f"logs/{target.name}"
+        if not any(_failed(attempt) for attempt in told):
+            last = told[-1].log
+            return None if last is None else self._shared_part(last)
+        target = self._folder / FAILURES
+        with open(target, "ab", opener=_private) as file:
+            start = file.seek(0, os.SEEK_END)
+            file.writelines(self._pieces(told, numbered=len(attempts) > 1))
+            return f"logs/{target.name}#{start}+{file.tell() - start}"
+
+    def keep_reason(self, task: str, reason: str) -> str:
+        """Keep why a task failed that no worker ever had, and answer where.  Raises OSError."""
+        own = self._own
+        target = self._folder / (f"{task}.log" if own else FAILURES)
+        data = f"--- error ---\n{reason}\n".encode("utf-8", "backslashreplace")
+        with open(target, "wb" if own else "ab", opener=_private) as file:
+            start = file.seek(0, os.SEEK_END)
+            file.write(data)
+        return f"logs/{target.name}" + ("" if own else f"#{start}+{len(data)}")
+
+    def _pieces(self, attempts: Sequence[Attempt], *, numbered: bool) -> Iterator[bytes]:
+        limit = None if self._max_bytes is None else self._max_bytes // len(attempts)
+        ends_line = True
+        for attempt in attempts:
+            if numbered:
+                yield f"{'' if ends_line else chr(10)}--- attempt {attempt.number} ---\n".encode("ascii")
+                ends_line = True
+            if attempt.log is not None:
+                for piece in _kept(attempt.log, limit):
+                    yield piece
                     ends_line = piece.endswith(b"\n")
-        return f"logs/{target.name}"
+            if attempt.error is not None and _failed(attempt):
+                yield b"--- error ---\n" if ends_line else b"\n--- error ---\n"
+                yield account(attempt.error).encode("utf-8", "backslashreplace")
+                ends_line = True
 
     def keep_callback(self, task: str, part: LogRange, log: str | None) -> str:
         """Keep what a callback printed, behind what its task printed in ``log``, and answer where.
@@ -92,40 +130,113 @@ def tail(attempts: Sequence[Attempt], lines: int = TAIL_LINES) -> tuple[str, ...
     return tuple(text.split("\n")[-lines:]) if text else ()
 
 
+class Cut(NamedTuple):
+    """Output that is not shown, where it would have stood."""
+
+    size: int
+    """Bytes."""
+
+
 class Streams:
-    """Output of tasks while they run, cut into lines; for each attempt it knows how far it has read."""
+    """Output of tasks while they run, as whole lines; for each attempt it knows how far it has read.
 
-    def __init__(self) -> None:
-        self._read: dict[tuple[str, int], int] = {}
-        self._rest: dict[tuple[str, int], bytes] = {}
+    While a task floods, the engine punches holes into the middle of its output, which read as zeros, and of one that
+    has ended only so much is still shown as its log keeps.  Either is a ``Cut``; a line that lost a part of itself to
+    it is counted as cut, and not shown.
+    """
 
-    def news(self, task: str, attempt: int, part: LogRange) -> Iterator[list[str]]:
-        """Answer the whole lines that have come since the last call, in bounded portions."""
-        key = (task, attempt)
-        done = self._read.get(key, 0)
-        while done < part.size:
-            data = b"".join(_read(part.file, part.offset + done, min(part.size - done, _CHUNK)))
+    def __init__(self, max_bytes: int | None = None) -> None:
+        self._max_bytes = max_bytes
+        self._read: dict[tuple[str, int], _Reading] = {}
+
+    def news(self, task: str, attempt: int, part: LogRange, most: int | None = None) -> Iterator[list[str] | Cut]:
+        """Answer what has come since the last call, in bounded portions; at most about ``most`` bytes of it."""
+        reading = self._read.setdefault((task, attempt), _Reading())
+        end = part.size if most is None else min(part.size, reading.done + most)
+        while reading.done < end:
+            size = min(end - reading.done, _LOOK_BYTES)
+            data = b"".join(_read(part.file, part.offset + reading.done, size))
             if not data:
                 break
-            done += len(data)
-            self._read[key] = done
-            # What the engine has cut out of a flood reads as zeros.
-            whole, newline, rest = (self._rest.pop(key, b"") + data.replace(b"\0", b"")).rpartition(b"\n")
-            if rest:
-                self._rest[key] = rest
-            if newline:
-                yield whole.decode("utf-8", "replace").split("\n")
+            yield from reading.take(data, part, last=reading.done + len(data) >= part.size)
 
-    def last(self, task: str, attempts: Iterable[Attempt]) -> Iterator[list[str]]:
+    def behind(self, task: str, attempt: int, part: LogRange) -> bool:
+        """Whether there is more to be read now."""
+        return self._read[task, attempt].done < part.size
+
+    def last(self, task: str, attempts: Iterable[Attempt]) -> Iterator[list[str] | Cut]:
         """Answer what has not been answered of attempts that have ended, and forget them."""
         for attempt in attempts:
-            if attempt.log is not None:
-                yield from self.news(task, attempt.number, attempt.log)
             key = (task, attempt.number)
-            self._read.pop(key, None)
-            rest = self._rest.pop(key, None)
-            if rest:
-                yield [rest.decode("utf-8", "replace")]
+            if attempt.log is not None:
+                reading = self._read.setdefault(key, _Reading())
+                size = attempt.log.size
+                if self._max_bytes is not None and size - reading.done > self._max_bytes:
+                    yield from self.news(task, attempt.number, attempt.log, self._max_bytes // 2)
+                    reading.skip(size - self._max_bytes // 2 - reading.done)
+                yield from self.news(task, attempt.number, attempt.log)
+            if key in self._read:
+                yield from self._read.pop(key).end()
+
+
+class _Reading:
+    """How far one attempt's output was read."""
+
+    __slots__ = ("_cut", "_rest", "done")
+
+    def __init__(self) -> None:
+        self.done = 0
+        self._cut = 0  # bytes, since the last whole line; above 0, the line being read has no beginning
+        self._rest = b""
+
+    def skip(self, size: int) -> None:
+        """Pass over what is next."""
+        self._cut += size + len(self._rest)
+        self._rest = b""
+        self.done += size
+
+    def take(self, data: bytes, part: LogRange, *, last: bool) -> Iterator[list[str] | Cut]:
+        """Take in what was read next; ``last`` if nothing is known to follow it."""
+        zeros = len(data) - len(data.lstrip(b"\0"))
+        if zeros and (zeros >= _HOLE or self._cut or _is_hole(part, self.done)):
+            self.skip(zeros)
+            data = data[zeros:]
+        hole = data.find(_ZEROS)
+        if hole >= 0:
+            data = data[:hole]  # what follows is read again, and begins with the hole
+        elif not last and data.endswith(b"\0"):
+            data = data.rstrip(b"\0") or data  # perhaps the beginning of a hole
+        self.done += len(data)
+        if self._cut:
+            line, newline, data = data.partition(b"\n")
+            self._cut += len(line) + len(newline)
+            if not newline:
+                return
+            yield from self.end()
+        whole, newline, self._rest = (self._rest + data).rpartition(b"\n")
+        if newline:
+            yield whole.decode("utf-8", "replace").split("\n")
+        if len(self._rest) > _LINE_MAX:
+            self.skip(0)
+
+    def end(self) -> Iterator[list[str] | Cut]:
+        """Answer what was cut, or the line that has no end."""
+        cut, self._cut = self._cut, 0
+        rest, self._rest = self._rest, b""
+        if cut:
+            yield Cut(cut)
+        if rest:
+            yield [rest.decode("utf-8", "replace")]
+
+
+def _is_hole(part: LogRange, done: int) -> bool:
+    """Whether the zeros that begin here belong to a hole that was made across what has been read already."""
+    size = min(done, _HOLE)
+    return size > 0 and not b"".join(_read(part.file, part.offset + done - size, size)).strip(b"\0")
+
+
+def _failed(attempt: Attempt) -> bool:
+    return attempt.error is not None and (attempt.outcome.is_failure or attempt.error.stack is not None)
 
 
 def _kept(part: LogRange, limit: int | None) -> Iterator[bytes]:

@@ -1,0 +1,135 @@
+"""Where a task failed: read from the text of its traceback, or of the stacks it was killed in.
+
+Only text arrives from a worker, whatever the exception was made of, so the text is parsed.  A message may look like a
+traceback; it is no frame, because frames end at the line that names the exception.
+"""
+
+from __future__ import annotations
+
+import re
+import sysconfig
+from pathlib import Path
+from typing import NamedTuple
+
+from workflow.outcome import ErrorRecord
+
+_OURS = str(Path(__file__).parents[1]) + "/"
+_LIBRARIES = tuple({sysconfig.get_path(name) + "/" for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_FRAME = re.compile(r'  File "(?P<file>[^\n]*)", line (?P<line>\d+)(?:,? in (?P<name>.*))?$')
+_THREAD = re.compile(r"(?:Current t|T)hread 0x")
+_LINKS = {
+    "The above exception was the direct cause of the following exception:": "caused by",
+    "During handling of the above exception, another exception occurred:": "while handling",
+}
+
+
+class _Frame(NamedTuple):
+    file: str
+    line: str
+    name: str | None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is not the engine's."""
+        return not self.file.startswith((_OURS, "<frozen "))
+
+    @property
+    def is_of_user(self) -> bool:
+        """Whether it is no library's either."""
+        packages = "/site-packages/" in self.file or "/dist-packages/" in self.file
+        return self.is_foreign and not packages and not self.file.startswith(_LIBRARIES)
+
+
+class _Raised(NamedTuple):
+    """One exception of a chain."""
+
+    frames: list[_Frame]
+    """Most recent call last."""
+    text: str
+    """The line that names it."""
+    link: str | None
+    """What it is to the next one."""
+
+
+def whereabouts(error: ErrorRecord, folder: str) -> list[str]:
+    """Answer where it happened, and what it came from, a line each; paths below ``folder`` relative to it.
+
+    Empty where no code but the engine's was at work, as for a command.
+    """
+    if error.stack:
+        return _at(_place_in_stacks(error.stack), folder)
+    chain = _chain(error.traceback or "")
+    if not chain:
+        return []
+    lines = _at(_last(chain[-1].frames), folder)
+    if len(chain) > 1:
+        cause = chain[-2]
+        lines.append(" ".join([f"{cause.link} {cause.text}", *_at(_last(cause.frames), folder)]))
+    return lines
+
+
+def account(error: ErrorRecord) -> str:
+    """Answer all that is known of an error, for a log.  Traces of nothing but the engine are left out."""
+    name = error.type.rpartition(".")[2] if error.type.startswith("workflow.") else error.type
+    parts = [error.stack or "", error.traceback or ""]
+    kept = [part.strip("\n") for part in parts if any(frame.is_foreign for frame in _frames(part))]
+    if error.stack or not kept:  # a traceback says it itself
+        kept.insert(0, f"{name}: {error.message}" if error.message else name)
+    return "\n".join(kept) + "\n"
+
+
+def _at(frame: _Frame | None, folder: str) -> list[str]:
+    if frame is None:
+        return []
+    file = frame.file.removeprefix(folder.rstrip("/") + "/")
+    return [f"at {file}:{frame.line}" + (f" in {frame.name}" if frame.name else "")]
+
+
+def _last(frames: list[_Frame]) -> _Frame | None:
+    """The user's last frame; of a task that is a library's function, the library's."""
+    users = [frame for frame in frames if frame.is_of_user]
+    return (users or [frame for frame in frames if frame.is_foreign] or [None])[-1]  # type: ignore[list-item]
+
+
+def _frames(text: str) -> list[_Frame]:
+    found = (_FRAME.match(line) for line in text.split("\n"))
+    return [_Frame(match["file"], match["line"], match["name"]) for match in found if match]
+
+
+def _place_in_stacks(text: str) -> _Frame | None:
+    """The innermost frame of the user, in the current thread or, when that has none, in the first that has."""
+    current: list[list[_Frame]] = []
+    others: list[list[_Frame]] = []
+    stack: list[_Frame] = []
+    for line in text.split("\n"):
+        if _THREAD.match(line):
+            stack = []
+            (current if line.startswith("Current") else others).append(stack)
+        stack += _frames(line)
+    stacks = current + others
+    for frames in stacks:
+        for frame in frames:
+            if frame.is_of_user:
+                return frame
+    return next((frame for frames in stacks[:1] for frame in frames if frame.is_foreign), None)
+
+
+def _chain(text: str) -> list[_Raised]:
+    """The exceptions of a traceback, the last raised last."""
+    chain: list[_Raised] = []
+    frames: list[_Frame] = []
+    link: str | None = None
+    in_frames = False
+    for raw in text.split("\n"):
+        line = re.sub(r"^  [|+] ", "", raw)  # the frame that is drawn around a group
+        if line.endswith("Traceback (most recent call last):") and (not chain or link):
+            frames, link, in_frames = [], None, True
+        elif in_frames and (match := _FRAME.match(line)):
+            frames.append(_Frame(match["file"], match["line"], match["name"]))
+        elif in_frames and line and not line.startswith("  "):
+            chain.append(_Raised(frames, line, None))
+            in_frames = False
+        elif line in _LINKS and chain:
+            link = _LINKS[line]
+            chain[-1] = chain[-1]._replace(link=link)
+    return chain
