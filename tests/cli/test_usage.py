@@ -17,7 +17,7 @@ GOOD = '[tasks.a]\ncmd = ["true"]\n'
     ("args", "said"),
     [
         (["run", "nowhere.toml"], "there is no file 'nowhere.toml'"),
-        (["run", "--jobs", "0", "pipeline.toml"], "0 is not in the range x>=1"),
+        (["run", "--jobs", "0", "pipeline.toml"], "0 is not in the range 1<=x<=4096"),
         (["run", "--report", "x.yaml"], "'x.yaml' must end in .json"),
         (["run", "--report", "nowhere/x.json"], "there is no folder 'nowhere'"),
         (["run", "--var", "x"], "'x' is not NAME=VALUE"),
