@@ -127,7 +127,7 @@ def _chain(text: str) -> list[_Raised]:
         elif in_frames and (match := _FRAME.match(line)):
             frames.append(_Frame(match["file"], match["line"], match["name"]))
         elif in_frames and line and not line.startswith("  "):
-            chain.append(_Raised(frames, line, None))
+            chain.append(_Raised(frames, line.rstrip().removesuffix(":"), None))
             in_frames = False
         elif line in _LINKS and chain:
             link = _LINKS[line]
