@@ -84,6 +84,7 @@ run 20261124-021222-000-abcdef: audit, 12 tasks, pool of 2
 [ 2/12] failed     0.25s  parse: ValueError: invalid
     | reading
     | line 2\\x07
+    log: /here/.workflow/runs/1/logs/parse.log
 [ 3/12] skipped           report: it needs parse, which failed
 [ 4/12] crashed    0.25s  odd: ValueError: SIGSEGV (allowed)
 """
@@ -112,8 +113,7 @@ def test_the_end_names_root_causes_first_and_where_to_look() -> None:
         == """\
 
 what went wrong:
-  root failed: ValueError: no (2 skipped because of it)
-    log: /here/.workflow/runs/1/logs/root.log
+  root failed: ValueError: no (2 skipped because of it)  /here/.workflow/runs/1/logs/root.log
   lone timed_out: ValueError: took too long
   may failed: ValueError: never mind (allowed)
 1 callback did not succeed; the tasks' outcomes stand
@@ -253,3 +253,53 @@ def test_a_reader_that_leaves_does_not_disturb_the_run(error: Any) -> None:
     terminal.lines(["b"])
     assert terminal.broken
     assert Gone.writes == 1
+
+
+FAILED = """\
+Traceback (most recent call last):
+  File "/here/feeds.py", line 3, in inner
+    raise KeyError('inner')
+KeyError: 'inner'
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "/here/feeds.py", line 12, in fetch
+    raise ValueError("\x1b[2Jouter") from error
+ValueError: \x1b[2Jouter
+"""
+
+
+def failed_with(error: ErrorRecord, outcome: Outcome = Outcome.FAILED, left: int = 0) -> TaskRecord:
+    return ended(
+        "a", outcome, attempts=(Attempt(1, outcome, 100.0, 0.25, 7, error=error, left=left),), log="logs/a.log"
+    )
+
+
+def test_a_failure_says_where_it_was_and_what_it_came_from() -> None:
+    """Under its headline, with the log to look into; what it left behind is said in words."""
+    seen = Seen()
+    seen.console.run_started(run_of(1), 0.0)
+    seen.text()
+    seen.console.tasks_ended([failed_with(ErrorRecord("ValueError", "outer", FAILED), left=1)], 1.0)
+    assert (
+        seen.text()
+        == """\
+[1/1] failed     0.25s  a: ValueError: outer (left 1 process behind, killed)
+    at feeds.py:12 in fetch
+    caused by KeyError: 'inner' at feeds.py:3 in inner
+    log: /here/.workflow/runs/1/logs/a.log
+"""
+    )
+
+
+def test_verbose_shows_the_whole_traceback_and_nothing_that_steers_a_terminal() -> None:
+    """Indented, and control characters by their names."""
+    seen = Seen("verbose")
+    seen.console.run_started(run_of(1), 0.0)
+    seen.text()
+    seen.console.tasks_ended([failed_with(ErrorRecord("ValueError", "outer", FAILED))], 1.0)
+    text = seen.text()
+    assert '    ! Traceback (most recent call last):\n    !   File "/here/feeds.py", line 3, in inner\n' in text
+    assert "    ! ValueError: \\x1b[2Jouter\n" in text
+    assert "\x1b" not in text

@@ -63,7 +63,7 @@ def test_a_run_leaves_a_report_and_events_that_keep_to_their_models(
     assert sum(event.event == "task_started" for event in events) == 4
     assert [event.task for event in events if event.event == "callback_finished"] == ["d"]
     assert report.tasks[1].log == "logs/b.log"
-    assert (ran.folder / "logs/b.log").read_text() == "one\ntwo\n"
+    assert (ran.folder / "logs/b.log").read_text() == "one\ntwo\n--- error ---\nValueError: no\nsecond line\n"
     assert (ran.folder / "logs/d.log").read_text() == "--- attempt 1 ---\nboom\n--- attempt 2 ---\nwell\n"
     assert sorted(path.name for path in (ran.folder / "logs").iterdir()) == ["b.log", "d.log"]
     assert (ran.folder.parent.parent / "latest").resolve() == ran.folder.resolve()
@@ -283,6 +283,27 @@ def test_a_long_task_is_said_to_have_started_before_it_ends(
     started = [event for event in events_of(ran.folder) if event["event"] == "task_started"]
     assert len(started) == 1
     assert started[0]["time"] == "1970-01-01T00:00:05.000000+00:00"
+
+
+def test_every_attempt_of_a_retried_task_began_before_it_ended(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
+    """With the times at which it did, although all of them are told at the task's end."""
+
+    class Trouble:
+        def acts(self: Any, handle: Any) -> Any:
+            first = self.attempt(Outcome.FAILED, 1, error="no", started_at=10.0, duration_s=1.0)
+            second = self.attempt(Outcome.SUCCEEDED, 2, started_at=20.0, duration_s=1.0)
+            self.end(handle, Outcome.SUCCEEDED, attempts=(first, second))
+
+    ran = go(make_plan(make_task("a")), Trouble)
+    told = [(event["event"], event.get("attempt"), event["time"][17:19]) for event in events_of(ran.folder)][1:-2]
+    assert told == [
+        ("task_started", 1, "10"),
+        ("attempt_finished", 1, "11"),
+        ("task_started", 2, "20"),
+        ("attempt_finished", 2, "21"),
+    ]
 
 
 def test_a_read_only_place_is_one_clear_error(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from workflow.outcome import Attempt, LogRange, Outcome
-from workflow.run.logs import Logs, Streams, tail
+from workflow.outcome import Attempt, ErrorRecord, LogRange, Outcome
+from workflow.run.logs import Cut, Logs, Streams, tail
 
 
 @pytest.fixture
@@ -91,11 +93,96 @@ def test_a_stream_cuts_lines_wherever_it_was_looked_at(shared: Path) -> None:
     shared.write_bytes(data)
     streams = Streams()
     seen = [
-        line
-        for size in range(1, len(data) + 1)
-        for part in streams.news("a", 1, LogRange(str(shared), 0, size))
-        for line in part
+        line for size in range(1, len(data) + 1) for line in flat(streams.news("a", 1, LogRange(str(shared), 0, size)))
     ]
     assert seen == ["ünd", "zwei"]
     assert list(streams.last("a", [attempt(shared, 0, len(data))])) == [["drei"]]
     assert list(streams.last("a", [])) == []
+
+
+def failed(path: Path, offset: int, size: int) -> Attempt:
+    error = ErrorRecord(
+        "KeyError", "'x'", 'Traceback (most recent call last):\n  File "/a.py", line 1, in f\nKeyError: 1\n'
+    )
+    return replace(attempt(path, offset, size), error=error)
+
+
+def test_an_error_stands_behind_the_output_of_its_attempt(shared: Path) -> None:
+    """Whole, on a line of its own, and also of a task that printed nothing or that no worker had."""
+    shared.write_bytes(b"out")
+    folder = shared.parent.parent
+    logs = Logs(folder, tasks=10, max_bytes=None)
+    trace = 'Traceback (most recent call last):\n  File "/a.py", line 1, in f\nKeyError: 1\n'
+    assert logs.keep("a", [failed(shared, 0, 3)]) == "logs/a.log"
+    assert (folder / "a.log").read_text() == f"out\n--- error ---\n{trace}"
+    assert logs.keep("b", [replace(failed(shared, 0, 3), log=None)]) == "logs/b.log"
+    assert (folder / "b.log").read_text() == f"--- error ---\n{trace}"
+    assert logs.keep_reason("c", "no such result") == "logs/c.log"
+    assert (folder / "c.log").read_text() == "--- error ---\nno such result\n"
+
+
+def test_above_ten_thousand_tasks_failures_share_a_file(tmp_path: Path) -> None:
+    """Each knows its part of it: output and error."""
+    (tmp_path / "logs").mkdir()
+    logs = Logs(tmp_path / "logs", tasks=10_001, max_bytes=None)
+    path = tmp_path / "logs/worker-3.0.log"
+    path.write_bytes(b"onetwo")
+    for name, offset in (("a", 0), ("b", 3)):
+        log = logs.keep(name, [failed(path, offset, 3)])
+        assert log is not None
+        file, _, part = log.partition("#")
+        start, _, size = part.partition("+")
+        text = (tmp_path / file).read_text()[int(start) :][: int(size)]
+        assert text.startswith("one\n--- error ---" if name == "a" else "two\n--- error ---")
+        assert text.endswith("KeyError: 1\n")
+
+
+def flat(pieces: Iterable[list[str] | Cut]) -> list[str | Cut]:
+    return [part for piece in pieces for part in ([piece] if isinstance(piece, Cut) else piece)]
+
+
+def test_a_hole_in_a_stream_is_marked_between_whole_lines(shared: Path) -> None:
+    """However it lies between looks; every byte is shown or counted."""
+    data = b"one\ntwo" + b"\0" * 10_000 + b"ree\nfour\n"
+    shared.write_bytes(data)
+    for step in (1, 7, 5000, len(data)):
+        streams = Streams()
+        seen: list[str | Cut] = []
+        for size in [*range(step, len(data), step), len(data)]:
+            seen += flat(streams.news("a", 1, LogRange(str(shared), 0, size)))
+        seen += flat(streams.last("a", [attempt(shared, 0, len(data))]))
+        if step >= 5000:
+            assert seen == ["one", Cut(3 + 10_000 + 4), "four"]
+        assert "twoee" not in seen
+        assert "tworee" not in seen
+
+
+def test_a_hole_made_across_what_was_read_is_one_too(shared: Path) -> None:
+    """The part of it that is still to come may be short."""
+    shared.write_bytes(b"x\n" * 3000)
+    streams = Streams()
+    assert len(flat(streams.news("a", 1, LogRange(str(shared), 0, 6000)))) == 3000
+    shared.write_bytes(b"\0" * 6100 + b"lf\nwhole\n")
+    assert flat(streams.last("a", [attempt(shared, 0, 6109)])) == [Cut(103), "whole"]
+
+
+def test_of_a_flood_that_has_ended_head_and_tail_are_shown(shared: Path) -> None:
+    """As its log keeps them: nobody waits for hundreds of megabytes."""
+    data = b"".join(b"%07d\n" % number for number in range(1000))
+    shared.write_bytes(data)
+    seen = flat(Streams(max_bytes=160).last("a", [attempt(shared, 0, len(data))]))
+    cut = next(part for part in seen if isinstance(part, Cut))
+    assert seen[:2] == ["0000000", "0000001"]
+    assert seen[-1] == "0000999"
+    assert cut.size == len(data) - 8 * (len(seen) - 1)
+
+
+def test_a_look_at_a_flood_leaves_time_for_others(shared: Path) -> None:
+    """It says that there is more."""
+    shared.write_bytes(b"a\nb\nc\n")
+    streams = Streams()
+    part = LogRange(str(shared), 0, 6)
+    assert flat(streams.news("a", 1, part, 4)) == ["a", "b"]
+    assert streams.behind("a", 1, part)
+    assert flat(streams.news("a", 1, part, 4)) == ["c"]
+    assert not streams.behind("a", 1, part)

@@ -7,14 +7,13 @@ traceback; it is no frame, because frames end at the line that names the excepti
 from __future__ import annotations
 
 import re
-import sysconfig
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from workflow.outcome import ErrorRecord
 
 _OURS = str(Path(__file__).parents[1]) + "/"
-_LIBRARIES = tuple({sysconfig.get_path(name) + "/" for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _FRAME = re.compile(r'  File "(?P<file>[^\n]*)", line (?P<line>\d+)(?:,? in (?P<name>.*))?$')
 _THREAD = re.compile(r"(?:Current t|T)hread 0x")
 _LINKS = {
@@ -37,7 +36,14 @@ class _Frame(NamedTuple):
     def is_of_user(self) -> bool:
         """Whether it is no library's either."""
         packages = "/site-packages/" in self.file or "/dist-packages/" in self.file
-        return self.is_foreign and not packages and not self.file.startswith(_LIBRARIES)
+        return self.is_foreign and not packages and not self.file.startswith(_libraries())
+
+
+@cache
+def _libraries() -> tuple[str, ...]:
+    import sysconfig  # milliseconds, which only a failure needs to pay
+
+    return tuple({sysconfig.get_path(name) + "/" for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 class _Raised(NamedTuple):
@@ -127,7 +133,7 @@ def _chain(text: str) -> list[_Raised]:
         elif in_frames and (match := _FRAME.match(line)):
             frames.append(_Frame(match["file"], match["line"], match["name"]))
         elif in_frames and line and not line.startswith("  "):
-            chain.append(_Raised(frames, line, None))
+            chain.append(_Raised(frames, line.rstrip().removesuffix(":"), None))
             in_frames = False
         elif line in _LINKS and chain:
             link = _LINKS[line]

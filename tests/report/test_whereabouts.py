@@ -1,0 +1,90 @@
+"""Where a task failed, from the text that arrives."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable
+
+import pytest
+
+import workflow.tasks
+from workflow.outcome import ErrorRecord
+from workflow.report.whereabouts import account, whereabouts
+
+HERE = __file__.rpartition("/")[0]
+
+
+def raised(function: Callable[[], object]) -> ErrorRecord:
+    try:
+        function()
+    except BaseException as error:  # noqa: BLE001
+        return ErrorRecord(type(error).__name__, str(error), traceback.format_exc())
+    raise AssertionError("it did not raise")
+
+
+def bare() -> None:
+    assert not HERE
+
+
+def through_a_library() -> None:
+    json.loads("{")
+
+
+def looks_like_a_frame() -> None:
+    raise ValueError('no\n  File "/elsewhere.py", line 99, in nowhere\nKeyError: 1')
+
+
+def while_handling() -> None:
+    try:
+        bare()
+    except AssertionError:
+        raise KeyError("second")  # noqa: B904
+
+
+@pytest.mark.parametrize("function", [bare, through_a_library, looks_like_a_frame])
+def test_the_place_is_the_last_frame_of_the_user(function: Callable[[], object]) -> None:
+    """Not the library's below it, and not what the message looks like."""
+    line = function.__code__.co_firstlineno + 1
+    assert whereabouts(raised(function), HERE) == [f"at test_whereabouts.py:{line} in {function.__name__}"]
+
+
+def test_what_was_being_handled_is_no_cause() -> None:
+    """It is named for what it is."""
+    place, second = whereabouts(raised(while_handling), HERE)
+    assert place.endswith(" in while_handling")
+    assert second.startswith("while handling AssertionError")
+    assert second.endswith(" in bare")
+
+
+def test_a_path_elsewhere_is_whole() -> None:
+    """Only what lies below the pipeline's folder is shortened."""
+    assert whereabouts(raised(bare), "/other")[0].startswith(f"at {__file__}:")
+
+
+def test_a_syntax_error_is_at_its_line() -> None:
+    """Python prints no function there."""
+    error = raised(lambda: compile("a b", "/here/bad.py", "exec"))
+    assert whereabouts(error, "/here") == ["at bad.py:1"]
+
+
+def test_a_killed_task_was_where_its_current_thread_was() -> None:
+    """Or, when that runs nothing of the user, where the first thread was that does."""
+    ours = workflow.tasks.__file__
+    other = 'Thread 0x1 (most recent call first):\n  File "/here/b.py", line 2 in pump\n'
+    current = f'Current thread 0x2 (most recent call first):\n{{}}  File "{ours}", line 44 in runnable\n'
+    busy = other + current.format('  File "/here/a.py", line 1 in f\n  File "/here/a.py", line 9 in g\n')
+    assert whereabouts(ErrorRecord("TaskTimeout", "t", None, busy), "/here") == ["at a.py:1 in f"]
+    idle = ErrorRecord("TaskTimeout", "t", None, other + current.format(""))
+    assert whereabouts(idle, "/here") == ["at b.py:2 in pump"]
+    assert account(idle).startswith("TaskTimeout: t\nThread 0x1")
+
+
+def test_a_command_is_nowhere_in_python() -> None:
+    """Frames of the engine alone help nobody: not on the console, not in the log."""
+    text = (
+        f'Traceback (most recent call last):\n  File "{workflow.tasks.__file__}", line 60, in runnable\n    x\nE: no\n'
+    )
+    error = ErrorRecord("workflow.tasks.CommandFailed", "the command ended with exit code 3", text)
+    assert whereabouts(error, "/here") == []
+    assert account(error) == "CommandFailed: the command ended with exit code 3\n"
