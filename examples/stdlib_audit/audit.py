@@ -108,4 +108,14 @@ def measure_tree(tree: ast.Module, file: str, total: Measure) -> None:
                 total.longest_function_lines = lines
                 total.longest_function = f"{file}:{node.lineno} {node.name}"
         total.classes += isinstance(node, ast.ClassDef)
-        pending.extend((child, depth) for child in ast.iter_child_nodes(node))
+        pending.extend((child, depth - _is_elif(node, child)) for child in ast.iter_child_nodes(node))
+
+
+def _is_elif(node: ast.AST, child: ast.AST) -> bool:
+    """Whether a child is the `elif` of its parent, which the tree has as an `if` inside of its `else`.
+
+    An `if` that is alone in an `else` looks the same but for its column, which is that of its parent in an `elif`.
+    """
+    if not (isinstance(node, ast.If) and isinstance(child, ast.If)):
+        return False
+    return node.orelse == [child] and child.col_offset == node.col_offset

@@ -7,6 +7,7 @@ counted among the failed and measured nowhere.
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -26,6 +27,8 @@ def write(audits: list[dict[str, Any]], packages: list[dict[str, Any]], folder: 
     target.mkdir(parents=True, exist_ok=True)
     (target / "chart.svg").write_text(chart.draw(audits, python), encoding="utf-8")
     (target / "report.md").write_text("\n".join(report(audits, packages, python)), encoding="utf-8")
+    print(f"report: {target.resolve() / 'report.md'}")
+    print(f"chart: {target.resolve() / 'chart.svg'}")
     return dict(Counter(chart.state(item) for item in audits))
 
 
@@ -37,11 +40,15 @@ def report(audits: list[dict[str, Any]], packages: list[dict[str, Any]], python:
     rows = ([kind, states[kind], meaning] for kind, meaning in chart.MEANING.items() if states[kind])
     yield from table(["state", "modules", "meaning"], rows)
     sums = (f"{sum(row[key] for row in found):,} {key}" for key in ("files", "lines", "functions", "classes"))
-    yield f"Measured: {', '.join(sums)}.\n"
+    yield f"Measured: {', '.join(sums)}. Modules that did not succeed or are absent are not in these sums.\n"
     yield "## What does not work here\n"
-    yield "Why is in the run's `report.json`, and on the terminal.\n"
+    run = os.environ.get("WORKFLOW_RUN_ID", "<run-id>")
+    yield f"Why is in `.workflow/runs/{run}/report.json`, under the id of the task, and on the terminal.\n"
     failed = [item for item in audits if chart.state(item) not in ("succeeded", "absent")]
-    yield from table(["module", "outcome"], ([f"`{chart.name(item)}`", item["outcome"]] for item in failed))
+    yield from table(
+        ["module", "outcome", "task"],
+        ([f"`{chart.name(item)}`", item["outcome"], f"`{item['id']}`"] for item in failed),
+    )
     yield "## The largest\n"
     yield from top(found, "lines", ["files", "functions", "classes"])
     yield "## The longest functions\n"

@@ -88,3 +88,46 @@ def test_a_mistake_of_ours_is_one_line_and_exit_code_4(
     assert ran.stderr.count("\n") == 1
     loud = workflow("validate", env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "WORKFLOW_DEBUG": "1"})
     assert "Traceback" in loud.stderr
+
+
+@pytest.mark.parametrize("args", [["plan"], ["validate"], ["schema"], ["run", "--dry-run"], ["run", "--events", "-"]])
+def test_a_full_disk_under_standard_output_is_told_as_such(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], args: list[str]
+) -> None:
+    """One line and exit code 4: neither a mistake of ours nor a matter of --state-dir."""
+    pipeline(GOOD)
+    with open("/dev/full", "w") as full:
+        ran = workflow(*args, stdout=full)
+    assert ran.returncode == 4
+    assert "cannot write to standard output: No space left on device" in ran.stderr
+    assert "mistake in workflow" not in ran.stderr
+    assert "--state-dir" not in ran.stderr
+
+
+def test_no_command_at_all_shows_the_help(workflow: Callable[..., Any]) -> None:
+    """Once, with exit code 2."""
+    ran = workflow()
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("Usage: workflow")
+    assert ran.stderr.count("Usage:") == 1
+
+
+def test_an_empty_selection_says_what_was_asked_for_and_what_is_near(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path]
+) -> None:
+    """For names and for tags, with exit code 3."""
+    pipeline('[tasks.fetch]\ncmd = ["true"]\ntags = ["slow"]\n')
+    for command in ("plan", "run"):
+        ran = workflow(command, "--select", "fetsh")
+        assert ran.returncode == 3
+        assert ran.stderr == "nothing is selected by --select fetsh; did you mean 'fetch'?\n"
+    assert workflow("plan", "--tag", "slwo").stderr == "nothing is selected by --tag slwo; did you mean 'slow'?\n"
+
+
+def test_a_table_that_stands_twice_is_named_as_it_is_written(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path]
+) -> None:
+    """In the words of the file, not of the parser."""
+    pipeline(GOOD + GOOD)
+    ran = workflow("validate")
+    assert "[tasks.a] stands twice" in ran.stderr

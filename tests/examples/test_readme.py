@@ -6,10 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from workflow.cli.main import cli
 from workflow.outcome import Outcome
 from workflow.run.exit_code import ExitCode
+from workflow.spec.models import PipelineTable, TaskTable
+from workflow.spec.reference import NAMESPACES, TASK_PARTS
+from workflow.spec.values import STATUSES
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -53,6 +57,24 @@ def test_every_outcome_is_explained() -> None:
 def test_every_command_of_the_readme_is_one(command: str) -> None:
     """None is promised that is not there."""
     assert command in cli.commands
+
+
+@pytest.mark.parametrize(
+    ("heading", "model"), [("### `[pipeline]`", PipelineTable), ("### `[tasks.NAME]` and `[defaults]`", TaskTable)]
+)
+def test_every_key_of_the_file_is_explained(heading: str, model: type[BaseModel]) -> None:
+    """The tables of keys have those that the schema has, and no others."""
+    section = README.split(heading + "\n")[1].split("\n## ")[0].split("\n### ")[0].split("| reference |")[0]
+    cells = re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE)
+    assert {key for cell in cells for key in re.findall(r"`(\w+)`", cell)} == set(model.model_fields)
+
+
+def test_every_reference_and_status_is_explained() -> None:
+    """Each namespace, each part of a task, and each status of a need."""
+    section = README.split("## The file\n")[1].split("\n## ")[0]
+    assert all(f"${{{namespace}." in section for namespace in NAMESPACES)
+    assert all(f"${{tasks.a.{part}}}" in section for part in TASK_PARTS)
+    assert all(f'`"{status}"`' in section for status in STATUSES)
 
 
 def _blocks(language: str) -> list[str]:

@@ -42,6 +42,18 @@ def test_functions_lines_and_nesting_are_counted(modules: dict[str, ModuleType])
     assert (total.deepest_nesting, total.deepest_nesting_in) == (3, "a.py:3")
 
 
+def test_a_chain_of_elif_is_one_level(modules: dict[str, ModuleType]) -> None:
+    """An `if` inside of an `else` is two."""
+    for source, levels in (
+        ("if a:\n    1\nelif b:\n    2\nelif c:\n    3\nelse:\n    4\n", 1),
+        ("if a:\n    1\nelse:\n    if b:\n        2\n", 2),
+        ("if a:\n    1\nelif b:\n    if c:\n        3\n", 2),
+    ):
+        total = modules["audit"].Measure()
+        modules["audit"].measure_tree(ast.parse(source), "a.py", total)
+        assert total.deepest_nesting == levels
+
+
 def test_a_module_of_another_version_is_absent_and_not_failed(modules: dict[str, ModuleType]) -> None:
     """No Python has it, so no audit can blame this one."""
     assert modules["audit"].audit("module_of_the_future") == {"module": "module_of_the_future", "state": "absent"}
@@ -66,7 +78,12 @@ def test_files_that_do_not_parse_are_named(
     assert unparsed == ["bad.py:1: invalid syntax"]
 
 
-def test_the_report_tells_every_outcome(modules: dict[str, ModuleType], tmp_path: Path) -> None:
+def test_the_report_tells_every_outcome(
+    modules: dict[str, ModuleType],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """A task without a result is in the table, in the chart and in the numbers; so is a pip that could not be asked."""
 
     def item(name: str, outcome: str, result: object) -> dict[str, object]:
@@ -78,10 +95,16 @@ def test_the_report_tells_every_outcome(modules: dict[str, ModuleType], tmp_path
         *(item(f"was_{outcome}", outcome, None) for outcome in ("failed", "timed_out", "crashed", "cancelled")),
     ]
     packages = [{"id": "packages", "matrix": None, "outcome": "crashed", "result": None}]
+    monkeypatch.setenv("WORKFLOW_RUN_ID", "a-run")
     counts = modules["report"].write(audits, packages, str(tmp_path))
     assert counts == {"succeeded": 1, "absent": 1, "failed": 1, "timed_out": 1, "crashed": 1, "cancelled": 1}
     report = (tmp_path / "report.md").read_text()
     assert "| `was_timed_out` | timed_out |" in report
+    assert "`.workflow/runs/a-run/report.json`" in report
+    assert "did not succeed or are absent are not in these sums" in report
+    printed = capsys.readouterr().out
+    assert str(tmp_path / "report.md") in printed
+    assert str(tmp_path / "chart.svg") in printed
     assert "the task `packages` ended as crashed" in report
     titles = [
         str(element.text) for element in ET.parse(tmp_path / "chart.svg").iter("{http://www.w3.org/2000/svg}title")

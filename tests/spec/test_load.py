@@ -43,6 +43,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(write: Write) ->
     )
     assert mistakes(path) == [
         "F:2:9: tasks.b.cmd[0]: [vars] has no 'x'",
+        "F:3:10: tasks.b.needs[0]: there is no task 'nobody'",
         'F:6:11: tasks.a.timeout: the text "x" is not a duration',
         "F:7:1: tasks.a.retires: unknown key",
         "F:10:10: tasks.c.needs[0]: there is no task 'nobody'",

@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from workflow.plan.plan import Plan
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 DEFAULT_FILE = "pipeline.toml"
+
+
+class NoOutput(Exception):
+    """Standard output takes nothing: the disk under it is full, say."""
+
+
+def tell(text: object) -> None:
+    """Write a line to standard output.  Raises NoOutput; a reader that has left is click's to deal with."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise NoOutput(f"cannot write to standard output: {error.strerror or error}") from error
+
+
+def nothing_selected(plan: Plan, globs: Sequence[str], tags: Sequence[str]) -> None:
+    """Say what was asked for, and what is near it."""
+    from workflow.diagnostics.suggest import did_you_mean
+
+    ids = {name for task in plan.tasks for name in (task.id, task.name)}
+    known_tags = {str(tag) for task in plan.tasks for tag in task.tags}
+    asked = [("--select", glob, ids) for glob in globs] + [("--tag", tag, known_tags) for tag in tags]
+    given = " ".join(f"{option} {shlex.quote(text)}" for option, text, _ in asked)
+    near = [found for _, text, known in asked if text not in known and (found := did_you_mean(text, known))]
+    click.echo(f"nothing is selected by {given}" + (f"; {' '.join(near)}" if near else ""), err=True)
 
 
 def file_argument(command: Command) -> Command:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from workflow.cli.arguments import existing, file_argument, selection_options, variables_option
+from workflow.cli.arguments import existing, file_argument, nothing_selected, selection_options, tell, variables_option
 from workflow.run.exit_code import ExitCode
 
 
@@ -19,7 +19,7 @@ def validate(file: Path, variables: dict[str, str]) -> int:
 
     checked = load_plan(existing(file), variables)
     tasks = "1 task" if len(checked.tasks) == 1 else f"{len(checked.tasks)} tasks"
-    click.echo(f"{file}: {tasks}, no mistakes")
+    tell(f"{file}: {tasks}, no mistakes")
     return ExitCode.SUCCEEDED
 
 
@@ -36,9 +36,9 @@ def plan(file: Path, variables: dict[str, str], globs: tuple[str, ...], tags: tu
 
     planned = load_plan(existing(file), variables)
     if globs or tags:
-        planned = select(planned, globs=globs, tags=tags)
+        whole, planned = planned, select(planned, globs=globs, tags=tags)
         if not planned.tasks:
-            click.echo("nothing is selected", err=True)
+            nothing_selected(whole, globs, tags)
             return ExitCode.NOTHING_SELECTED
-    click.echo((plan_json if as_json else plan_text)(planned).removesuffix("\n"))
+    tell((plan_json if as_json else plan_text)(planned).removesuffix("\n"))
     return ExitCode.SUCCEEDED

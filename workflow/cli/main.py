@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from workflow import __version__
+from workflow.cli.arguments import NoOutput
 from workflow.cli.inspect import plan, validate
 from workflow.cli.run import run
 from workflow.cli.schema import schema
@@ -73,8 +74,14 @@ def _run(args: list[str]) -> int:
         code: object = cli.main(args, prog_name="workflow", standalone_mode=False)
     except click.exceptions.Exit as end:  # --help and --version
         return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:  # its message is the help itself
+        _say(error.format_message())
+        return ExitCode.USAGE
     except click.ClickException as error:
         return _usage(error)
+    except NoOutput as error:
+        _say(f"workflow: {error}")
+        return ExitCode.BROKEN
     except SystemExit:  # click, when whoever read standard output has seen enough
         return ExitCode.SUCCEEDED
     except Exception as error:  # noqa: BLE001  the one place

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from workflow.cli.arguments import existing, file_argument, selection_options, variables_option
+from workflow.cli.arguments import existing, file_argument, nothing_selected, selection_options, tell, variables_option
 from workflow.info_task import POOL_MAX
 from workflow.run.exit_code import ExitCode
 
@@ -74,14 +74,14 @@ def run(
     if globs or tags:
         from workflow.plan.select import select
 
-        plan = select(plan, globs=globs, tags=tags)
+        whole, plan = plan, select(plan, globs=globs, tags=tags)
         if not plan.tasks:
-            click.echo("nothing is selected", err=True)
+            nothing_selected(whole, globs, tags)
             return ExitCode.NOTHING_SELECTED
     if dry_run:
         from workflow.plan.printing import plan_text
 
-        click.echo(plan_text(plan).removesuffix("\n"))
+        tell(plan_text(plan).removesuffix("\n"))
         return ExitCode.SUCCEEDED
 
     from workflow.engine.parent import MultiProcess

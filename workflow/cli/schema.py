@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from workflow.cli.arguments import tell
 from workflow.run.exit_code import ExitCode
 
 
@@ -24,7 +25,7 @@ def schema(folder: Path, *, check: bool) -> int:
         else:
             folder.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-            click.echo(path)
+            tell(path)
     for path in stale:
         click.echo(f"{path} is not current; python -m workflow schema --dir {folder} writes it", err=True)
     return ExitCode.FAILED if stale else ExitCode.SUCCEEDED

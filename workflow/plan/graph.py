@@ -13,7 +13,7 @@ from typing import NamedTuple
 from workflow.diagnostics.mistake import Mistake, Place
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.plan.plan import Status
-from workflow.spec.pipeline import Pipeline, TaskSpec
+from workflow.spec.pipeline import Mention, Pipeline, TaskSpec
 from workflow.spec.reference import Reference
 
 
@@ -47,7 +47,25 @@ def read_edges(pipeline: Pipeline) -> tuple[Edges, list[Mistake]]:
                 status = written.status if written else "success"
                 wrong = _add(pipeline, edges, spec, needed, Edge(status, place, str(reference)))
                 mistakes += wrong or _without_result(pipeline, reference, status, place)
+    for mention in pipeline.mentions:
+        mistakes += _mentioned(pipeline, mention)
     return edges, mistakes
+
+
+def _mentioned(pipeline: Pipeline, mention: Mention) -> list[Mistake]:
+    """What is wrong with a name in a task that was refused: there is no edge from it, so no cycle either."""
+    needle = str(mention.reference) if mention.reference else None
+    if mention.task not in pipeline.tasks and mention.task not in pipeline.broken:
+        return [_unknown(pipeline, mention.by, mention.task, mention.place, needle)]
+    if mention.reference is None:
+        return []
+    return _without_result(pipeline, mention.reference, "success", mention.place)
+
+
+def _unknown(pipeline: Pipeline, by: str, needed: str, place: Place, needle: str | None) -> Mistake:
+    near = did_you_mean(needed, [name for name in (*pipeline.tasks, *pipeline.broken) if name != by])
+    headline = f"there is no task {needed!r}" + (f", {near}" if near else "")
+    return Mistake("unknown-task", place, headline, needle=needle)
 
 
 def _without_result(pipeline: Pipeline, reference: Reference, status: Status, place: Place) -> list[Mistake]:
@@ -78,9 +96,7 @@ def _add(pipeline: Pipeline, edges: Edges, spec: TaskSpec, needed: str, edge: Ed
             headline = f"{needed!r} is needed already, with status {first.status!r} and not {edge.status!r}"
             return [Mistake("contradiction", place, headline, "keep one of the two")]
     elif needed not in pipeline.broken:
-        near = did_you_mean(needed, [name for name in (*pipeline.tasks, *pipeline.broken) if name != spec.name])
-        headline = f"there is no task {needed!r}" + (f", {near}" if near else "")
-        return [Mistake("unknown-task", place, headline, needle=needle)]
+        return [_unknown(pipeline, spec.name, needed, place, needle)]
     return []
 
 

@@ -70,6 +70,8 @@ def new_run_folder(state_dir: Path, epoch_s: float) -> RunFolder:
 def disk_problem(error: OSError, path: Path | str) -> str:
     """Answer what to tell the user when something of ours cannot be written."""
     name = error.filename if isinstance(error.filename, str) else str(path)
+    if name == "<stdout>":
+        return f"cannot write to standard output: {error.strerror or error}"
     return f"cannot write {name}: {error.strerror or error}; --state-dir puts what a run leaves elsewhere"
 
 

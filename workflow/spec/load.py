@@ -18,7 +18,7 @@ from workflow.diagnostics.mistake import Mistake, Place
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.spec.interpolate import interpolate, interpolate_task, templates_in
 from workflow.spec.models import KINDS, PipelineTable, TaskTable
-from workflow.spec.pipeline import Pipeline, TaskSpec, place_in_defaults, place_of, raise_mistakes
+from workflow.spec.pipeline import Mention, Pipeline, TaskSpec, place_in_defaults, place_of, raise_mistakes
 from workflow.spec.reference import Reference, describe
 from workflow.spec.source import Source, read_source
 from workflow.spec.translate import translate
@@ -65,7 +65,9 @@ def check_document(source: Source, variables: Mapping[str, str]) -> tuple[Pipeli
     if not written and isinstance(document.get("tasks", {}), dict):
         help_ = 'a task is a table: [tasks.hello] with cmd = ["echo", "hello"]'
         mistakes.append(Mistake("no-tasks", (), "there are no tasks in this file", help_, line=1))
-    return Pipeline(source, settings or PipelineTable(), tasks, frozenset(written) - set(tasks)), mistakes
+    broken = frozenset(written) - set(tasks)
+    mentions = tuple(mention for name in written if name in broken for mention in _mentions(name, context))
+    return Pipeline(source, settings or PipelineTable(), tasks, broken, mentions), mistakes
 
 
 def _table(document: Mapping[str, object], key: str) -> dict[str, object]:
@@ -137,6 +139,24 @@ def _task(name: str, table: object, context: _Context, mistakes: list[Mistake]) 
     unknown = _unknown_axes(references, checked)
     mistakes.extend(unknown)
     return None if unknown else TaskSpec(name, checked, references)
+
+
+def _mentions(name: str, context: _Context) -> list[Mention]:
+    """Which tasks a refused one names.  What cannot be read is passed over: it was told when the task was refused."""
+    document = context.document
+    table = _table(_table(document, "tasks"), name)
+    merged = _laid_over(context.defaults, interpolate_task(table, ("tasks", name), context.values, []))
+    needs = merged.get("needs", [])
+    mentions = []
+    for number, need in enumerate(needs if isinstance(needs, list) else [needs]):
+        needed = need.get("task") if isinstance(need, dict) else need
+        if isinstance(needed, str) and NAME.fullmatch(needed):
+            mentions.append(Mention(name, needed, place_of(document, name, ("needs", number)), None))
+    for path, template in templates_in(merged, ()):
+        place = place_of(document, name, path)
+        references = (each for each in template.references if each.namespace == "tasks")
+        mentions.extend(Mention(name, each.path[0], place, each) for each in references)
+    return mentions
 
 
 def _laid_over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:

@@ -22,6 +22,17 @@ class TaskSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Mention:
+    """A task named by one that was refused: the name is checked although nothing else comes of it."""
+
+    by: str
+    task: str
+    place: Place
+    reference: Reference | None
+    """None where it stands in ``needs``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """A pipeline file whose every key and value is as it must be.
 
@@ -33,6 +44,8 @@ class Pipeline:
     tasks: dict[str, TaskSpec]
     broken: frozenset[str]
     """Tasks that are in the file but not in ``tasks``, since they were refused; empty in a Pipeline that loaded."""
+    mentions: tuple[Mention, ...] = ()
+    """Which tasks the broken ones name, as far as they could be read."""
 
     def place(self, name: str, *path: str | int) -> Place:
         """Where a value of a task is written: in its table, in [defaults], or else the task itself."""

@@ -108,6 +108,8 @@ def _too_deep() -> Mistake:
     return Mistake("too-deep", (), f"tables and arrays are nested deeper than {DEEPEST} levels", line=1)
 
 
+_TABLE_TWICE = re.compile(r"cannot declare \((.*)\) twice")
+_QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _UNQUOTED_DURATION = re.compile(r"=\s*((?:\d+(?:\.\d+)?(?:ms|[smhd]))+)\s*(?:#.*)?$")
 _UNQUOTED_CLOCK = re.compile(r"=\s*(\d+):(\d\d)(?::(\d\d))?\s*(?:#.*)?$")
@@ -120,6 +122,9 @@ def _not_toml(text: str, message: str) -> Mistake:
     found = _POSITION.search(message)
     headline = message[: found.start()] if found else message
     headline = headline[:1].lower() + headline[1:]
+    if twice := _TABLE_TWICE.fullmatch(headline):
+        names = [each[0] or each[1] for each in _QUOTED.findall(twice.group(1))]
+        headline = f"[{'.'.join(names)}] stands twice"
     if found and found.group(1):
         line, column = int(found.group(1)), int(found.group(2))
     else:

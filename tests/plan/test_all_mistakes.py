@@ -1,0 +1,41 @@
+"""All mistakes of a file are told at once, and none that only follows from another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workflow.diagnostics.mistake import InvalidPipeline
+from workflow.plan.build import load_plan
+
+
+def _codes(folder: Path, text: str) -> list[str]:
+    path = folder / "pipeline.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidPipeline) as caught:
+        load_plan(path)
+    return sorted(mistake.code for mistake in caught.value.mistakes)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("timeout = true", "bad-value"),
+        ('doc = "${vars.nowhere}"', "unknown-variable"),
+        ('env = {X = "${matrix.x}"}', "unknown-axis"),
+        ("nosuchkey = 1", "unknown-key"),
+    ],
+)
+def test_a_wrong_key_hides_no_unknown_task(tmp_path: Path, line: str, code: str) -> None:
+    """Names in needs and in references are checked in the task that was refused, and in every other."""
+    wrong = f'[tasks.a]\n{line}\nneeds = ["nope"]\ncmd = ["echo", "${{tasks.neither.result}}"]\n'
+    other = '[tasks.b]\nneeds = ["nor"]\ncmd = ["true"]\n'
+    assert _codes(tmp_path, wrong + other) == sorted([code, *["unknown-task"] * 3])
+
+
+def test_a_refused_task_still_exists(tmp_path: Path) -> None:
+    """Who needs it, and whom it needs, are not mistakes because of it."""
+    text = '[tasks.a]\ntimeout = true\nneeds = ["b"]\ncmd = ["true"]\n[tasks.b]\nneeds = "c"\ncmd = ["true"]\n'
+    text += '[tasks.c]\nneeds = ["a", "b${vars.x}"]\ncmd = ["echo", "${tasks.a.result}"]\n'
+    assert _codes(tmp_path, text) == ["bad-value", "unknown-variable"]
