@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 from bench.interleaved import (
     parser,
@@ -110,7 +111,7 @@ class OfPebble(AbstractContextManager[Push]):
     def __init__(self, pool: int, countdown: Countdown) -> None:
         import pebble
 
-        self._pool = pebble.ProcessPool(pool)
+        self._pool: Any = pebble.ProcessPool(pool)
         self._countdown = countdown
 
     def __enter__(self) -> Push:
@@ -118,7 +119,7 @@ class OfPebble(AbstractContextManager[Push]):
         return lambda value: schedule(same, args=(value,), timeout=LIMIT_S).add_done_callback(countdown)
 
     def __exit__(self, *_error: object) -> None:
-        self._pool.close()  # type: ignore[no-untyped-call]
+        self._pool.close()
         self._pool.join()
 
 
