@@ -155,7 +155,7 @@ class Callbacks:
 
     def leave(self) -> NoReturn:
         """End the process; the parent has been told all there is."""
-        self._output.take()
+        self._output.flush_idle()
         os._exit(0)
 
     # -- the thread ------------------------------------------------------------------------------------------------
@@ -181,6 +181,7 @@ class Callbacks:
                     if items:
                         continue
                     self._tell_done()
+                self._output.flush_idle()
                 self._asleep = True
                 if not items:  # looked at after the flag is up: who adds now sees it
                     self._wake.get()

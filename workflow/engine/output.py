@@ -13,6 +13,10 @@ import sys
 
 from workflow.engine import scoreboard, system
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
 
 def log_file_name(number: int) -> str:
     """Name of the file with this number, ``slot << 16 | generation``; slot 0 is the dispatcher's callbacks."""
@@ -23,7 +27,7 @@ def log_file_name(number: int) -> str:
 class Output:
     """Descriptors 1 and 2 of a process that runs other people's code."""
 
-    __slots__ = ("_base", "_descriptor", "_end", "_file", "_folder", "_words")
+    __slots__ = ("_base", "_descriptor", "_end", "_file", "_folder", "_stderr", "_stdout", "_words")
 
     def __init__(self, folder: str | None, slot: int, words: memoryview) -> None:
         self._folder = folder
@@ -32,6 +36,7 @@ class Output:
         self._file = slot << 16
         self._descriptor = -1
         self._end = 0
+        self._stdout, self._stderr = sys.stdout, sys.stderr
 
     @property
     def captured(self) -> bool:
@@ -62,14 +67,23 @@ class Output:
             stream.reconfigure(line_buffering=True, write_through=False)
             if self._folder is not None:
                 stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+        self._stdout, self._stderr = sys.stdout, sys.stderr
 
     def flush(self) -> None:
-        """Write out what Python still holds.  The user's code, when that put something else in the streams' place."""
-        try:
-            sys.stdout.flush()
-            sys.stderr.flush()
-        except Exception:  # noqa: BLE001, S110  # a task closed or replaced it: it is that task's mark on its worker
-            pass
+        """Write out what Python still holds.  The user's code, when that put something else in the streams' place.
+
+        Where nothing is captured our own streams are left to ``flush_idle``: they hold no whole line, and nobody asks
+        what was whose.
+        """
+        replaced = sys.stdout is not self._stdout or sys.stderr is not self._stderr
+        if replaced:
+            _flush(sys.stdout, sys.stderr)
+        if replaced or self._descriptor >= 0:
+            self.flush_idle()
+
+    def flush_idle(self) -> None:
+        """Write out what our own streams still hold."""
+        _flush(self._stdout, self._stderr)
 
     def take(self) -> tuple[int, int, int]:
         """Offset, size and file of what was written since the last call; size 0 when nothing was."""
@@ -98,3 +112,11 @@ class Output:
         self._end = os.lseek(descriptor, 0, os.SEEK_END)
         self._words[self._base + scoreboard.LOG_FILE] = self._file
         self._words[self._base + scoreboard.LOG_START] = self._end
+
+
+def _flush(*streams: TextIO) -> None:
+    try:
+        for stream in streams:
+            stream.flush()
+    except Exception:  # noqa: BLE001, S110  # a task closed or replaced it: it is that task's mark on its process
+        pass

@@ -144,6 +144,7 @@ class Worker:
                 self._attempt(ticket, header, view, position + header_size)
                 position += header[0]
             words[base] = 0
+            self._output.flush_idle()
 
     def _attempt(self, ticket: int, header: tuple[Any, ...], view: memoryview, position: int) -> None:
         """Run one attempt and send its answer."""
