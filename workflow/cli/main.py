@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import traceback
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -22,6 +22,9 @@ from workflow.cli.schema import schema
 from workflow.engine.system import fill_standard_descriptors
 from workflow.errors import WorkflowError
 from workflow.run.exit_code import ExitCode
+
+if TYPE_CHECKING:
+    from workflow.run.engine import EngineFactory
 
 NOT_ON_WINDOWS = "workflow does not run on Windows: it needs POSIX signals and process groups; WSL 2 has them"
 OUR_MISTAKE = (
@@ -43,14 +46,14 @@ for command in (run, validate, plan, schema):
     cli.add_command(command)
 
 
-def main(args: list[str] | None = None) -> NoReturn:
-    """Run the command line, and leave with its exit code."""
+def main(args: list[str] | None = None, engine: EngineFactory | None = None) -> NoReturn:
+    """Run the command line, and leave with its exit code.  ``engine`` stands in for the engine of ``run``."""
     if sys.platform == "win32":
         _say(NOT_ON_WINDOWS)
         sys.exit(ExitCode.BROKEN)
     _have_streams()
     _leave_on_signals()
-    code = _run(sys.argv[1:] if args is None else args)
+    code = _run(sys.argv[1:] if args is None else args, engine)
     _let_go()
     sys.exit(code)
 
@@ -69,9 +72,9 @@ def _leave_on_signals() -> None:
         signal.signal(number, lambda arrived, _frame: os._exit(128 + arrived))
 
 
-def _run(args: list[str]) -> int:
+def _run(args: list[str], engine: EngineFactory | None) -> int:
     try:
-        code: object = cli.main(args, prog_name="workflow", standalone_mode=False)
+        code: object = cli.main(args, prog_name="workflow", standalone_mode=False, obj=engine)
     except click.exceptions.Exit as end:  # --help and --version
         return end.exit_code
     except click.exceptions.NoArgsIsHelpError as error:  # its message is the help itself

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,11 +13,15 @@ from workflow.cli.arguments import existing, file_argument, nothing_selected, se
 from workflow.info_task import POOL_MAX
 from workflow.run.exit_code import ExitCode
 
+if TYPE_CHECKING:
+    from workflow.run.engine import EngineFactory
+
 CI_GRACE_MAX_S = 5.0
 """What tasks are given to end in, at most, where a build server waits to take the machine back."""
 
 
 @click.command()
+@click.pass_obj
 @file_argument
 @click.option(
     "-j", "--jobs", type=click.IntRange(1, POOL_MAX), metavar="N", help="Workers (what the file says, or one per CPU)."
@@ -42,6 +47,7 @@ CI_GRACE_MAX_S = 5.0
     help="Where runs are recorded (.workflow beside FILE).",
 )  # fmt: skip
 def run(
+    engine: EngineFactory | None,
     file: Path,
     jobs: int | None,
     variables: dict[str, str],
@@ -98,7 +104,7 @@ def run(
         events=_events(events),
         grace_max_s=CI_GRACE_MAX_S if os.environ.get("CI", "").lower() not in {"", "0", "false"} else None,
     )
-    result = run_plan(plan, options, Console(Terminal(sys.stderr, how.color), how.verbosity), MultiProcess)
+    result = run_plan(plan, options, Console(Terminal(sys.stderr, how.color), how.verbosity), engine or MultiProcess)
     if result.problem is not None and result.problem != result.verdict.reason:  # which the console has told
         click.echo(f"workflow: {result.problem}", err=True)
     return result.exit_code

@@ -26,6 +26,7 @@ def become_worker(
     # A session of its own: what the task does to its group or terminal stays with it.  And a subreaper: whatever the
     # task starts stays below this process for as long as it lives, so "the tree of this worker" is exact.
     os.setsid()
+    system.name_process("worker")
     system.adopt_orphans()
     system.keep_only({tasks, answers, stack_file})
     stand_in_for_main(config["main"])

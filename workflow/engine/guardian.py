@@ -39,6 +39,7 @@ def main(config: dict[str, Any]) -> NoReturn:
     for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT, _signal.SIGPIPE):
         _signal.signal(number, _signal.SIG_IGN)
     system.adopt_orphans()
+    system.name_process("guardian")
     me = os.getpid()
     # The warden's end of this pipe closes with it, where there are no process descriptors.
     alive, alive_other_end = os.pipe()

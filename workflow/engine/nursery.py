@@ -134,6 +134,7 @@ class Nursery:
         if pid == 0:
             try:
                 become_child(self._warden)
+                system.name_process("template")
                 system.keep_only({theirs.fileno(), *self._stacks.descriptors()})
                 from workflow.engine.template import run_template
 

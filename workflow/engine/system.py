@@ -49,6 +49,20 @@ def adopt_orphans() -> None:
         libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def name_process(role: str) -> None:
+    """Have ``ps`` and ``top`` show which part of the engine this process is, as ``wf-role``.  Linux only."""
+    try:
+        descriptor = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.write(descriptor, f"wf-{role}".encode())  # the kernel keeps 15 bytes
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
 def process_descriptor(pid: int) -> int | None:
     """A descriptor that becomes readable when the process has ended, or None where there is no such thing."""
     if not hasattr(os, "pidfd_open"):

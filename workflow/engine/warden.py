@@ -100,6 +100,7 @@ class Warden:
             self._fail(f"the warden failed: {type(error).__name__}: {error}")
 
     def _prepare(self) -> None:
+        system.name_process("warden")
         system.adopt_orphans()
         # Not to die with the guardian: the trees of the workers are known here, and have to be ended before.
         if os.getppid() != self._guardian:
@@ -230,6 +231,7 @@ class Warden:
     def _become_dispatcher(self, orders: Socket, channel: int, epoch: int) -> NoReturn:
         try:
             become_child(self._pid)
+            system.name_process("dispatcher")
             seats = list(self._nursery.seats.values())
             system.keep_only(
                 {orders.fileno(), channel, *self._stacks.descriptors()}
