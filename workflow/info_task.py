@@ -138,9 +138,12 @@ class InfoTask:
 
     __hash__ = None  # type: ignore[assignment]  # its arguments may be anything
 
+    def options(self) -> dict[str, object]:
+        """The options that are not their default, as they would be given to make another task like it."""
+        return {name: getattr(self, name) for name in _CHECKS if getattr(self, name) != _DEFAULTS[name]}
+
     def __reduce__(self) -> tuple[object, ...]:
-        options = {name: getattr(self, name) for name in _CHECKS if getattr(self, name) != _DEFAULTS[name]}
-        return (_remake, (self.module, self.timeout, self.args, options))
+        return (_remake, (self.module, self.timeout, self.args, self.options()))
 
 
 def _remake(module: str, timeout: float | None, args: tuple[object, ...], options: dict[str, object]) -> InfoTask:

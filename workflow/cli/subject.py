@@ -1,0 +1,20 @@
+"""``python -m workflow.cli.subject``: ``workflow run``, with the faults that the harness has put into a folder.
+
+The harness starts this, and nobody else should.  It is the command itself, so what is judged is what users run; only
+its engine is another, which disguises every task (see ``workflow.harness.injection``).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from pathlib import Path
+
+from workflow.cli.main import main
+from workflow.failpoints import FOLDER_VARIABLE
+from workflow.harness.injection import FaultyEngine, read_injection
+
+if __name__ == "__main__":
+    injected = read_injection(Path(os.environ[FOLDER_VARIABLE]))
+    main(["run", *sys.argv[1:]], engine=functools.partial(FaultyEngine, injected))

@@ -1,0 +1,122 @@
+"""A batch to be hurt: a pipeline file written from a few values, and what it has to come to.
+
+Every batch has victims, each named after the kind of fault that strikes it, and neighbours, whose results are known
+beforehand.  The file is a real one, and it is run by the real command.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from workflow.harness.blows import Blow
+from workflow.harness.evidence import Expected, ExpectedTask
+from workflow.harness.experiment import Run
+from workflow.harness.faulty import Strike, digest_of
+from workflow.harness.injection import Injected
+from workflow.harness.kinds import KINDS, Kind
+from workflow.harness.neighbours import value_of
+
+MODEL = "workflow.harness.neighbours.Neighbour"
+CALLED: frozenset[str | None] = frozenset({"succeeded"})
+"""A callback that was called, and did what it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is in the file."""
+
+    kinds: Sequence[str] = ()
+    """One victim for each, whose id is the kind's with ``_`` for ``.``; the second of a kind has ``_2`` behind it."""
+    neighbours: int = 20
+    neighbour_s: float = 0.005
+    """How long each works."""
+    pool: int = 2
+    timeout_s: float = 0.8
+    """Limit of each victim."""
+    grace_s: float = 0.4
+    callback_timeout_s: float = 0.8
+    victims_first: bool = True
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """More keys of [pipeline]."""
+    extra: str = ""
+    """More TOML, at the end."""
+    extra_tasks: Mapping[str, ExpectedTask] = field(default_factory=dict)
+    """What the tasks in it have to come to."""
+
+    @property
+    def victims(self) -> dict[str, Kind]:
+        """The victims, by id."""
+        found: dict[str, Kind] = {}
+        for name in self.kinds:
+            base = id_ = name.replace(".", "_")
+            again = 1
+            while id_ in found:
+                again += 1
+                id_ = f"{base}_{again}"
+            found[id_] = KINDS[name]
+        return found
+
+    def write(self, folder: Path) -> Path:
+        """Write the file."""
+        settings = {"pool": self.pool, **self.settings}
+        victims = "".join(
+            f"[tasks.{id_}]\nmodule = {json.dumps(MODEL)}\nargs = [0]\n"
+            f"timeout = {self.timeout_s}\ngrace = {self.grace_s}\ncallback_timeout = {self.callback_timeout_s}\n\n"
+            for id_ in self.victims
+        )
+        neighbours = (
+            f'[tasks.good]\nmodule = {json.dumps(MODEL)}\nargs = ["${{matrix.n}}", {self.neighbour_s}]\n'
+            f"matrix = {{ n = {{ range = [0, {self.neighbours}] }} }}\n\n"
+            if self.neighbours
+            else ""
+        )
+        first, second = (victims, neighbours) if self.victims_first else (neighbours, victims)
+        lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+        file = folder / "pipeline.toml"
+        file.write_text(f"[pipeline]\n{lines}\n{first}{second}{self.extra}", encoding="utf-8")
+        return file
+
+    def run(self, folder: Path, blows: Sequence[Blow] = (), point: str | None = None) -> Run:
+        """Write the file, and how it is run."""
+        injected = {id_: Injected((Strike(kind.id, None),)) for id_, kind in self.victims.items()}
+        return Run((str(self.write(folder)),), injected=injected, blows=blows, point=point)
+
+    def expected(self, **more: object) -> Expected:
+        """What it has to come to, if nothing is done to it from outside."""
+        tasks = {id_: self._of_victim(kind) for id_, kind in self.victims.items()}
+        for number in range(self.neighbours):
+            tasks[f"good@{number}"] = ExpectedTask(callback=CALLED, attempts=1, digest=digest_of(value_of(number)))
+        tasks.update(self.extra_tasks)
+        failing = any("succeeded" not in task.outcomes for task in tasks.values())
+        return replace(
+            Expected(tasks, frozenset({1 if failing else 0}), longest_s=self._longest_s()),
+            **more,  # type: ignore[arg-type]
+        )
+
+    def _of_victim(self, kind: Kind) -> ExpectedTask:
+        return ExpectedTask(
+            outcomes=frozenset({kind.outcome}),
+            callback=frozenset({kind.callback or "succeeded"}),
+            faults=(kind.id,),
+            timeout_s=self.timeout_s,
+            grace_s=self.grace_s,
+            attempts=1,
+            signal=kind.signal,
+            exit_code=kind.exit_code,
+            error=kind.error,
+            says=kind.says,
+            stack=kind.stack,
+            traceback=kind.traceback,
+            left=kind.left or None,
+            digest=digest_of(value_of(0))
+            if kind.outcome == "succeeded" and not kind.tasks < KINDS["hang.sleep"].tasks
+            else None,
+        )
+
+    def _longest_s(self) -> float:
+        """The sum of all limits, and time for a slow machine."""
+        limits = (self.timeout_s + self.grace_s + self.callback_timeout_s + 1) * len(self.kinds)
+        return 20 + limits + self.neighbours * (self.neighbour_s + 0.01)

@@ -1,0 +1,126 @@
+"""What is done to a run from outside: a signal, to a part of it, at a moment.  As data, and the one who does it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from workflow.harness import journal
+from workflow.harness.census import Census
+from workflow.harness.evidence import Struck
+
+
+class When(NamedTuple):
+    """The moment: ``delay_s`` after the ``count``-th entry of this kind in the journal."""
+
+    what: str = journal.BEGAN
+    """``began``, ``ended``, ``fired`` or ``callback`` as in the journal; ``start`` for the start of the run's process,
+    ``engine`` for when its warden is there."""
+    task: str = "*"
+    """A glob over task ids."""
+    count: int = 1  # type: ignore[assignment]  # hides tuple's method, which nobody wants of a moment
+    delay_s: float = 0.0
+
+
+class Blow(NamedTuple):
+    """One signal."""
+
+    signal: str
+    """Such as ``SIGKILL``."""
+    role: str
+    """``parent``, ``guardian``, ``warden``, ``dispatcher``, ``template``, ``worker`` (one, the first), ``workers``
+    (all), ``worker of ID`` (the one that began that task last), ``group`` (the process group of the run, as a terminal
+    does it) or ``engine`` (everything but the parent)."""
+    when: When = When()
+    continue_after_s: float | None = None
+    """After a SIGSTOP: when SIGCONT follows; None: never."""
+
+
+class Striker:
+    """Does to one run what was planned, as the moments come."""
+
+    def __init__(self, blows: Sequence[Blow], census: Census, root: int) -> None:
+        self._waiting: list[tuple[Blow, float | None]] = [(blow, None) for blow in blows]
+        self._census = census
+        self._root = root
+        self._began_s = time.monotonic()
+        self._continue: list[tuple[float, int, str]] = []
+        self.struck: list[Struck] = []
+
+    def act(self, entries: Sequence[journal.Entry]) -> None:
+        """Strike whatever is due now."""
+        now = time.monotonic()
+        over = [each for each in self._continue if each[0] <= now]
+        for each in over:
+            self._continue.remove(each)
+            self._send(each[1], each[2], "SIGCONT")
+        waiting: list[tuple[Blow, float | None]] = []
+        for blow, due_s in self._waiting:
+            due = self._due(blow.when, entries) if due_s is None else due_s
+            if due is None or now < due or not self._strike(blow, entries):
+                waiting.append((blow, due))
+        self._waiting = waiting
+
+    @property
+    def next_s(self) -> float | None:
+        """When something is due whose moment is known already."""
+        known = [due for _, due in self._waiting if due is not None] + [due for due, _, _ in self._continue]
+        return min(known, default=None)
+
+    def missed(self) -> list[str]:
+        """What could not be done, now that the run is over."""
+        return [f"{blow.signal} to {blow.role} at {blow.when.what} {blow.when.task}" for blow, _ in self._waiting]
+
+    def _due(self, when: When, entries: Sequence[journal.Entry]) -> float | None:
+        if when.what == "start":
+            return self._began_s + when.delay_s
+        if when.what == "engine":
+            return time.monotonic() + when.delay_s if self._census.of_role("warden") else None
+        found = [e for e in entries if e.what == when.what and fnmatchcase(e.task, when.task)]
+        return found[when.count - 1].at_s + when.delay_s if len(found) >= when.count else None
+
+    def _strike(self, blow: Blow, entries: Sequence[journal.Entry]) -> bool:
+        if blow.role == "group":
+            self._note("group", self._root, blow.signal)
+            os.killpg(self._root, _number(blow.signal))
+            return True
+        pids = self._targets(blow.role, entries)
+        for pid in pids:
+            self._send(pid, blow.role, blow.signal)
+            if blow.continue_after_s is not None:
+                self._continue.append((time.monotonic() + blow.continue_after_s, pid, blow.role))
+        return bool(pids)
+
+    def _targets(self, role: str, entries: Sequence[journal.Entry]) -> list[int]:
+        if role == "parent":
+            return [self._root]
+        if role.startswith("worker of "):
+            task = role.removeprefix("worker of ")
+            pids = [e.pid for e in entries if e.task == task and e.what in (journal.BEGAN, journal.FIRED)]
+            return pids[-1:]
+        alive = self._census.look()
+        if role == "engine":
+            # From the top, or those above would end those below before they are struck.
+            order = ("guardian", "warden", "template", "dispatcher", "worker")
+            return [seen.pid for name in order for seen in alive if seen.role == name]
+        if role == "workers":
+            return [seen.pid for seen in alive if seen.role == "worker"]
+        return [seen.pid for seen in alive if seen.role == role][:1]
+
+    def _send(self, pid: int, role: str, name: str) -> None:
+        try:
+            os.kill(pid, _number(name))
+        except ProcessLookupError:
+            return
+        self._note(role, pid, name)
+
+    def _note(self, role: str, pid: int, name: str) -> None:
+        self.struck.append(Struck(time.monotonic(), role, pid, name))
+
+
+def _number(name: str) -> int:
+    return int(getattr(signal, name))

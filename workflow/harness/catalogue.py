@@ -1,0 +1,13 @@
+"""All scenarios, in the order in which they are run."""
+
+from __future__ import annotations
+
+from workflow.harness.scenario import Scenario
+from workflow.harness.scenarios import hang
+
+SCENARIOS: tuple[Scenario, ...] = (*hang.SCENARIOS,)
+
+
+def by_id() -> dict[str, Scenario]:
+    """Each by its id."""
+    return {scenario.id: scenario for scenario in SCENARIOS}

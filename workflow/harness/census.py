@@ -1,0 +1,154 @@
+"""Who was alive when: the processes of a run, watched from outside.
+
+A process belongs to the run when the run's mark stands in its environment, which a child inherits through any fork,
+exec, session and change of parent, or when its parent belonged to it.  Only one that has lost both, by clearing its
+environment and outliving its parent between two looks, escapes.  Processes are told apart by pid and start time, so
+a pid that was given away again is somebody else.
+
+Facts come from /proc; the census is taken by one thread at every ``LOOK_S``, so what it says of an end is late by at
+most that much, and never early.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+LOOK_S = 0.02
+
+_ROLES = {f"wf-{role}": role for role in ("guardian", "warden", "dispatcher", "template", "worker")}
+_LOOKS = 3
+"""Looks after which a process without the mark is nobody's: in the middle of an exec it has no environment."""
+
+
+class Sighting(NamedTuple):
+    """One process of the run."""
+
+    pid: int
+    start: int
+    """Its start time, in ticks since boot: with the pid, who it is."""
+    role: str
+    """``parent``, ``guardian``, ``warden``, ``dispatcher``, ``template``, ``worker``; ``task`` for what tasks start."""
+    parent: int
+    """Pid of its parent when it was first seen."""
+    worker: int
+    """Pid of the worker in whose tree it was first seen; its own for a worker, 0 for the others."""
+    command: str
+    first_s: float
+    """When it was first seen, monotonic."""
+    last_s: float
+    """When it was last seen alive."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    pid: int
+    start: int
+    role: str
+    parent: int
+    worker: int
+    command: str
+    first_s: float
+    last_s: float
+
+
+class Census:
+    """The processes of one run, identified by ``NAME=VALUE`` in their environment."""
+
+    def __init__(self, mark: str, root: int) -> None:
+        """``root`` is the run's own process, the parent of the engine."""
+        self._mark = mark.encode()
+        self._root = root
+        self._seen: dict[tuple[int, int], _Seen] = {}
+        self._strangers: dict[tuple[int, int], int] = {}  # how often they were looked at
+        self._own = os.getpid()
+
+    def look(self) -> list[_Seen]:
+        """See who is alive now."""
+        now = time.monotonic()
+        alive = []
+        members = {seen.pid: seen for seen in self._seen.values()}  # of one pid, the latest
+        for name in os.listdir("/proc"):
+            if not name.isdecimal():
+                continue
+            pid = int(name)
+            stat = _stat(pid)
+            if stat is None or pid == self._own:
+                continue
+            identity = (pid, int(stat.fields[19]))
+            if self._strangers.get(identity, 0) >= _LOOKS or not stat.alive:
+                continue
+            seen = self._seen.get(identity)
+            if seen is None:
+                parent = int(stat.fields[1])
+                if not self._is_marked(pid) and parent not in members:
+                    self._strangers[identity] = self._strangers.get(identity, 0) + 1
+                    continue
+                seen = self._seen[identity] = _Seen(*identity, "task", parent, 0, "", now, now)
+                members[pid] = seen
+            self._describe(seen, stat.name, members)
+            seen.last_s = now
+            alive.append(seen)
+        return alive
+
+    def of_role(self, role: str) -> list[int]:
+        """Pids of those alive in this role, at this moment."""
+        return [seen.pid for seen in self.look() if seen.role == role]
+
+    def sightings(self) -> tuple[Sighting, ...]:
+        """All that were ever seen, in the order in which they were."""
+        return tuple(
+            Sighting(s.pid, s.start, s.role, s.parent, s.worker, s.command, s.first_s, s.last_s)
+            for s in self._seen.values()
+        )
+
+    def _describe(self, seen: _Seen, name: str, members: dict[int, _Seen]) -> None:
+        """A fork is named a moment after it was made, so its role is looked at again."""
+        if seen.pid == self._root:
+            seen.role = "parent"
+        elif name in _ROLES:
+            # A child that a task forks has its worker's name; it is a worker only as a child of the engine's.
+            above = members.get(seen.parent)
+            forked = _ROLES[name] == "worker" and above is not None and above.role in ("worker", "task")
+            seen.role = "task" if forked else _ROLES[name]
+        seen.worker = seen.pid if seen.role == "worker" else seen.worker
+        if not seen.worker and seen.role == "task":
+            above = members.get(seen.parent)
+            seen.worker = above.worker if above is not None else 0
+        if not seen.command or seen.last_s - seen.first_s < 0.1:
+            seen.command = _command(seen.pid) or name
+
+    def _is_marked(self, pid: int) -> bool:
+        return self._mark in _read(f"/proc/{pid}/environ").split(b"\0")
+
+
+class _Stat(NamedTuple):
+    name: str
+    fields: list[bytes]
+    """From the third of /proc/PID/stat on."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether any thread of it can run: a main thread that ended before the others shows as a zombie too."""
+        return self.fields[0] not in (b"Z", b"X", b"x") or int(self.fields[17]) > 1
+
+
+def _stat(pid: int) -> _Stat | None:
+    before, _, after = _read(f"/proc/{pid}/stat").rpartition(b")")
+    fields = after.split()
+    return _Stat(before.partition(b"(")[2].decode(errors="replace"), fields) if fields else None
+
+
+def _command(pid: int) -> str:
+    words = _read(f"/proc/{pid}/cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
+    return words[:120]
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
+    except OSError:
+        return b""

@@ -1,0 +1,98 @@
+"""What is known of one run under faults, when it is over, and what had been expected of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from workflow.harness.census import Sighting
+from workflow.harness.journal import Entry
+
+OUTCOMES = frozenset(
+    {"succeeded", "failed", "timed_out", "crashed", "memory_exceeded", "cancelled", "skipped", "cached"}
+)
+NOT_EXPECTED: frozenset[str | None] = frozenset({None})
+
+
+class Struck(NamedTuple):
+    """Something that was done to the run from outside."""
+
+    at_s: float
+    """Monotonic."""
+    role: str
+    pid: int
+    signal: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedTask:
+    """What one task has to come to."""
+
+    outcomes: frozenset[str] = frozenset({"succeeded"})
+    """It is one of these."""
+    callback: frozenset[str | None] | None = None
+    """Outcome of its callback, None in it for no callback; None altogether: any, so long as there was at most one."""
+    faults: tuple[str, ...] = ()
+    """Kinds that must have fired."""
+    timeout_s: float | None = None
+    grace_s: float = 5.0
+    attempts: int | None = None
+    signal: str | None = None
+    exit_code: int | None = None
+    error: str | None = None
+    says: str = ""
+    stack: str = ""
+    traceback: str = ""
+    left: int | None = None
+    digest: str | None = None
+    """Of its result without the fault; None: not compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a run has to come to."""
+
+    tasks: Mapping[str, ExpectedTask]
+    """By id; every task of the run."""
+    exit_codes: frozenset[int] = frozenset({0})
+    longest_s: float = 60.0
+    """By when it must have ended by itself."""
+    report: bool = True
+    """Whether it lives to write one."""
+    says: str = ""
+    """Part of what it tells on stderr."""
+    gone_s: float = 2.0
+    """How long after its own end (or that of the parent, if that was killed) its processes may take."""
+    once: bool = True
+    """Whether no attempt may have begun twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What came of it."""
+
+    exit_code: int | None
+    """None: it did not end in time and was killed; negative: the signal that killed it."""
+    began_s: float
+    ended_s: float
+    """Of the run's own process, monotonic."""
+    stdout: str
+    stderr: str
+    report: Mapping[str, Any] | None
+    events: Sequence[Mapping[str, Any]] | None
+    journal: Sequence[Entry]
+    sightings: Sequence[Sighting]
+    left: Sequence[str]
+    """What was still there when everything should have been gone, for people."""
+    struck: Sequence[Struck] = ()
+    missed: Sequence[str] = ()
+    """What should have been done to the run from outside and could not be."""
+    stacks: str = ""
+    """Of every process, if the run hung."""
+    tasks: Mapping[str, Mapping[str, Any]] = field(init=False)
+    """Of the report, by id."""
+
+    def __post_init__(self) -> None:
+        tasks = () if self.report is None else self.report["tasks"]
+        object.__setattr__(self, "tasks", {task["id"]: task for task in tasks})

@@ -1,0 +1,315 @@
+"""The judge: nine promises, the same for every run, and what the evidence says of each.
+
+Pure: evidence and expectation in, verdicts out.  A promise *holds*, is *broken* (and by what), *could not be judged*,
+or *does not apply*.  Only what holds or does not apply lets a scenario pass: evidence that is missing is not evidence
+that all is well.  A fault that did not fire makes the second promise unjudged, for nothing was tested.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
+from typing import Any, NamedTuple
+
+from workflow.harness import journal
+from workflow.harness.census import LOOK_S
+from workflow.harness.evidence import Evidence, Expected, ExpectedTask
+
+LATE_S = 0.5
+"""What the third promise allows beyond timeout and grace."""
+
+PROMISES = {
+    1: "every task has exactly one outcome",
+    2: "it is the right one",
+    3: "what is past its limit is dead, with all it started, within timeout + grace + 0.5 s",
+    4: "nothing is left: processes, shared memory, temporary files, locks",
+    5: "the run ends in bounded time with the documented exit code",
+    6: "the neighbours' results are the same as without the fault",
+    7: "a task that began gets exactly one callback, begun at most once, and its faults are only recorded",
+    8: "report, events and exit code agree",
+    9: "--resume finishes the rest and repeats nothing that was announced",
+}
+"""By number."""
+
+
+class Finding(Enum):
+    """What can be said of a promise."""
+
+    HELD = "held"
+    BROKEN = "broken"
+    UNJUDGED = "not judged"
+    DOES_NOT_APPLY = "does not apply"
+
+    @property
+    def passes(self) -> bool:
+        """Whether it lets a check pass."""
+        return self in (Finding.HELD, Finding.DOES_NOT_APPLY)
+
+
+class Verdict(NamedTuple):
+    """On one promise."""
+
+    promise: int
+    finding: Finding
+    reasons: tuple[str, ...] = ()
+    """Why, where it is not held."""
+
+
+class Unjudged(Exception):
+    """Evidence is missing; says which."""
+
+
+class DoesNotApply(Exception):
+    """There is nothing that the promise could be about; says why."""
+
+
+def judge(evidence: Evidence, expected: Expected) -> tuple[Verdict, ...]:
+    """One verdict for each promise, in their order."""
+    return tuple(_verdict(number, judge_one, evidence, expected) for number, judge_one in _JUDGES.items())
+
+
+def _verdict(
+    number: int, judge_one: Callable[[Evidence, Expected], Iterator[str]], evidence: Evidence, expected: Expected
+) -> Verdict:
+    try:
+        reasons = tuple(judge_one(evidence, expected))
+    except Unjudged as missing:
+        return Verdict(number, Finding.UNJUDGED, (str(missing),))
+    except DoesNotApply as reason:
+        return Verdict(number, Finding.DOES_NOT_APPLY, (str(reason),))
+    return Verdict(number, Finding.BROKEN if reasons else Finding.HELD, reasons)
+
+
+def _report(evidence: Evidence, expected: Expected) -> None:
+    if evidence.report is None:
+        if not expected.report:
+            raise DoesNotApply("the run was killed before it could report")
+        raise Unjudged("there is no readable report.json")
+
+
+# -- 1 -------------------------------------------------------------------------------------------------------------
+
+
+def _one_outcome(evidence: Evidence, expected: Expected) -> Iterator[str]:
+    if evidence.report is not None:
+        counts = Counter(task["id"] for task in evidence.report["tasks"])
+        for task in expected.tasks:
+            if counts[task] != 1:
+                yield f"{task} is {counts[task]} times in report.json"
+        for task in counts.keys() - expected.tasks.keys():
+            yield f"{task} is in report.json and was not planned"
+    if evidence.events is None:
+        raise Unjudged("there is no readable events.jsonl")
+    told = Counter(event["task"] for event in evidence.events if event["event"] == "task_finished")
+    for task in expected.tasks:
+        if told[task] != 1 and (expected.report or told[task] > 1):
+            yield f"{task} has {told[task]} task_finished in events.jsonl"
+    if expected.once:
+        began = Counter((e.task, e.attempt) for e in evidence.journal if e.what == journal.BEGAN)
+        for (task, attempt), count in began.items():
+            if count > 1:
+                yield f"attempt {attempt} of {task} was begun {count} times"
+
+
+# -- 2 -------------------------------------------------------------------------------------------------------------
+
+
+def _right_outcome(evidence: Evidence, expected: Expected) -> Iterator[str]:
+    fired = {(entry.task, entry.detail) for entry in evidence.journal if entry.what == journal.FIRED}
+    silent = [
+        f"{kind} on {id_}" for id_, task in expected.tasks.items() for kind in task.faults if (id_, kind) not in fired
+    ]
+    if silent:
+        raise Unjudged(f"the fault did not fire: {_some(silent)}")
+    if evidence.missed:
+        raise Unjudged(f"the fault could not be made: {_some(evidence.missed)}")
+    _report(evidence, expected)
+    for id_, task in expected.tasks.items():
+        told = evidence.tasks.get(id_)
+        if told is None:
+            continue  # the first promise is about that
+        if told["outcome"] not in task.outcomes:
+            yield f"{id_} is {_described(told)}, not {_or(task.outcomes)}"
+        else:
+            yield from _details(id_, task, told)
+
+
+def _details(id_: str, task: ExpectedTask, told: Mapping[str, Any]) -> Iterator[str]:
+    attempts = told["attempts"]
+    if task.attempts is not None and len(attempts) != task.attempts:
+        yield f"{id_} had {len(attempts)} attempts, not {task.attempts}"
+    wanted = {"signal": task.signal, "exit_code": task.exit_code, "left": task.left}
+    last = attempts[-1] if attempts else {}
+    for name, value in wanted.items():
+        if value is not None and last.get(name) != value:
+            yield f"{id_}: {name} is {last.get(name)!r}, not {value!r}"
+    error = last.get("error") or {}
+    if task.error is not None and error.get("type") != task.error:
+        yield f"{id_}: its error is a {error.get('type')}, not a {task.error}"
+    for name, text in (("message", task.says), ("stack", task.stack), ("traceback", task.traceback)):
+        if text and text not in (error.get(name) or ""):
+            yield f"{id_}: the {name} does not say {text!r}, but {error.get(name)!r}"
+
+
+# -- 3 -------------------------------------------------------------------------------------------------------------
+
+
+def _dead_in_time(evidence: Evidence, expected: Expected) -> Iterator[str]:
+    limited = False
+    for id_, task in expected.tasks.items():
+        if task.timeout_s is None or "timed_out" not in task.outcomes:
+            continue
+        for began in _beginnings(evidence, id_):
+            limited = True
+            due_s = began.at_s + task.timeout_s + task.grace_s + LATE_S + LOOK_S
+            for one in evidence.sightings:
+                if began.pid in (one.pid, one.worker) and one.first_s <= due_s < one.last_s:
+                    late_s = one.last_s - due_s
+                    yield f"{one.role} {one.pid} ({one.command}) of {id_} was alive {late_s:.2f} s too long"
+    if not limited:
+        raise DoesNotApply("no task reaches its limit")
+
+
+def _beginnings(evidence: Evidence, task: str) -> list[journal.Entry]:
+    """Where each attempt of a task was first heard of: it may be struck before its code is reached."""
+    first: dict[int, journal.Entry] = {}
+    for entry in evidence.journal:
+        if entry.task == task and entry.attempt and entry.what in (journal.BEGAN, journal.FIRED):
+            first.setdefault(entry.attempt, entry)
+    return list(first.values())
+
+
+# -- 4, 5 ----------------------------------------------------------------------------------------------------------
+
+
+def _nothing_left(evidence: Evidence, _expected: Expected) -> Iterator[str]:
+    if not evidence.sightings:
+        raise Unjudged("no process of the run was seen, so none can be said to be gone")
+    yield from evidence.left
+
+
+def _ends(evidence: Evidence, expected: Expected) -> Iterator[str]:
+    took_s = evidence.ended_s - evidence.began_s
+    if evidence.exit_code is None:
+        yield f"it had not ended after {took_s:.1f} s"
+    elif evidence.exit_code not in expected.exit_codes:
+        codes = _or({str(code) for code in expected.exit_codes})
+        last = evidence.stderr.strip().rpartition("\n")[2]
+        yield f"it left with exit code {evidence.exit_code}, not {codes}; its last words: {last!r}"
+    elif took_s > expected.longest_s:
+        yield f"it took {took_s:.1f} s, more than {expected.longest_s:g} s"
+    if "Traceback (most recent call last)" in evidence.stderr and expected.report:
+        yield "there is a traceback of ours on stderr"
+    if expected.says and expected.says not in evidence.stderr:
+        yield f"it does not say {expected.says!r} on stderr"
+
+
+# -- 6 -------------------------------------------------------------------------------------------------------------
+
+
+def _neighbours(evidence: Evidence, expected: Expected) -> Iterator[str]:
+    neighbours = {id_: task.digest for id_, task in expected.tasks.items() if task.digest and not task.faults}
+    if not neighbours:
+        raise DoesNotApply("no neighbour has a result that could be compared")
+    digests = {entry.task: entry.detail for entry in evidence.journal if entry.what == journal.ENDED}
+    compared = False
+    for id_, digest in neighbours.items():
+        told = evidence.tasks.get(id_)
+        if told is not None and told["outcome"] != "succeeded":
+            continue  # allowed, or the second promise is broken
+        compared = True
+        if id_ not in digests and (expected.report or told is not None):
+            yield f"{id_} succeeded, and never returned"
+        elif id_ in digests and digests[id_] != digest:
+            yield f"{id_} returned something else"
+    if not compared:
+        raise DoesNotApply("no neighbour succeeded")
+
+
+# -- 7 -------------------------------------------------------------------------------------------------------------
+
+
+def _callbacks(evidence: Evidence, expected: Expected) -> Iterator[str]:
+    begun = Counter(entry.task for entry in evidence.journal if entry.what == journal.CALLBACK)
+    for id_, count in begun.items():
+        if count > 1:
+            yield f"the callback of {id_} was begun {count} times"
+    if evidence.report is None:
+        return
+    for id_, task in expected.tasks.items():
+        told = evidence.tasks.get(id_)
+        if told is None or task.callback is None:
+            continue
+        outcome = told["callback"]["outcome"] if told["callback"] else None
+        if outcome not in task.callback:
+            yield f"the callback of {id_} is {outcome}, not {_or({str(each) for each in task.callback})}"
+        elif outcome == "succeeded" and not begun[id_]:
+            yield f"the callback of {id_} is said to have succeeded, and was never begun"
+        elif outcome is None and begun[id_]:
+            yield f"the callback of {id_} was begun, and is not told of"
+
+
+# -- 8, 9 ----------------------------------------------------------------------------------------------------------
+
+
+def _agree(evidence: Evidence, expected: Expected) -> Iterator[str]:
+    _report(evidence, expected)
+    report, events = evidence.report, evidence.events
+    assert report is not None
+    if events is None:
+        raise Unjudged("there is no readable events.jsonl")
+    if report["run"]["exit_code"] != evidence.exit_code:
+        yield f"report.json says exit code {report['run']['exit_code']}, the process {evidence.exit_code}"
+    outcomes = {task["id"]: task["outcome"] for task in report["tasks"]}
+    counts = {outcome: count for outcome, count in report["counts"].items() if count}
+    if counts != Counter(outcomes.values()):
+        yield f"counts {counts} do not count the tasks of report.json"
+    told = {event["task"]: event["outcome"] for event in events if event["event"] == "task_finished"}
+    for id_, outcome in outcomes.items():
+        if told.get(id_) != outcome:
+            yield f"{id_} is {outcome} in report.json and {told.get(id_)} in events.jsonl"
+    ends = [event for event in events if event["event"] == "run_finished"]
+    if len(ends) != 1 or events[-1] is not ends[0]:
+        yield f"events.jsonl has {len(ends)} run_finished, or something behind it"
+    elif ends[0]["exit_code"] != report["run"]["exit_code"]:
+        yield f"run_finished says exit code {ends[0]['exit_code']}, report.json {report['run']['exit_code']}"
+    finished = Counter((event["task"], event["attempt"]) for event in events if event["event"] == "attempt_finished")
+    for task in report["tasks"]:
+        for attempt in task["attempts"]:
+            if finished[(task["id"], attempt["number"])] != 1:
+                count = finished[(task["id"], attempt["number"])]
+                yield f"attempt {attempt['number']} of {task['id']} has {count} attempt_finished"
+
+
+def _resume(_evidence: Evidence, _expected: Expected) -> Iterator[str]:
+    raise DoesNotApply("this version has no --resume")
+    yield ""
+
+
+_JUDGES: dict[int, Callable[[Evidence, Expected], Iterator[str]]] = {
+    1: _one_outcome,
+    2: _right_outcome,
+    3: _dead_in_time,
+    4: _nothing_left,
+    5: _ends,
+    6: _neighbours,
+    7: _callbacks,
+    8: _agree,
+    9: _resume,
+}
+
+
+def _described(told: Mapping[str, Any]) -> str:
+    reason = f" ({told['reason']})" if told.get("reason") else ""
+    attempts = told["attempts"]
+    error = attempts[-1].get("error") if attempts else None
+    return f"{told['outcome']}{reason}" + (f", {error['type']}: {error['message'][:200]}" if error else "")
+
+
+def _or(names: set[str] | frozenset[str]) -> str:
+    return " or ".join(sorted(names))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

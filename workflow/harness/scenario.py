@@ -1,0 +1,120 @@
+"""A scenario: one fault, prepared, made, and judged; and its result."""
+
+from __future__ import annotations
+
+import random
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workflow.harness.batch import Batch
+from workflow.harness.blows import Blow
+from workflow.harness.evidence import Evidence, Expected
+from workflow.harness.experiment import Run, perform, place
+from workflow.harness.oracle import Finding, Verdict, judge
+
+Check = Callable[[Evidence], Iterator[str]]
+"""More than the nine promises say: yields what is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is run, and what it has to come to."""
+
+    run: Run
+    expected: Expected
+    checks: Mapping[int, Check] = field(default_factory=dict)
+    """More to be judged, by the promise that it belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One entry of the catalogue."""
+
+    id: str
+    fault: str
+    """What goes wrong."""
+    must: str
+    """What has to come of it."""
+    prepare: Callable[[Path, random.Random], Trial]
+    """Writes what it needs into the folder it is given; what is drawn is drawn from the seed."""
+    smoke: bool = False
+    """Whether it is quick, and stands for others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a scenario, with one seed."""
+
+    name: str
+    seed: int
+    verdicts: tuple[Verdict, ...]
+    duration_s: float
+    reproduce: str
+    """The one line that does it again."""
+    error: str | None = None
+    """What went wrong in the harness itself."""
+    details: str = ""
+    """What a person needs to understand a failure: the last words of the run, its stacks."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every promise holds or does not apply, and the harness did its work."""
+        return self.error is None and bool(self.verdicts) and all(v.finding.passes for v in self.verdicts)
+
+
+def check(scenario: Scenario, seed: int) -> Result:
+    """Run a scenario and judge it.  Never raises for what the scenario does; an error of ours is in the result."""
+    began_s = time.monotonic()
+    reproduce = f"workflow chaos --scenario {scenario.id} --seed {seed}"
+    try:
+        with place() as folder:
+            trial = scenario.prepare(folder, random.Random(f"{seed} {scenario.id}"))
+            evidence = perform(trial.run, trial.expected, folder)
+        verdicts = judged(trial, evidence)
+    except Exception:  # noqa: BLE001  whatever it is, the other scenarios are to be run
+        return Result(scenario.id, seed, (), time.monotonic() - began_s, reproduce, traceback.format_exc())
+    held = all(verdict.finding.passes for verdict in verdicts)
+    details = "" if held else details_of(evidence)
+    return Result(scenario.id, seed, verdicts, time.monotonic() - began_s, reproduce, None, details)
+
+
+def judged(trial: Trial, evidence: Evidence) -> tuple[Verdict, ...]:
+    """The verdicts on the nine promises, with what the trial adds to them."""
+    verdicts = []
+    for verdict in judge(evidence, trial.expected):
+        more = trial.checks.get(verdict.promise)
+        broken = tuple(more(evidence)) if more is not None else ()
+        if broken:
+            verdicts.append(Verdict(verdict.promise, Finding.BROKEN, (*verdict.reasons, *broken)))
+        else:
+            verdicts.append(verdict)
+    return tuple(verdicts)
+
+
+def details_of(evidence: Evidence) -> str:
+    """The end of what the run said, what was done to it, and where it was when it hung."""
+    parts = [f"what it said last:\n{evidence.stderr[-2000:].strip()}"]
+    if evidence.struck:
+        blows = "\n".join(
+            f"  {blow.at_s - evidence.began_s:7.3f} s  {blow.signal} to {blow.role} {blow.pid}"
+            for blow in evidence.struck
+        )
+        parts.append(f"what was done to it:\n{blows}")
+    if evidence.stacks:
+        parts.append(f"where it hung:\n{evidence.stacks}")
+    return "\n".join(parts)
+
+
+def of_batch(
+    batch: Batch, *, blows: Sequence[Blow] = (), point: str | None = None, checks: Mapping[int, Check] | None = None,
+    **more: object,
+) -> Callable[[Path, random.Random], Trial]:  # fmt: skip
+    """The preparation of a scenario that is a batch; ``more`` changes what is expected of it."""
+
+    def prepare(folder: Path, _draw: random.Random) -> Trial:
+        return Trial(batch.run(folder, blows, point), batch.expected(**more), checks or {})
+
+    return prepare
