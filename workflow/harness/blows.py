@@ -19,7 +19,7 @@ class When(NamedTuple):
 
     what: str = journal.BEGAN
     """``began``, ``ended``, ``fired`` or ``callback`` as in the journal; ``start`` for the start of the run's process,
-    ``engine`` for when its warden is there."""
+    ``handled`` for when that has installed handlers for signals, ``engine`` for when its warden is there."""
     task: str = "*"
     """A glob over task ids."""
     count: int = 1  # type: ignore[assignment]  # hides tuple's method, which nobody wants of a moment
@@ -78,6 +78,8 @@ class Striker:
     def _due(self, when: When, entries: Sequence[journal.Entry]) -> float | None:
         if when.what == "start":
             return self._began_s + when.delay_s
+        if when.what == "handled":
+            return time.monotonic() + when.delay_s if self._census.catches(self._root, signal.SIGHUP) else None
         if when.what == "engine":
             return time.monotonic() + when.delay_s if self._census.of_role("warden") else None
         found = [e for e in entries if e.what == when.what and fnmatchcase(e.task, when.task)]

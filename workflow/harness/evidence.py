@@ -64,6 +64,8 @@ class Expected:
     """Part of what it tells on stderr."""
     gone_s: float = 2.0
     """How long after its own end (or that of the parent, if that was killed) its processes may take."""
+    tracebacks: int = 0
+    """How many it may show on stderr: those of a program of its own."""
     once: bool = True
     """Whether no attempt may have begun twice."""
 
@@ -90,6 +92,8 @@ class Evidence:
     """What should have been done to the run from outside and could not be."""
     stacks: str = ""
     """Of every process, if the run hung."""
+    program: bool = False
+    """Whether it was a program of its own: then ``report`` is its account, and there are no events."""
     tasks: Mapping[str, Mapping[str, Any]] = field(init=False)
     """Of the report, by id."""
 

@@ -29,6 +29,7 @@ from workflow.harness.blows import Blow, Striker
 from workflow.harness.census import LOOK_S, Census
 from workflow.harness.evidence import Evidence, Expected
 from workflow.harness.injection import Injected, write_injection
+from workflow.harness.program import read_account
 from workflow.harness.stacks import dump_stacks
 
 MARK_VARIABLE = "WORKFLOW_CHAOS_MARK"
@@ -51,6 +52,8 @@ class Run:
     environment: Mapping[str, str | None] | None = None
     """Added to the environment; None removes."""
     cwd: Path | None = None
+    state: Path | None = None
+    """The state folder, if it is shared with other runs; its own otherwise."""
     launcher: tuple[str, ...] = ()
     """A command that is given the run's command: a shell that sets a limit or ignores SIGINT, say."""
     stdout: int | None = None
@@ -70,7 +73,7 @@ def place() -> Iterator[Path]:
 def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
     """Run it, hurt it as planned, and collect what there is to know.  Returns when nothing of it is left alive."""
     mark = f"{MARK_VARIABLE}={os.getpid()}-{secrets.token_hex(6)}"
-    chaos, temporary, state = (folder / name for name in ("chaos", "tmp", "state"))
+    chaos, temporary = folder / "chaos", folder / "tmp"
     for each in (chaos, temporary):
         each.mkdir()
     write_injection(chaos, run.injected or {})
@@ -98,9 +101,9 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
     reader.news()
     left += [f"temporary file {path.name}" for path in sorted(temporary.rglob("*"))]
     left += [f"shared memory {path.name}" for path in sorted(_shared_memory() - shared) if not _is_used(path)]
-    report, events = _read_run(state)
-    if report is not None:
-        left += _strays(state)
+    report, events = _read(run, folder, process.pid)
+    if report is not None and not run.program and run.state is None:
+        left += _strays(folder / "state")
     return Evidence(
         exit_code=None if hung else process.returncode,
         began_s=began_s,
@@ -115,6 +118,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         struck=tuple(striker.struck),
         missed=tuple(striker.missed()),
         stacks=stacks,
+        program=run.program,
     )
 
 
@@ -133,7 +137,7 @@ def _start(run: Run, folder: Path, mark: str) -> subprocess.Popen[bytes]:
     if run.program:
         command = [sys.executable, *run.arguments]
     else:
-        options = ("--state-dir", str(folder / "state"))
+        options = ("--state-dir", str(run.state or folder / "state"))
         command = [sys.executable, "-m", "workflow.cli.subject", *options, *run.arguments]
     with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
         return subprocess.Popen(
@@ -180,13 +184,24 @@ def _end_all(census: Census, process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _read_run(state: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]] | None]:
-    latest = state / "latest"
+def _read(run: Run, folder: Path, pid: int) -> tuple[dict[str, Any] | None, list[dict[str, Any]] | None]:
+    if run.program:
+        return read_account(folder / "chaos"), None
+    if run.state is None:
+        return _read_run(folder / "state" / "latest")
+    for own in (run.state / "runs").glob("*"):
+        report, events = _read_run(own)
+        if events and events[0]["pid"] == pid:
+            return report, events
+    return None, None
+
+
+def _read_run(folder: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]] | None]:
     report = events = None
     with contextlib.suppress(OSError, ValueError):
-        report = json.loads((latest / "report.json").read_text(encoding="utf-8"))
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     with contextlib.suppress(OSError, ValueError):
-        lines = (latest / "events.jsonl").read_bytes().split(b"\n")
+        lines = (folder / "events.jsonl").read_bytes().split(b"\n")
         events = [json.loads(line) for line in lines[:-1]]  # a last line that is torn ends the run, not a line
     return report, events
 

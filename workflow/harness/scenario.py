@@ -6,6 +6,7 @@ import random
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from workflow.harness.blows import Blow
 from workflow.harness.evidence import Evidence, Expected
 from workflow.harness.experiment import Run, perform, place
 from workflow.harness.oracle import Finding, Verdict, judge
+
+
+class CannotBeMade(Exception):
+    """The fault cannot be made on this machine, or not by this user; says why.  The scenario does not pass then."""
+
 
 Check = Callable[[Evidence], Iterator[str]]
 """More than the nine promises say: yields what is broken."""
@@ -27,6 +33,10 @@ class Trial:
     expected: Expected
     checks: Mapping[int, Check] = field(default_factory=dict)
     """More to be judged, by the promise that it belongs to."""
+    before: Trial | None = None
+    """What is performed and judged first: a run in a row with this one."""
+    beside: Trial | None = None
+    """What is performed at the same time, and judged as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +82,44 @@ def check(scenario: Scenario, seed: int) -> Result:
     try:
         with place() as folder:
             trial = scenario.prepare(folder, random.Random(f"{seed} {scenario.id}"))
-            evidence = perform(trial.run, trial.expected, folder)
-        verdicts = judged(trial, evidence)
+            verdicts, details = carried_out(trial, folder)
+    except CannotBeMade as reason:
+        return Result(scenario.id, seed, (), time.monotonic() - began_s, reproduce, f"cannot be made here: {reason}")
     except Exception:  # noqa: BLE001  whatever it is, the other scenarios are to be run
         return Result(scenario.id, seed, (), time.monotonic() - began_s, reproduce, traceback.format_exc())
-    held = all(verdict.finding.passes for verdict in verdicts)
-    details = "" if held else details_of(evidence)
     return Result(scenario.id, seed, verdicts, time.monotonic() - began_s, reproduce, None, details)
+
+
+def carried_out(trial: Trial, folder: Path) -> tuple[tuple[Verdict, ...], str]:
+    """Perform and judge a trial, with those before and beside it; the details are of what did not hold."""
+    others = []
+    with ThreadPoolExecutor(1) as threads:
+        if trial.before is not None:
+            others.append(carried_out(trial.before, _folder_in(folder, "before")))
+        beside = threads.submit(carried_out, trial.beside, _folder_in(folder, "beside")) if trial.beside else None
+        evidence = perform(trial.run, trial.expected, folder)
+        if beside is not None:
+            others.append(beside.result())
+        verdicts = judged(trial, evidence)
+    held = all(verdict.finding.passes for verdict in verdicts)
+    details = [text for text in ("" if held else details_of(evidence), *(text for _, text in others)) if text]
+    for more, _ in others:
+        verdicts = tuple(_worse(*pair) for pair in zip(verdicts, more, strict=True))
+    return verdicts, "\n".join(details)
+
+
+def _folder_in(folder: Path, name: str) -> Path:
+    made = folder / name
+    made.mkdir()
+    return made
+
+
+def _worse(one: Verdict, other: Verdict) -> Verdict:
+    """What is to be said of both together."""
+    order = (Finding.BROKEN, Finding.UNJUDGED, Finding.HELD, Finding.DOES_NOT_APPLY)
+    finding = min(one.finding, other.finding, key=order.index)
+    reasons = [reason for each in (one, other) if each.finding is finding for reason in each.reasons]
+    return Verdict(one.promise, finding, tuple(dict.fromkeys(reasons)))
 
 
 def judged(trial: Trial, evidence: Evidence) -> tuple[Verdict, ...]:
