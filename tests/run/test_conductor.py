@@ -18,7 +18,7 @@ from workflow.outcome import CallbackRecord, ErrorRecord, Outcome
 from workflow.plan.plan import Plan, PlannedTask
 from workflow.report.models import Event, Report
 from workflow.run.exit_code import ExitCode
-from workflow.run.folder import StateError
+from workflow.run.folder import StateError, new_run_folder
 
 
 def events_of(folder: Path) -> list[dict[str, Any]]:
@@ -139,6 +139,34 @@ def test_a_signal_ends_the_run_and_the_report_is_written(
     assert ran.result.exit_code is code
     assert json.loads((ran.folder / "report.json").read_text())["run"]["status"] == "interrupted"
     assert {record.reason for record in ran.result.records} == {f"the run was ended by {number.name}"}
+
+
+def test_a_signal_while_the_folder_is_made_leaves_a_report_in_it(
+    go: Callable[..., Any],
+    make_plan: Callable[..., Plan],
+    make_task: Callable[..., PlannedTask],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A folder without one would be the newest run, and say nothing."""
+
+    def interrupted(*arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return new_run_folder(*arguments)
+
+    monkeypatch.setattr("workflow.run.conductor.new_run_folder", interrupted)
+    ran = go(make_plan(make_task("a"), make_task("b", ["a"])))
+    assert ran.result.exit_code is ExitCode.TERMINATED
+    assert json.loads((ran.folder / "report.json").read_text())["run"]["exit_code"] == 143
+
+
+def test_the_exit_code_is_told_while_signals_are_still_the_runs(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
+    """So that none can come in between and have another."""
+    before = signal.getsignal(signal.SIGTERM)
+    ((code, handler),) = go(make_plan(make_task("a"))).concluded
+    assert code is ExitCode.SUCCEEDED
+    assert handler is not before
 
 
 def test_a_second_signal_kills_now(

@@ -10,11 +10,21 @@ import functools
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
-from workflow.cli.main import main
+from workflow.cli.leaving import leave_on_signals
 from workflow.failpoints import FOLDER_VARIABLE
-from workflow.harness.injection import FaultyEngine, read_injection
+
+
+def main() -> NoReturn:
+    """Run it, in the same order as ``python -m workflow`` does.  Never returns."""
+    leave_on_signals()
+    from workflow.cli.main import main as command_line
+    from workflow.harness.injection import FaultyEngine, read_injection
+
+    injected = read_injection(Path(os.environ[FOLDER_VARIABLE]))
+    command_line(["run", *sys.argv[1:]], engine=functools.partial(FaultyEngine, injected))
+
 
 if __name__ == "__main__":
-    injected = read_injection(Path(os.environ[FOLDER_VARIABLE]))
-    main(["run", *sys.argv[1:]], engine=functools.partial(FaultyEngine, injected))
+    main()
