@@ -34,6 +34,7 @@ from workflow.harness.stacks import dump_stacks
 
 MARK_VARIABLE = "WORKFLOW_CHAOS_MARK"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  it is looked at, not written to
+_PATIENCE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
     began_s = time.monotonic()
     process = _start(run, folder, mark)
     census = Census(mark, process.pid)
-    striker = Striker(run.blows, census, process.pid)
+    striker = Striker(run.blows, census, process.pid, (run.state or folder / "state") / "latest" / "report.json")
     stacks = ""
     try:
         while process.poll() is None:
@@ -100,7 +101,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         _end_all(census, process)
     reader.news()
     left += [f"temporary file {path.name}" for path in sorted(temporary.rglob("*"))]
-    left += [f"shared memory {path.name}" for path in sorted(_shared_memory() - shared) if not _is_used(path)]
+    left += [f"shared memory {path.name}" for path in sorted(_abandoned(shared))]
     report, events = _read(run, folder, process.pid)
     if report is not None and not run.program and run.state is None:
         left += _strays(folder / "state")
@@ -217,6 +218,19 @@ def _strays(state: Path) -> list[str]:
 
 def _shared_memory() -> set[Path]:
     return set(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else set()
+
+
+def _abandoned(before: set[Path]) -> set[Path]:
+    """Pieces of shared memory that were not there before, and that nobody uses.
+
+    Another program's may exist for an instant in which it is not mapped, so what is gone a moment later is none.
+    """
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        found = {path for path in _shared_memory() - before if not _is_used(path)}
+        if not found or time.monotonic() > end:
+            return found
+        time.sleep(LOOK_S)
 
 
 def _is_used(path: Path) -> bool:

@@ -21,6 +21,12 @@ FIRED = "fired"
 """A fault is about to strike; the detail is its kind."""
 CALLBACK = "callback"
 """A callback was begun; the detail is ``callback`` or ``error_callback``."""
+TIDIED = "tidied"
+"""A task that was being ended has cleaned up."""
+STOPPING = "stopping"
+"""A program is about to stop its engine."""
+STOPPED = "stopped"
+"""It has."""
 
 _FILE = "journal"
 

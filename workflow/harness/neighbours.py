@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 
+from workflow.harness import journal
 from workflow.model import Model
 
 
@@ -26,3 +28,31 @@ class Neighbour(Model):
 
     def error_callback(self, error: BaseException) -> None:
         """Take the error."""
+
+
+class Tidy(Neighbour):
+    """Works for long, and cleans up when it is ended, which takes a while as well."""
+
+    def runnable(self, number: int, seconds: float = 0.0) -> list[int]:
+        """Answer as any neighbour, if it ever gets that far."""
+        try:
+            return super().runnable(number, seconds)
+        finally:
+            time.sleep(0.1)
+            journal.note(journal.TIDIED, os.environ["WORKFLOW_TASK_ID"], int(os.environ["WORKFLOW_ATTEMPT"]))
+
+
+class Raising(Neighbour):
+    """Raises."""
+
+    def runnable(self, number: int, seconds: float = 0.0) -> list[int]:
+        """Raise, after so many seconds."""
+        raise ValueError(super().runnable(number, seconds))
+
+
+class Bulky(Neighbour):
+    """Returns 50 MB."""
+
+    def runnable(self, number: int, seconds: float = 0.0) -> list[int]:
+        """Answer what nobody can write in an instant."""
+        return [*super().runnable(number, seconds), bytes(50_000_000)]  # type: ignore[list-item]

@@ -99,6 +99,8 @@ def _one_outcome(evidence: Evidence, expected: Expected) -> Iterator[str]:
                 yield f"{task} is {counts[task]} times in report.json"
         for task in counts.keys() - expected.tasks.keys():
             yield f"{task} is in report.json and was not planned"
+    if evidence.events is None and not expected.begins:
+        raise DoesNotApply("the command ended before there was a run")
     if evidence.events is None and not evidence.program:
         raise Unjudged("there is no readable events.jsonl")
     told = Counter(event["task"] for event in evidence.events or () if event["event"] == "task_finished")
