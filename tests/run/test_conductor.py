@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from pydantic import TypeAdapter
 
 from workflow.outcome import CallbackRecord, ErrorRecord, Outcome
 from workflow.plan.plan import Plan, PlannedTask
+from workflow.report.events import EventLog
 from workflow.report.models import Event, Report
 from workflow.run.exit_code import ExitCode
 from workflow.run.folder import StateError, new_run_folder
@@ -354,6 +356,28 @@ def test_a_disk_that_fills_up_ends_the_run_as_broken(
         == "cannot write /dev/full: No space left on device; --state-dir puts what a run leaves elsewhere"
     )
     assert json.loads((ran.folder / "report.json").read_text())["run"]["status"] == "broken"
+
+
+def test_what_the_disk_does_not_take_is_told_after_the_reason(
+    go: Callable[..., Any],
+    make_plan: Callable[..., Plan],
+    make_task: Callable[..., PlannedTask],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An outcome that was announced before it is in the events."""
+
+    def full(self: EventLog) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "events.jsonl")
+
+    monkeypatch.setattr(EventLog, "flush", full)
+    for tasks in ([make_task("a"), make_task("b", ["a"])], [make_task("a")]):  # in the middle, and at the very end
+        ran = go(make_plan(*tasks))
+        assert ran.result.exit_code is ExitCode.BROKEN
+        lines = ran.text.splitlines()
+        (reason,) = (number for number, line in enumerate(lines) if line.startswith("ending: cannot write events.jsonl"))
+        told = [number for number, line in enumerate(lines) if line.startswith("[")]
+        assert len(told) == len(tasks)
+        assert min(told) > reason
 
 
 def test_a_copy_of_the_report_is_the_report(
