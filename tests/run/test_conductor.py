@@ -374,7 +374,9 @@ def test_what_the_disk_does_not_take_is_told_after_the_reason(
         ran = go(make_plan(*tasks))
         assert ran.result.exit_code is ExitCode.BROKEN
         lines = ran.text.splitlines()
-        (reason,) = (number for number, line in enumerate(lines) if line.startswith("ending: cannot write events.jsonl"))
+        (reason,) = (
+            number for number, line in enumerate(lines) if line.startswith("ending: cannot write events.jsonl")
+        )
         told = [number for number, line in enumerate(lines) if line.startswith("[")]
         assert len(told) == len(tasks)
         assert min(told) > reason

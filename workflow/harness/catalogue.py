@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from workflow.harness.scenario import Scenario
-from workflow.harness.scenarios import hang, stop
+from workflow.harness.scenarios import hang, place, stop
 
-SCENARIOS: tuple[Scenario, ...] = (*hang.SCENARIOS, *stop.SCENARIOS)
+SCENARIOS: tuple[Scenario, ...] = (*hang.SCENARIOS, *stop.SCENARIOS, *place.SCENARIOS)
 
 
 def by_id() -> dict[str, Scenario]:

@@ -56,3 +56,21 @@ class Bulky(Neighbour):
     def runnable(self, number: int, seconds: float = 0.0) -> list[int]:
         """Answer what nobody can write in an instant."""
         return [*super().runnable(number, seconds), bytes(50_000_000)]  # type: ignore[list-item]
+
+
+class Chatty(Neighbour):
+    """Logs while it works, as its parent does."""
+
+    def runnable(self, number: int, seconds: float = 0.0) -> list[int]:
+        """Answer as any neighbour."""
+        import logging
+
+        with open(os.devnull, "w") as nowhere:
+            logger = logging.getLogger("chatty")
+            logger.propagate = False
+            handler = logging.StreamHandler(nowhere)
+            logger.addHandler(handler)
+            for _ in range(100):
+                logger.warning("working on %d", number)
+            logger.removeHandler(handler)
+        return super().runnable(number, seconds)
