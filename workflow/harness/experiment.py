@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,14 @@ from workflow.harness.stacks import dump_stacks
 
 MARK_VARIABLE = "WORKFLOW_CHAOS_MARK"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  it is looked at, not written to
+
+
+interrupted = threading.Event()
+"""Set when everything that runs is to be ended."""
+
+
+class Interrupted(Exception):
+    """The experiment was given up; nothing can be said of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,10 @@ def place() -> Iterator[Path]:
 
 
 def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
-    """Run it, hurt it as planned, and collect what there is to know.  Returns when nothing of it is left alive."""
+    """Run it, hurt it as planned, and collect what there is to know.  Returns when nothing of it is left alive.
+
+    Raises Interrupted when ``interrupted`` is set; nothing is left alive then either.
+    """
     mark = f"{MARK_VARIABLE}={os.getpid()}-{secrets.token_hex(6)}"
     chaos, temporary, state = (folder / name for name in ("chaos", "tmp", "state"))
     for each in (chaos, temporary):
@@ -86,6 +98,8 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
             reader.news()
             striker.act(reader.entries)
             census.look()
+            if interrupted.is_set():
+                raise Interrupted
             if time.monotonic() - began_s > expected.longest_s:
                 stacks = dump_stacks(census, chaos)
                 break
@@ -97,7 +111,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         _end_all(census, process)
     reader.news()
     left += [f"temporary file {path.name}" for path in sorted(temporary.rglob("*"))]
-    left += [f"shared memory {path.name}" for path in sorted(_shared_memory() - shared) if not _is_used(path)]
+    left += [f"shared memory {path.name}" for path in _new_shared_memory(shared, expected.gone_s)]
     report, events = _read_run(state)
     if report is not None:
         left += _strays(state)
@@ -202,6 +216,16 @@ def _strays(state: Path) -> list[str]:
 
 def _shared_memory() -> set[Path]:
     return set(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else set()
+
+
+def _new_shared_memory(before: set[Path], patience_s: float) -> list[Path]:
+    """What came and stays.  Nobody says who made it: what other programs make and drop meanwhile gets time to go."""
+    end = time.monotonic() + patience_s
+    while found := sorted(path for path in _shared_memory() - before if not _is_used(path)):
+        if time.monotonic() > end:
+            break
+        time.sleep(LOOK_S)
+    return found
 
 
 def _is_used(path: Path) -> bool:

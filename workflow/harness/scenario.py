@@ -12,7 +12,7 @@ from pathlib import Path
 from workflow.harness.batch import Batch
 from workflow.harness.blows import Blow
 from workflow.harness.evidence import Evidence, Expected
-from workflow.harness.experiment import Run, perform, place
+from workflow.harness.experiment import Interrupted, Run, perform, place
 from workflow.harness.oracle import Finding, Verdict, judge
 
 Check = Callable[[Evidence], Iterator[str]]
@@ -58,6 +58,10 @@ class Result:
     """What went wrong in the harness itself."""
     details: str = ""
     """What a person needs to understand a failure: the last words of the run, its stacks."""
+    injected: tuple[str, ...] = ()
+    """Into a user's pipeline: each fault and its task."""
+    outcomes: Mapping[str, str] = field(default_factory=dict)
+    """Of a user's pipeline: how each task ended, by id."""
 
     @property
     def passed(self) -> bool:
@@ -74,6 +78,8 @@ def check(scenario: Scenario, seed: int) -> Result:
             trial = scenario.prepare(folder, random.Random(f"{seed} {scenario.id}"))
             evidence = perform(trial.run, trial.expected, folder)
         verdicts = judged(trial, evidence)
+    except Interrupted:
+        raise
     except Exception:  # noqa: BLE001  whatever it is, the other scenarios are to be run
         return Result(scenario.id, seed, (), time.monotonic() - began_s, reproduce, traceback.format_exc())
     held = all(verdict.finding.passes for verdict in verdicts)
