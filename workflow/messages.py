@@ -125,6 +125,12 @@ Quit = namedtuple("Quit", [])
 
 DispatcherForked = namedtuple("DispatcherForked", ["epoch", "pid"])
 WardenFailed = namedtuple("WardenFailed", ["reason"])
+"""The warden, or the guardian before there was one, cannot go on."""
+
+# -- dispatcher to warden, which passes it on to the parent ----------------------------------------------------------
+
+LastWords = namedtuple("LastWords", ["reason"])
+"""The dispatcher is about to end for this reason."""
 
 # -- dispatcher to warden ------------------------------------------------------------------------------------------
 
@@ -172,6 +178,7 @@ _KINDS = (
     TemplateReady,
     TemplateFailed,
     TemplateForked,
+    LastWords,
 )
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 

@@ -98,7 +98,7 @@ class Callbacks:
                     send_message(self._parent, bytes(data), descriptors)
                 else:
                     self._parent.sendall(data)
-            except OSError:
+            except ConnectionError:
                 os._exit(0)  # the parent is gone
 
     def owe(self, settled: list[Settled]) -> None:

@@ -48,10 +48,14 @@ _STOP_S = 5.0
 _ATTEMPT = (1 << TICKET_BITS) - 1
 
 _BOOT = """\
-import sys, marshal
-with open({config}, "rb") as file: config = marshal.load(file)
-sys.path[:] = config["path"]
-from workflow.engine.guardian import main
+import sys
+try:
+    import marshal
+    with open({config}, "rb") as file: config = marshal.load(file)
+    sys.path[:] = config["path"]
+    from workflow.engine.guardian import main
+except Exception as error:
+    sys.exit(f"workflow: the first process of the engine could not start: {{type(error).__name__}}: {{error}}")
 main(config)
 """
 
@@ -117,6 +121,7 @@ class Client:
         self._ending = False
         self._epoch = 0
         self._silent_deaths = 0
+        self._last_words = ""
         self.dispatcher_pid = 0
 
     # -- start and end ---------------------------------------------------------------------------------------------
@@ -157,14 +162,24 @@ class Client:
                     start_new_session=True,
                 )
             except OSError as error:
-                message = f"the engine could not be started: {error}"
+                message = f"the engine could not be started: {system.explain(error)}"
                 raise EngineError(message) from error
             ours.pop_all()  # kept until shut_down
+        self._start_threads()
+
+    def _start_threads(self) -> None:
+        self._threads = []
         self._reader = threading.Thread(target=self._read, name="workflow-reader", daemon=True)
         sender = threading.Thread(target=self._send_rest, name="workflow-sender", daemon=True)
-        self._threads = [self._reader, sender]
-        for thread in self._threads:
-            thread.start()
+        try:
+            for thread in (self._reader, sender):
+                thread.start()
+                self._threads.append(thread)
+        except RuntimeError as error:
+            self.shut_down()
+            self._ending = False
+            message = f"the engine could not be started: {system.explain(error)}"
+            raise EngineError(message) from error
 
     def _settings(self, control: int, channel: int) -> dict[str, object]:
         """What the engine's processes are told, in plain values."""
@@ -363,6 +378,12 @@ class Client:
 
     def _send_rest(self) -> None:
         """The sender thread: what pushing threads could not write, or did not find worth a write."""
+        try:
+            self._send_until_end()
+        except BaseException as error:  # noqa: BLE001  # without it, tasks would wait here for ever
+            self._fail(f"its sender thread could not go on: {system.explain(error)}")
+
+    def _send_until_end(self) -> None:
         while True:
             self._wake.wait()
             if self._ending:
@@ -382,6 +403,13 @@ class Client:
     # -- the reader thread -----------------------------------------------------------------------------------------
 
     def _read(self) -> None:
+        """The reader thread."""
+        try:
+            self._read_until_end()
+        except BaseException as error:  # noqa: BLE001  # without it, whoever waits for a task would wait for ever
+            self._fail(f"its reader thread could not go on: {system.explain(error)}")
+
+    def _read_until_end(self) -> None:
         buffer = memoryview(bytearray(1 << 18))
         poll = select.poll()
         control = self._control.fileno()
@@ -493,27 +521,41 @@ class Client:
         data, _ = receive_message(self._control)
         if not data:
             if not self._ending:
-                self._fail("its warden died, so no process of it could be trusted any more; all were ended")
+                self._fail(self._why_it_ended())
             return False
         fact = messages.decode(data)
         if isinstance(fact, messages.DispatcherForked):
             self.dispatcher_pid = fact.pid
+        elif isinstance(fact, messages.LastWords):
+            self._last_words = fact.reason
         elif isinstance(fact, messages.WardenFailed):
             self._fail(fact.reason)
             return False
         return True
 
+    def _why_it_ended(self) -> str:
+        """The warden's channel is closed, and nobody said why."""
+        if self.dispatcher_pid:
+            return "its warden died, so no process of it could be trusted any more; all were ended"
+        try:
+            code = self._guardian.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            return "its first process did not start the others"
+        return f"its first process could not start the others, and ended with code {code}"
+
     def _replace_dispatcher(self) -> bool:
         """Have the warden fork a new dispatcher, and tell it all that pends."""
         self._silent_deaths += 1
         if self._silent_deaths > _DEATHS_MAX:
-            self._fail(f"its dispatcher died {_DEATHS_MAX} times in a row before it did anything")
+            last = f"; the last one said: {self._last_words}" if self._last_words else ""
+            self._fail(f"its dispatcher died {_DEATHS_MAX} times in a row before it did anything{last}")
             return False
         self._epoch += 1
         ours, theirs = stream_pair()
         with self._sending:
-            self._channel.close()
-            self._channel = ours
+            # In this order: the sender thread looks at it without the lock, and must never find it closed.
+            old, self._channel = self._channel, ours
+            old.close()
             self._rest = b""
             with self._lock:
                 snapshot = self._snapshot()

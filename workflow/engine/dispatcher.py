@@ -299,8 +299,10 @@ class Dispatcher:
                 os.close(descriptor)
         except BlockingIOError:
             return False
-        except OSError:
-            link.open = False  # it died: the warden will say so, and then they are given to another
+        except ConnectionError:
+            # It died: the warden will say so, and then they are given to another.  No other error may be taken for
+            # that: a worker that lives would be thought to have what it never got.
+            link.open = False
         return True
 
     def _send_rest(self, link: Link) -> None:
@@ -392,8 +394,9 @@ class Dispatcher:
         if position:
             if answers:
                 self._pass_on(link, answers, frames, flags_seen, plain, position, descriptors)
-            _, again = receive_into(link.answers, self._sink[:position], DONT_WAIT)
-            descriptors += again
+            while descriptors:  # before they come again, which needs room
+                os.close(descriptors.pop())
+            _, descriptors = receive_into(link.answers, self._sink[:position], DONT_WAIT)
         for descriptor in descriptors:
             os.close(descriptor)
         # Half a frame: the rest comes, or the worker is dead and nobody waits for it.
@@ -430,8 +433,14 @@ class Dispatcher:
                 self._forward(peek[position : position + length], carried)
             task = pop(ticket >> TICKET_BITS, None)
             if flags and task is not None and owes_callback(status, flags):
-                copy = os.dup(carried[0]) if carried else -1
-                owed.append(tuple.__new__(Settled, (ticket, task, data[position : position + length], copy)))
+                frame, copy = data[position : position + length], -1
+                if carried:
+                    # The number tells how full the table is: callbacks may be slow, and results many.  Beyond half of
+                    # it the result itself is kept.
+                    copy = os.dup(carried[0])
+                    if copy > min(512, os.sysconf("SC_OPEN_MAX") // 2):
+                        frame, copy = with_file(frame, copy), -1
+                owed.append(tuple.__new__(Settled, (ticket, task, frame, copy)))
         if owed:
             self._callbacks.owe(owed)
         for effect in orders:

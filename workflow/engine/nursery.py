@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 else:
     import _signal
 
+_ROOM = 3
+"""Descriptors that must be left when there is one worker more: reading /proc needs two, a message one."""
 _PRELOAD_S = 120.0
 _TEMPLATE_STARTS_MAX = 5
 
@@ -75,7 +77,7 @@ class Nursery:
             try:
                 self._start_worker()
             except OSError as error:
-                self._tell(messages.ForkFailed(f"a worker could not be started: {error}"))
+                self._tell(messages.ForkFailed(f"a worker could not be started: {system.explain(error)}"))
 
     def _start_worker(self) -> None:
         """Fork a worker, or have the template fork it."""
@@ -86,6 +88,7 @@ class Nursery:
         for word in range(scoreboard.WORDS):
             self._words[base + word] = 0
         stack_file = self._stacks.fresh(slot)
+        system.require_room(_ROOM)
         theirs = (tasks_theirs.fileno(), answers_theirs.fileno(), stack_file)
         pid = 0
         if self.template:
@@ -167,7 +170,9 @@ class Nursery:
             elif isinstance(fact, messages.TemplateFailed):
                 raise CannotGoOn(fact.reason)
             elif isinstance(fact, messages.TemplateForked):
-                seat = self._expected.pop(fact.worker)
+                seat = self._expected.pop(fact.worker, None)
+                if seat is None:
+                    continue  # said twice
                 seat.pid = fact.pid
                 if fact.pid:
                     self._template_starts = 0

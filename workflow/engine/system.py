@@ -109,8 +109,13 @@ def keep_only(descriptors: set[int]) -> None:
     keep = descriptors | {0, 1, 2}
     try:
         names = os.listdir("/proc/self/fd" if LINUX else "/dev/fd")
-    except OSError:
-        names = [str(number) for number in range(3, os.sysconf("SC_OPEN_MAX"))]
+    except OSError:  # the table is full, perhaps
+        names = []
+        low = 3
+        for kept in sorted(keep - {0, 1, 2} | {os.sysconf("SC_OPEN_MAX")}):
+            if low < kept:
+                os.closerange(low, kept)
+            low = kept + 1
     for name in names:
         if int(name) not in keep:
             try:
@@ -132,6 +137,52 @@ def fill_standard_descriptors() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number, which is this one
 
 
+def require_room(count: int) -> None:
+    """Raise OSError when fewer than so many descriptors are free.
+
+    Who grows asks this first, so that reading /proc, on which every kill of a tree depends, goes on working.
+    """
+    probes: list[int] = []
+    try:
+        for _ in range(count):
+            probes.append(os.dup(0))  # noqa: PERF401  # what was opened before one fails is to be closed
+    finally:
+        for probe in probes:
+            os.close(probe)
+
+
+def explain(error: BaseException) -> str:
+    """An error in words, with the limit it ran into when it is one of those a user can raise."""
+    import errno
+
+    number = getattr(error, "errno", None)
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+        if error.filename is not None:
+            text += f": {error.filename!r}"
+    else:
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if number == errno.ENFILE:
+        return f"{text} (the limit of the whole system: fs.file-max)"
+    if number == errno.EMFILE or f"Error {errno.EMFILE}" in text or os.strerror(errno.EMFILE) in text:
+        return f"{text} (a process may have {_limit('SC_OPEN_MAX')} open: ulimit -n)"
+    if number == errno.EAGAIN or "can't start new thread" in text:
+        return (
+            f"{text} (no more processes or threads: this user may have {_limit('SC_CHILD_MAX')}, ulimit -u, "
+            "or the limit of a container, pids.max)"
+        )
+    if number == errno.ENOMEM or isinstance(error, MemoryError):
+        return f"{text} (out of memory, or the limit of a process: ulimit -v)"
+    if number == errno.ETOOMANYREFS:
+        return f"{text} (of descriptors on their way, a user may have {_limit('SC_OPEN_MAX')}: ulimit -n)"
+    return text
+
+
+def _limit(name: str) -> str:
+    value = os.sysconf(name)
+    return "any number" if value < 0 else str(value)
+
+
 def usable_cpus() -> int:
     """Processors this process may use, at least 1."""
     if hasattr(os, "sched_getaffinity"):
@@ -150,8 +201,8 @@ def show_own_failure() -> None:
 
             traceback.print_exc()
         else:
-            error = sys.exc_info()[1]
-            line = f"workflow: a process of the engine could not go on: {type(error).__name__}: {error}\n"
+            error = sys.exc_info()[1] or RuntimeError("unknown")
+            line = f"workflow: a process of the engine could not go on: {explain(error)}\n"
             os.write(2, line.encode(errors="replace"))
     except BaseException:  # noqa: BLE001, S110  # the process is ending anyway
         pass

@@ -90,6 +90,8 @@ class Warden:
                 self._timers.fire(now)
                 self._sentences.look(self._nursery.by_pid.values(), now)
                 self._look_at_dispatcher()
+                if not self._guardian_watched and os.getppid() != self._guardian:
+                    self._end_all()
                 self._cut_logs(now)
                 if not self._quitting:
                     self._nursery.spawn_wanted()
@@ -97,7 +99,7 @@ class Warden:
         except CannotGoOn as error:
             self._fail(str(error))
         except BaseException as error:  # noqa: BLE001
-            self._fail(f"the warden failed: {type(error).__name__}: {error}")
+            self._fail(f"the warden failed: {system.explain(error)}")
 
     def _prepare(self) -> None:
         system.name_process("warden")
@@ -111,6 +113,7 @@ class Warden:
         _signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
         _signal.signal(_signal.SIGCHLD, lambda *_: None)
         guardian_descriptor = system.process_descriptor(self._guardian)
+        self._guardian_watched = guardian_descriptor is not None
         self._ends = {end for end in (guardian_descriptor, self._parent_descriptor) if end is not None}
         for descriptor in (*self._ends, self._wake, self._control.fileno()):
             self._poll.register(descriptor, select.POLLIN)
@@ -182,6 +185,8 @@ class Warden:
                 self._retire(order.worker)
             elif isinstance(order, messages.Forget):
                 self._nursery.forget(order.worker)
+            elif isinstance(order, messages.LastWords):
+                self._tell_parent(order)
 
     # -- what the dispatcher is told -------------------------------------------------------------------------------
 
@@ -197,8 +202,8 @@ class Warden:
                 send_message(self._orders, data, descriptors, DONT_WAIT)
             except BlockingIOError:
                 return
-            except OSError:
-                self._outbox.clear()
+            except ConnectionError:
+                self._outbox.clear()  # it died
                 return
             self._outbox.popleft()
 
@@ -223,8 +228,11 @@ class Warden:
         self._words[scoreboard.DISPATCHER_PID] = pid
         self._orders = ours
         self._poll.register(ours.fileno(), select.POLLIN)
+        self._tell_parent(messages.DispatcherForked(epoch, pid))
+
+    def _tell_parent(self, message: tuple[object, ...]) -> None:
         try:
-            send_message(self._control, messages.encode(messages.DispatcherForked(epoch, pid)), (), DONT_WAIT)
+            send_message(self._control, messages.encode(message), (), DONT_WAIT)
         except OSError:
             pass  # the program is gone: its descriptor says so in the next turn
 
@@ -240,8 +248,12 @@ class Warden:
             from workflow.engine.dispatcher import Dispatcher
 
             Dispatcher(self._config, stream_from(channel), orders, self._words, seats, epoch).run()
-        except BaseException:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001
             system.show_own_failure()
+            try:
+                send_message(orders, messages.encode(messages.LastWords(system.explain(error)[:10_000])), (), DONT_WAIT)
+            except OSError:
+                pass  # the warden is gone, or does not listen
         os._exit(70)
 
     # -- deaths ----------------------------------------------------------------------------------------------------
@@ -356,6 +368,11 @@ class Warden:
 
     def _end_all(self) -> NoReturn:
         """Kill everything below, and leave."""
+        self._drop_orders()
+        for seat in self._nursery.seats.values():  # /proc is to be read, and there may be no room for that
+            for descriptor in (seat.tasks, seat.answers):
+                if descriptor >= 0:
+                    os.close(descriptor)
         end = time.monotonic() + 5.0
         while time.monotonic() < end:
             for pid in processes.children(self._pid):
@@ -371,10 +388,7 @@ class Warden:
 
     def _fail(self, reason: str) -> NoReturn:
         """A mistake of ours, or a machine out of descriptors: say so, and leave nothing behind."""
-        try:
-            send_message(self._control, messages.encode(messages.WardenFailed(reason)), (), DONT_WAIT)
-        except OSError:
-            pass
+        self._tell_parent(messages.WardenFailed(reason))
         if os.environ.get("WORKFLOW_DEBUG"):
             system.show_own_failure()
         self._end_all()
