@@ -90,6 +90,14 @@ def halves(point: str, data: bytes | memoryview) -> tuple[bytes | memoryview, by
     return data[:middle], data[middle:]
 
 
+def drop() -> None:
+    """Take what arms a point out of the environment, before anything is started that could be struck."""
+    global ARMED, _folder
+    ARMED, _folder = False, ""
+    for name in (FOLDER_VARIABLE, POINT_VARIABLE):
+        os.environ.pop(name, None)
+
+
 def stack_file(folder: str, pid: int) -> str:
     """Where a process writes its stacks when it is asked."""
     return os.path.join(folder, f"stacks-{pid}")

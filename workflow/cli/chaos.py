@@ -38,7 +38,12 @@ _PATH = click.Path(dir_okay=False, path_type=Path)
     help="Into FILE: a fault for the tasks that match, for each with this probability.",
 )
 @click.option("--faults", type=_PATH, metavar="FAULTS.toml", help="The same from a file, with what is expected.")
-@click.option("--sweep", metavar="KIND", help="Into FILE: at the first task, the second, … until a run meets none.")
+@click.option(
+    "--sweep",
+    metavar="KIND|POINT",
+    help="Into FILE: at the first task, the second, … until a run meets none.  Without FILE: at each hit of the points "
+    "of the engine that match this glob; POINT:stop stops the process, POINT:kill kills it (the default).",
+)
 @click.option("--seed", type=click.IntRange(0), help="What is drawn is drawn from this (drawn itself, and told).")
 @click.option("--repeat", type=click.IntRange(1), default=1, metavar="N", help="All of it N times, with growing seeds.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 64), metavar="N", help="Scenarios at a time (one for each CPU).")
@@ -77,9 +82,11 @@ def chaos(
         raise click.BadParameter(f"there is no folder {str(junit.parent)!r}", param_hint="--junit")
     show = partial(_show, junit=junit, as_json=as_json)
     if file is None:
-        if injections or faults or sweep or variables:
-            raise click.UsageError("--inject, --faults, --sweep and --var are for a pipeline: workflow chaos FILE …")
-        return show(*_catalogue(globs, preset, seed, repeat, jobs))
+        if injections or faults or variables:
+            raise click.UsageError("--inject, --faults and --var are for a pipeline: workflow chaos FILE …")
+        if sweep is not None and (globs or preset):
+            raise click.UsageError("--sweep goes without --scenario and --preset")
+        return show(*(_points(sweep, seed, repeat, jobs) if sweep else _catalogue(globs, preset, seed, repeat, jobs)))
     if globs or preset or jobs:
         raise click.UsageError("--scenario, --preset and -j are for the catalogue, which needs no FILE")
     return show(*_pipeline(existing(file), injections, faults, sweep, seed, repeat, variables))
@@ -115,9 +122,26 @@ def _catalogue(
     chosen = _chosen(globs, preset)
     seed = new_seed() if seed is None else seed
     jobs = usable_cpus() if jobs is None else jobs
-    checks = [partial(check, scenario, seed + turn) for turn in range(repeat) for scenario in chosen]
+    turns = [(scenario, seed + turn) for turn in range(repeat) for scenario in chosen]
+    checks = [partial(lambda *one: [check(*one)], scenario, of) for scenario, of in turns]
     heading = f"{len(checks)} scenario{'s' if len(checks) != 1 else ''}, seed {seed}, {jobs} at a time"
     return heading, seed, max(len(scenario.id) for scenario in chosen), run_checks(checks, jobs)
+
+
+def _points(sweep: str, seed: int | None, repeat: int, jobs: int | None) -> _Checks:
+    from workflow.engine.system import usable_cpus
+    from workflow.harness.points import NoPoint, parse_sweep, sweep_point
+    from workflow.harness.session import run_checks
+
+    try:
+        points, action = parse_sweep(sweep)
+    except NoPoint as error:
+        raise click.BadParameter(str(error), param_hint="--sweep") from error
+    seed = 0 if seed is None else seed
+    jobs = usable_cpus() if jobs is None else jobs
+    checks = [partial(sweep_point, point, action, seed + turn) for turn in range(repeat) for point in points]
+    heading = f"{action} at {len(points)} points of the engine, at each hit, {jobs} at a time"
+    return heading, seed, max(map(len, points)) + 10, run_checks(checks, jobs)
 
 
 def _chosen(globs: Sequence[str], preset: str | None) -> list[Scenario]:

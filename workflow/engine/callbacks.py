@@ -29,6 +29,7 @@ from workflow.engine.channel import send_message
 from workflow.engine.endings import exception_from
 from workflow.engine.frames import body_of, options_of
 from workflow.engine.output import Output
+from workflow.failpoints import ARMED, halves, reached
 from workflow.messages import HAS_NOTES, RETURNED, TASK, TICKET_BITS, UNRESOLVED
 
 TYPE_CHECKING = False
@@ -96,10 +97,20 @@ class Callbacks:
             try:
                 if descriptors:
                     send_message(self._parent, bytes(data), descriptors)
+                elif ARMED:
+                    self._write_halves(data)
                 else:
                     self._parent.sendall(data)
             except ConnectionError:
                 os._exit(0)  # the parent is gone
+
+    def _write_halves(self, data: memoryview | bytes) -> None:
+        reached("dispatcher.writing")
+        first, second = halves("dispatcher.half_forwarded", data)
+        self._parent.sendall(first)
+        if second:
+            reached("dispatcher.half_forwarded")
+            self._parent.sendall(second)
 
     def owe(self, settled: list[Settled]) -> None:
         """Tasks have ended, in this order: their callbacks come behind those owed already."""
@@ -196,12 +207,16 @@ class Callbacks:
             self._current = (deadline, begun, me)
             words[scoreboard.CALLBACK] = settled.ticket
             words[scoreboard.CALLBACK_DEADLINE] = deadline
+            if ARMED:
+                reached("callback.begun")
             problem = None
             called = False
             try:
                 called = self._call(settled, header)
             except BaseException as error:  # noqa: BLE001  # the user's code may raise anything; all of it is recorded
                 problem = _problem(error)
+            if ARMED:
+                reached("callback.ended")
             try:
                 self._output.flush()
             except BaseException as error:  # noqa: BLE001  # the streams may be the user's too

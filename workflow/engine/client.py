@@ -31,6 +31,7 @@ from workflow.engine.frames import owed_frame, pack_options, with_attempt, with_
 from workflow.engine.handle import Handle
 from workflow.engine.output import log_file_name
 from workflow.errors import EngineError
+from workflow.failpoints import ARMED, halves, reached
 from workflow.messages import IN_FILE, MORE_ATTEMPTS, RETURNED, TASK, TICKET_BITS, owes_callback
 from workflow.outcome import LogRange
 
@@ -307,6 +308,8 @@ class Client:
             self._buffer.append(frame)
             self._buffered += length
             flush = alone or self._buffered > _FLUSH_BYTES
+        if ARMED:
+            reached("parent.pushed")
         if flush:
             self._flush()
         elif not self._wake.is_set():
@@ -367,6 +370,9 @@ class Client:
             view = memoryview(self._rest)
             sent = 0
             try:
+                if ARMED and halves("parent.half_sent", view)[1]:
+                    sent = self._channel.send(view[: len(view) // 2], flags)
+                    reached("parent.half_sent")
                 while sent < len(view):
                     sent += self._channel.send(view[sent:], flags)
             except BlockingIOError:
@@ -450,6 +456,8 @@ class Client:
         if end < size or unpack(data)[0] > end:
             return 0
         whole = bytes(data)
+        if ARMED:
+            reached("parent.took")
         while end - position >= size:
             length, status, flags, _, ticket, _, _, _, _, _, _ = unpack(whole, position)
             if position + length > end:
@@ -545,6 +553,8 @@ class Client:
 
     def _replace_dispatcher(self) -> bool:
         """Have the warden fork a new dispatcher, and tell it all that pends."""
+        if ARMED:
+            reached("parent.replacing")
         self._silent_deaths += 1
         if self._silent_deaths > _DEATHS_MAX:
             last = f"; the last one said: {self._last_words}" if self._last_words else ""

@@ -34,6 +34,7 @@ from workflow.engine.channel import (
 from workflow.engine.endings import ending_frame
 from workflow.engine.frames import options_of, with_attempt, with_file
 from workflow.engine.link import Link
+from workflow.failpoints import ARMED, reached, show_stacks_when_asked
 from workflow.info_task import RetryPolicy
 from workflow.messages import (
     IN_FILE,
@@ -115,6 +116,9 @@ class Dispatcher:
         # looking at all of them for every 700 new ones took a fifth of this process's time.
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
+        show_stacks_when_asked()
+        if ARMED:
+            reached("dispatcher.started")
         while True:
             for descriptor, flags in self._poll.poll(self._pause_ms()):
                 source = self._sources.get(descriptor)
@@ -180,6 +184,8 @@ class Dispatcher:
             data = b""
         if not data:
             os._exit(0)  # the parent is gone, or has sent for another dispatcher
+        if ARMED:
+            reached("dispatcher.read")
         self._buffer += data
         unpack, size, position, end = TASK.unpack_from, TASK.size, 0, len(self._buffer)
         if end < size or unpack(self._buffer)[0] > end:
@@ -275,7 +281,10 @@ class Dispatcher:
     # -- workers: to them ------------------------------------------------------------------------------------------
 
     def _send(self, link: Link, frames: list[bytes]) -> None:
-        if link.outbox or not self._send_now(link, frames):
+        sent = not link.outbox and self._send_now(link, frames)
+        if ARMED:
+            reached("dispatcher.sent")
+        if not sent:
             link.outbox.append(frames)
             if not link.writing and link.open:
                 link.writing = True
@@ -327,6 +336,8 @@ class Dispatcher:
     def _recall(self, link: Link) -> None:
         self._refuse(link)
         self._stop_writing(link)
+        if ARMED:
+            reached("dispatcher.recalling")
         time.sleep(_SETTLE_S)
         running = self._settled_state(link)
         # Whatever it finished before that is in the channel by now, except the one it is answering.
@@ -392,11 +403,17 @@ class Dispatcher:
                 flags_seen |= flags
             position += length
         if position:
+            if ARMED:
+                reached("dispatcher.peeked")
             if answers:
                 self._pass_on(link, answers, frames, flags_seen, plain, position, descriptors)
+            if ARMED:
+                reached("dispatcher.forwarded")
             while descriptors:  # before they come again, which needs room
                 os.close(descriptors.pop())
             _, descriptors = receive_into(link.answers, self._sink[:position], DONT_WAIT)
+            if ARMED:
+                reached("dispatcher.consumed")
         for descriptor in descriptors:
             os.close(descriptor)
         # Half a frame: the rest comes, or the worker is dead and nobody waits for it.
@@ -470,6 +487,8 @@ class Dispatcher:
         """Everything the parent holds is known: now what the workers did meanwhile can be understood."""
         if not self._adopting:
             return
+        if ARMED:
+            reached("dispatcher.adopting")
         self._adopting = False
         self._callbacks.settle_begun()
         for link in list(self._links.values()):

@@ -14,6 +14,7 @@ import sys
 import time
 
 from workflow.engine import processes, system
+from workflow.failpoints import ARMED, reached, show_stacks_when_asked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ def main(config: dict[str, Any]) -> NoReturn:
             Warden(config, guardian=me, parent_descriptor=parent_descriptor).run()
         except BaseException as error:  # noqa: BLE001
             _tell_failure(config, f"its warden could not start: {system.explain(error)}")
+    show_stacks_when_asked()
+    if ARMED:
+        reached("guardian.forked")
     os.close(alive_other_end)
     for descriptor in (config["control"], config["channel"], config["scoreboard"]):
         os.close(descriptor)

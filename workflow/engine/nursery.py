@@ -9,6 +9,7 @@ from workflow import messages
 from workflow.engine import scoreboard, system
 from workflow.engine.channel import DONT_WAIT, packet_pair, receive_message, send_message, stream_pair
 from workflow.engine.seat import Seat
+from workflow.failpoints import ARMED, reached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ class Nursery:
             pid = os.fork()
             if pid == 0:
                 self._become_worker(slot, *theirs)
+        if ARMED:
+            reached("warden.forked")
         self._next_worker += 1
         self._slots.pop(0)
         tasks_theirs.close()

@@ -28,6 +28,7 @@ from workflow.engine.nursery import CannotGoOn, Nursery, become_child
 from workflow.engine.sentences import Sentences
 from workflow.engine.stacks import StackFiles
 from workflow.engine.timers import Timers
+from workflow.failpoints import ARMED, reached, show_stacks_when_asked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,6 +118,9 @@ class Warden:
         self._ends = {end for end in (guardian_descriptor, self._parent_descriptor) if end is not None}
         for descriptor in (*self._ends, self._wake, self._control.fileno()):
             self._poll.register(descriptor, select.POLLIN)
+        show_stacks_when_asked()
+        if ARMED:
+            reached("warden.started")
         self._fork_dispatcher(0, self._config["channel"])
         self._nursery.spawn_wanted()
 
@@ -224,6 +228,8 @@ class Warden:
             self._become_dispatcher(theirs, channel, epoch)
         theirs.close()
         os.close(channel)
+        if ARMED:
+            reached("warden.dispatcher_forked")
         self._dispatcher = pid
         self._words[scoreboard.DISPATCHER_PID] = pid
         self._orders = ours
@@ -277,6 +283,8 @@ class Warden:
                 self._words[scoreboard.DISPATCHER_PID] = 0
             elif status.si_pid == nursery.template:
                 nursery.template_died()
+        if ARMED and dead:
+            reached("warden.reaped")
         left = self._kill_orphans()
         for seat, status in dead:
             self._announce_death(seat, status, left)
@@ -357,6 +365,8 @@ class Warden:
     def _quit(self) -> None:
         """The program is done: everybody may leave by himself, for a moment."""
         self._quitting = True
+        if ARMED:
+            reached("warden.quitting")
         if self._nursery.template:
             processes.kill_tree(self._nursery.template)
         self._drop_orders()  # the dispatcher leaves when it reads the end of this channel

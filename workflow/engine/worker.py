@@ -53,6 +53,7 @@ from workflow.engine.scoreboard import (
     STARTED,
     STATE,
 )
+from workflow.failpoints import ARMED, halves, reached, show_stacks_when_asked
 from workflow.messages import HAS_CALLBACK, HAS_ERROR_CALLBACK, HAS_NOTES, IN_FILE, RETURNED, SENTENCED, UNRESOLVED
 
 TYPE_CHECKING = False
@@ -134,7 +135,10 @@ class Worker:
         import _thread
 
         _thread.start_new_thread(self._watch, ())
+        show_stacks_when_asked()
         gc.freeze()  # what was loaded up to here stays: the collector need not look at it for every task
+        if ARMED:
+            reached("worker.started")
         self._answers.sendall(RETURNED.pack(RETURNED.size, messages.READY, 0, 0, 0, 0, 0, self._pid, 0, 0, 0))
         self._loop()
         leave(0)
@@ -163,6 +167,8 @@ class Worker:
                 # recall and this look cannot miss each other.
                 if message < row[REFUSE_BELOW]:
                     break
+                if ARMED:
+                    reached("worker.claimed")
                 attempt(ticket, claimed, header, frames, position + header_size)
                 position += header[0]
             row[STATE] = 0
@@ -196,6 +202,8 @@ class Worker:
         # Only where something can hang does a stage begin: a class that is known is not imported again.
         row[STAGE] = AT_IMPORT if known is None or options else AT_ARGUMENTS
         row[STATE] = claimed | RUNNING
+        if ARMED:
+            reached("worker.begun")
 
         flags = HAS_ERROR_CALLBACK  # until the class has been seen, it may have one
         value = instance = arguments = None
@@ -241,8 +249,12 @@ class Worker:
         if self._forked:
             leave(status)  # a child that the task forked, and that returned from it as if it were the worker
 
+        if ARMED:
+            reached("worker.returned")
         duration = _clock_ns() - started
         row[STATE] = claimed | ANSWERING
+        if ARMED:
+            reached("worker.answering")
         if row[SENTENCE] == ticket:
             if status == messages.SUCCEEDED:
                 body = b""
@@ -261,7 +273,10 @@ class Worker:
         if len(body) < _SMALL_BODY:
             length = RETURNED.size + len(body)
             head = RETURNED.pack(length, status, flags, left, ticket, started, duration, self._pid, *log)
-            self._answers.sendall(head + body)
+            if ARMED:
+                self._send_halves(head + body)
+            else:
+                self._answers.sendall(head + body)
         else:
             head = RETURNED.pack(
                 RETURNED.size, status, flags | IN_FILE, left, ticket, started, duration, self._pid, *log
@@ -270,6 +285,8 @@ class Worker:
             system.write_all(descriptor, body)
             send_message(self._answers, head, (descriptor,))
             os.close(descriptor)
+        if ARMED:
+            reached("worker.answered")
         if flags & SENTENCED or "isolate" in options:
             leave(0)
         if _signal.getsignal(_signal.SIGTERM) is not self._on_term:
@@ -278,6 +295,13 @@ class Worker:
         row[STATE] = claimed | CLEANING
         # What the task made dies when this function returns, behind its answer: a destructor that kills the process
         # cannot take the result with it, and one that hangs is ended without blame.
+
+    def _send_halves(self, frame: bytes) -> None:
+        first, second = halves("worker.half_answered", frame)
+        self._answers.sendall(first)
+        if second:
+            reached("worker.half_answered")
+            self._answers.sendall(second)
 
     def _look_back(self, duration: int, body: bytes, flags: int) -> tuple[int, bytes, int]:
         """What an attempt that was not brief left behind and used, the latter in front of its answer's body."""

@@ -20,6 +20,7 @@ from workflow.harness.kinds import KINDS, Kind
 from workflow.harness.neighbours import value_of
 
 MODEL = "workflow.harness.neighbours.Neighbour"
+PLENTY_S = 30.0
 CALLED: frozenset[str | None] = frozenset({"succeeded"})
 """A callback that was called, and did what it should."""
 
@@ -35,7 +36,7 @@ class Batch:
     """How long each works."""
     pool: int = 2
     timeout_s: float = 0.8
-    """Limit of each victim."""
+    """Limit of each victim that reaches it; the others have more than they need, on a slow machine too."""
     grace_s: float = 0.4
     callback_timeout_s: float = 0.8
     victims_first: bool = True
@@ -64,8 +65,9 @@ class Batch:
         settings = {"pool": self.pool, **self.settings}
         victims = "".join(
             f"[tasks.{id_}]\nmodule = {json.dumps(MODEL)}\nargs = [0]\n"
-            f"timeout = {self.timeout_s}\ngrace = {self.grace_s}\ncallback_timeout = {self.callback_timeout_s}\n\n"
-            for id_ in self.victims
+            f"timeout = {self._limit_s(kind)}\ngrace = {self.grace_s}\n"
+            f"callback_timeout = {self._callback_limit_s(kind)}\n\n"
+            for id_, kind in self.victims.items()
         )
         neighbours = (
             f'[tasks.good]\nmodule = {json.dumps(MODEL)}\nargs = ["${{matrix.n}}", {self.neighbour_s}]\n'
@@ -101,7 +103,7 @@ class Batch:
             outcomes=frozenset({kind.outcome}),
             callback=frozenset({kind.callback or "succeeded"}),
             faults=(kind.id,),
-            timeout_s=self.timeout_s,
+            timeout_s=self._limit_s(kind),
             grace_s=self.grace_s,
             attempts=1,
             signal=kind.signal,
@@ -115,6 +117,12 @@ class Batch:
             if kind.outcome == "succeeded" and not kind.tasks < KINDS["hang.sleep"].tasks
             else None,
         )
+
+    def _limit_s(self, kind: Kind) -> float:
+        return self.timeout_s if kind.hangs else PLENTY_S
+
+    def _callback_limit_s(self, kind: Kind) -> float:
+        return self.callback_timeout_s if kind.callback == "timed_out" else PLENTY_S
 
     def _longest_s(self) -> float:
         """The sum of all limits, and time for a slow machine."""

@@ -19,6 +19,7 @@ from typing import NamedTuple
 LOOK_S = 0.02
 
 _ROLES = {f"wf-{role}": role for role in ("guardian", "warden", "dispatcher", "template", "worker")}
+_SHARED = "/dev/shm"  # noqa: S108  it is looked at, not written to
 _LOOKS = 3
 """Looks after which a process without the mark is nobody's: in the middle of an exec it has no environment."""
 
@@ -64,6 +65,9 @@ class Census:
         self._seen: dict[tuple[int, int], _Seen] = {}
         self._strangers: dict[tuple[int, int], int] = {}  # how often they were looked at
         self._own = os.getpid()
+        self._shared_before = _shared_memory()
+        self.shared: set[str] = set()
+        """Names in shared memory that came while it ran and that one of its processes had open, or mapped."""
 
     def look(self) -> list[_Seen]:
         """See who is alive now."""
@@ -91,7 +95,14 @@ class Census:
             self._describe(seen, stat.name, members)
             seen.last_s = now
             alive.append(seen)
+        news = _shared_memory() - self._shared_before - self.shared
+        if news:  # nobody says who made a piece of shared memory, and other programs make some too
+            self.shared |= {name for name in news for seen in alive if _has_open(seen.pid, f"{_SHARED}/{name}")}
         return alive
+
+    def shared_left(self) -> list[str]:
+        """What of the shared memory that it used is still there."""
+        return sorted(self.shared & _shared_memory())
 
     def of_role(self, role: str) -> list[int]:
         """Pids of those alive in this role, at this moment."""
@@ -122,6 +133,22 @@ class Census:
 
     def _is_marked(self, pid: int) -> bool:
         return self._mark in _read(f"/proc/{pid}/environ").split(b"\0")
+
+
+def _shared_memory() -> set[str]:
+    try:
+        return set(os.listdir(_SHARED))
+    except OSError:
+        return set()
+
+
+def _has_open(pid: int, path: str) -> bool:
+    if path.encode() in _read(f"/proc/{pid}/maps"):
+        return True
+    try:
+        return any(os.readlink(f"/proc/{pid}/fd/{name}") == path for name in os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return False
 
 
 class _Stat(NamedTuple):

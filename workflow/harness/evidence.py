@@ -88,6 +88,8 @@ class Evidence:
     struck: Sequence[Struck] = ()
     missed: Sequence[str] = ()
     """What should have been done to the run from outside and could not be."""
+    point: str | None = None
+    """What struck at a point of the engine, when something did."""
     stacks: str = ""
     """Of every process, if the run hung."""
     tasks: Mapping[str, Mapping[str, Any]] = field(init=False)

@@ -33,7 +33,6 @@ from workflow.harness.injection import Injected, write_injection
 from workflow.harness.stacks import dump_stacks
 
 MARK_VARIABLE = "WORKFLOW_CHAOS_MARK"
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  it is looked at, not written to
 
 
 interrupted = threading.Event()
@@ -86,7 +85,6 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
     for each in (chaos, temporary):
         each.mkdir()
     write_injection(chaos, run.injected or {})
-    shared = _shared_memory()
     reader = journal.Reader(str(chaos))
     began_s = time.monotonic()
     process = _start(run, folder, mark)
@@ -111,7 +109,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         _end_all(census, process)
     reader.news()
     left += [f"temporary file {path.name}" for path in sorted(temporary.rglob("*"))]
-    left += [f"shared memory {path.name}" for path in _new_shared_memory(shared, expected.gone_s)]
+    left += [f"shared memory {name}" for name in census.shared_left()]
     report, events = _read_run(state)
     if report is not None:
         left += _strays(state)
@@ -128,6 +126,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         left=tuple(left),
         struck=tuple(striker.struck),
         missed=tuple(striker.missed()),
+        point=_text(chaos / "point") if (chaos / "point").exists() else None,
         stacks=stacks,
     )
 
@@ -212,29 +211,6 @@ def _strays(state: Path) -> list[str]:
     for run in (state / "runs").iterdir():
         found += [path for path in run.iterdir() if path.name.endswith((".tmp", ".lock")) or path.name.startswith(".")]
     return [f"file {path.relative_to(state)}" for path in sorted(found)]
-
-
-def _shared_memory() -> set[Path]:
-    return set(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else set()
-
-
-def _new_shared_memory(before: set[Path], patience_s: float) -> list[Path]:
-    """What came and stays.  Nobody says who made it: what other programs make and drop meanwhile gets time to go."""
-    end = time.monotonic() + patience_s
-    while found := sorted(path for path in _shared_memory() - before if not _is_used(path)):
-        if time.monotonic() > end:
-            break
-        time.sleep(LOOK_S)
-    return found
-
-
-def _is_used(path: Path) -> bool:
-    """Whether some living process has it mapped: then it is another program's, for all of the run's are dead."""
-    for maps in Path("/proc").glob("[0-9]*/maps"):
-        with contextlib.suppress(OSError):
-            if str(path) in maps.read_text():
-                return True
-    return False
 
 
 def _text(path: Path) -> str:

@@ -95,6 +95,8 @@ def __getattr__(name: str) -> object:
 
 
 def _model(disguise: Disguise) -> type[Model]:
+    if disguise.strikes:
+        import workflow.harness.victims  # noqa: F401  here, or it would be part of what is struck
     if _attempt():
         _strike(disguise, "import")
     assert disguise.target is not None

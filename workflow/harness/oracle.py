@@ -244,7 +244,7 @@ def _callbacks(evidence: Evidence, expected: Expected) -> Iterator[str]:
         outcome = told["callback"]["outcome"] if told["callback"] else None
         if outcome not in task.callback:
             yield f"the callback of {id_} is {outcome}, not {_or({str(each) for each in task.callback})}"
-        elif outcome == "succeeded" and not begun[id_]:
+        if outcome == "succeeded" and not begun[id_]:
             yield f"the callback of {id_} is said to have succeeded, and was never begun"
         elif outcome is None and begun[id_]:
             yield f"the callback of {id_} was begun, and is not told of"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from workflow.harness.experiment import Interrupted, interrupted
 from workflow.harness.scenario import Result
 
-Check = Callable[[], Result]
+Check = Callable[[], Iterable[Result]]
+"""What gives results, one or more."""
 
 
 def run_checks(checks: Sequence[Check], jobs: int) -> Iterator[Result]:
@@ -26,7 +27,8 @@ def run_checks(checks: Sequence[Check], jobs: int) -> Iterator[Result]:
     def work() -> None:
         try:
             while not interrupted.is_set():
-                ended.put(waiting.get_nowait()())
+                for result in waiting.get_nowait()():
+                    ended.put(result)
         except (queue.Empty, Interrupted):
             pass
         finally:

@@ -1,18 +1,14 @@
 """What the faults do, by the id of their kind.  Everything here is something a task should not do.
 
 A victim's value, if it has one, is the result of its task.  Each that hangs stays in a function of its own name, so
-that a stack can be held to show it.
+that a stack can be held to show it.  What it needs is imported by each: loading all of it would be what is measured.
 """
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 import os
 import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,6 +28,7 @@ for descriptor in range(3):
 os.execvp("sleep", {_SLEEPER!r})
 """
 _BEYOND = 320 * 1024 * 1024
+_PAGE = 4096
 _FLOOD = 64 * 1024 * 1024
 
 
@@ -69,7 +66,7 @@ class HoldsLock(Exception):
 
     def __init__(self) -> None:
         super().__init__("holds a lock")
-        self.lock = threading.Lock()
+        self.lock = lock()
 
 
 class Trap:
@@ -91,6 +88,8 @@ class Deadly:
     dies_with_its_task = True
 
     def __del__(self) -> None:
+        import ctypes
+
         ctypes.string_at(0)
 
 
@@ -133,19 +132,27 @@ def hang_stopped() -> None:
 
 
 def hang_grandchild() -> None:
+    import subprocess
+
     subprocess.run(_SLEEPER, check=False)
 
 
 def hang_setsid() -> None:
+    import subprocess
+
     subprocess.run(_SLEEPER, check=False, start_new_session=True)
 
 
 def hang_daemon() -> None:
+    import subprocess
+
     subprocess.run([sys.executable, "-c", _DAEMON], check=True)
     time.sleep(_LONG_S)
 
 
 def hang_pipe_held() -> str:
+    import subprocess
+
     subprocess.Popen(_SLEEPER)
     # Long enough to be looked back at: nothing that is over in a millisecond can have forked.
     time.sleep(0.05)
@@ -153,6 +160,8 @@ def hang_pipe_held() -> str:
 
 
 def crash_segv() -> None:
+    import ctypes
+
     ctypes.string_at(0)
 
 
@@ -161,6 +170,8 @@ def crash_abort() -> None:
 
 
 def crash_bus() -> None:
+    import mmap
+
     file = os.memfd_create("victim") if hasattr(os, "memfd_create") else os.open("victim", os.O_RDWR | os.O_CREAT)
     os.ftruncate(file, mmap.PAGESIZE)
     page = mmap.mmap(file, mmap.PAGESIZE)
@@ -189,11 +200,15 @@ def crash_exit_3() -> None:
 
 
 def crash_libc_exit() -> None:
+    import ctypes
+
     ctypes.CDLL(None).exit(0)
 
 
 def crash_stack() -> None:
     """Through C and back into Python, until the stack is full: no limit of Python's counts that."""
+    import ctypes
+
     sys.setrecursionlimit(2**31 - 1)
     compare: Any = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
     sort, items = ctypes.CDLL(None).qsort, (ctypes.c_int * 2)(1, 2)
@@ -220,11 +235,13 @@ def crash_recursion() -> None:
 
 def crash_memory() -> None:
     held = bytearray(_BEYOND)
-    held[:: mmap.PAGESIZE] = b"1" * len(held[:: mmap.PAGESIZE])
+    held[::_PAGE] = b"1" * len(held[::_PAGE])
     time.sleep(_LONG_S)
 
 
 def crash_memory_child() -> None:
+    import subprocess
+
     program = (
         f"held = bytearray({_BEYOND}); held[::4096] = b'1' * len(held[::4096]); import time; time.sleep({_LONG_S})"
     )
@@ -265,6 +282,12 @@ def raise_memory_error() -> None:
 
 def huge() -> bytes:
     return bytes(100 * 1024 * 1024)
+
+
+def lock() -> object:
+    import threading
+
+    return threading.Lock()
 
 
 def generator() -> Iterator[int]:
@@ -328,7 +351,7 @@ ACTS: dict[str, Callable[[], object]] = {
     "crash.del": Deadly,
     "payload.huge": huge,
     "payload.unpicklable": lambda: lambda: 0,
-    "payload.unpicklable.lock": threading.Lock,
+    "payload.unpicklable.lock": lock,
     "payload.unpicklable.file": _open_file,
     "payload.unpicklable.generator": generator,
     "payload.flood": flood,
