@@ -30,6 +30,7 @@ from marshal import loads as marshal_loads
 
 from workflow import messages
 from workflow.engine import processes, scoreboard, system
+from workflow.engine.answers import BRIEF
 from workflow.engine.attempt_notes import Terminated, notes
 from workflow.engine.channel import receive_message, send_message
 from workflow.engine.output import Output
@@ -53,7 +54,16 @@ from workflow.engine.scoreboard import (
     STARTED,
     STATE,
 )
-from workflow.messages import HAS_CALLBACK, HAS_ERROR_CALLBACK, HAS_NOTES, IN_FILE, RETURNED, SENTENCED, UNRESOLVED
+from workflow.messages import (
+    HAS_CALLBACK,
+    HAS_ERROR_CALLBACK,
+    HAS_NOTES,
+    IN_FILE,
+    RETURNED,
+    SENTENCED,
+    SMALL,
+    UNRESOLVED,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +94,6 @@ _FOREVER_S = 9e8
 
 _GRACE_NS = 5_000_000_000
 _CLEANING_NS = 5_000_000_000
-_SMALL_BODY = messages.SMALL - RETURNED.size
 
 _clock_ns = time.monotonic_ns
 
@@ -95,7 +104,7 @@ class Worker:
     def __init__(
         self,
         tasks: Socket,
-        answers: Socket,
+        answers: int,
         words: memoryview,
         slot: int,
         stack_file: int,
@@ -135,7 +144,7 @@ class Worker:
 
         _thread.start_new_thread(self._watch, ())
         gc.freeze()  # what was loaded up to here stays: the collector need not look at it for every task
-        self._answers.sendall(RETURNED.pack(RETURNED.size, messages.READY, 0, 0, 0, 0, 0, self._pid, 0, 0, 0))
+        os.write(self._answers, RETURNED.pack(RETURNED.size, messages.READY, 0, 0, 0, 0, 0, self._pid, 0, 0, 0))
         self._loop()
         leave(0)
 
@@ -258,17 +267,20 @@ class Worker:
             self._place.restore(certainly=True)
         elif self._place.changed:
             self._place.restore(certainly=False)
-        if len(body) < _SMALL_BODY:
-            length = RETURNED.size + len(body)
-            head = RETURNED.pack(length, status, flags, left, ticket, started, duration, self._pid, *log)
-            self._answers.sendall(head + body)
+        length = RETURNED.size + len(body)
+        if length <= SMALL:
+            answer = RETURNED.pack(length, status, flags, left, ticket, started, duration, self._pid, *log) + body
+            if length <= BRIEF:
+                system.write_all(self._answers, answer)
+            else:
+                send_message(self._tasks, answer)
         else:
             head = RETURNED.pack(
                 RETURNED.size, status, flags | IN_FILE, left, ticket, started, duration, self._pid, *log
             )
             descriptor = system.anonymous_file("workflow-result")
             system.write_all(descriptor, body)
-            send_message(self._answers, head, (descriptor,))
+            send_message(self._tasks, head, (descriptor,))
             os.close(descriptor)
         if flags & SENTENCED or "isolate" in options:
             leave(0)
