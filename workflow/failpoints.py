@@ -52,7 +52,6 @@ POINTS: dict[str, str] = {
     "worker.begun": "a task is marked as begun, and nothing of it has run",
     "worker.returned": "a task has returned, and is still marked as running",
     "worker.answering": "a result is ready, and nothing of it is sent",
-    "worker.half_answered": "half of a result is in the channel",
     "worker.answered": "a result is sent, and the worker still marked as answering",
 }
 """What is true at each point."""

@@ -7,7 +7,8 @@ import select
 
 from workflow import messages
 from workflow.engine import scoreboard, system
-from workflow.engine.channel import DONT_WAIT, packet_pair, receive_message, send_message, stream_pair
+from workflow.engine.answers import answer_pair
+from workflow.engine.channel import DONT_WAIT, packet_pair, receive_message, send_message
 from workflow.engine.seat import Seat
 from workflow.failpoints import ARMED, reached
 
@@ -84,13 +85,13 @@ class Nursery:
         """Fork a worker, or have the template fork it."""
         worker, slot = self._next_worker, self._slots[0]
         tasks, tasks_theirs = packet_pair()
-        answers, answers_theirs = stream_pair()
+        answers, answers_theirs = answer_pair()
         base = slot * scoreboard.WORDS
         for word in range(scoreboard.WORDS):
             self._words[base + word] = 0
         stack_file = self._stacks.fresh(slot)
         system.require_room(_ROOM)
-        theirs = (tasks_theirs.fileno(), answers_theirs.fileno(), stack_file)
+        theirs = (tasks_theirs.fileno(), answers_theirs, stack_file)
         pid = 0
         if self.template:
             send_message(self.template_channel, messages.encode(messages.TemplateFork(worker, slot)), theirs)  # type: ignore[arg-type]
@@ -103,8 +104,8 @@ class Nursery:
         self._next_worker += 1
         self._slots.pop(0)
         tasks_theirs.close()
-        answers_theirs.close()
-        seat = Seat(worker, slot, pid, tasks.detach(), answers.detach())
+        os.close(answers_theirs)
+        seat = Seat(worker, slot, pid, tasks.detach(), answers)
         if pid:
             self._seat(seat)
         else:

@@ -30,6 +30,7 @@ from marshal import loads as marshal_loads
 
 from workflow import messages
 from workflow.engine import processes, scoreboard, system
+from workflow.engine.answers import BRIEF
 from workflow.engine.attempt_notes import Terminated, notes
 from workflow.engine.channel import receive_message, send_message
 from workflow.engine.output import Output
@@ -53,8 +54,17 @@ from workflow.engine.scoreboard import (
     STARTED,
     STATE,
 )
-from workflow.failpoints import ARMED, halves, reached, show_stacks_when_asked
-from workflow.messages import HAS_CALLBACK, HAS_ERROR_CALLBACK, HAS_NOTES, IN_FILE, RETURNED, SENTENCED, UNRESOLVED
+from workflow.failpoints import ARMED, reached, show_stacks_when_asked
+from workflow.messages import (
+    HAS_CALLBACK,
+    HAS_ERROR_CALLBACK,
+    HAS_NOTES,
+    IN_FILE,
+    RETURNED,
+    SENTENCED,
+    SMALL,
+    UNRESOLVED,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +95,6 @@ _FOREVER_S = 9e8
 
 _GRACE_NS = 5_000_000_000
 _CLEANING_NS = 5_000_000_000
-_SMALL_BODY = messages.SMALL - RETURNED.size
 
 _clock_ns = time.monotonic_ns
 
@@ -96,7 +105,7 @@ class Worker:
     def __init__(
         self,
         tasks: Socket,
-        answers: Socket,
+        answers: int,
         words: memoryview,
         slot: int,
         stack_file: int,
@@ -139,7 +148,7 @@ class Worker:
         gc.freeze()  # what was loaded up to here stays: the collector need not look at it for every task
         if ARMED:
             reached("worker.started")
-        self._answers.sendall(RETURNED.pack(RETURNED.size, messages.READY, 0, 0, 0, 0, 0, self._pid, 0, 0, 0))
+        os.write(self._answers, RETURNED.pack(RETURNED.size, messages.READY, 0, 0, 0, 0, 0, self._pid, 0, 0, 0))
         self._loop()
         leave(0)
 
@@ -270,20 +279,20 @@ class Worker:
             self._place.restore(certainly=True)
         elif self._place.changed:
             self._place.restore(certainly=False)
-        if len(body) < _SMALL_BODY:
-            length = RETURNED.size + len(body)
-            head = RETURNED.pack(length, status, flags, left, ticket, started, duration, self._pid, *log)
-            if ARMED:
-                self._send_halves(head + body)
+        length = RETURNED.size + len(body)
+        if length <= SMALL:
+            answer = RETURNED.pack(length, status, flags, left, ticket, started, duration, self._pid, *log) + body
+            if length <= BRIEF:
+                system.write_all(self._answers, answer)
             else:
-                self._answers.sendall(head + body)
+                send_message(self._tasks, answer)
         else:
             head = RETURNED.pack(
                 RETURNED.size, status, flags | IN_FILE, left, ticket, started, duration, self._pid, *log
             )
             descriptor = system.anonymous_file("workflow-result")
             system.write_all(descriptor, body)
-            send_message(self._answers, head, (descriptor,))
+            send_message(self._tasks, head, (descriptor,))
             os.close(descriptor)
         if ARMED:
             reached("worker.answered")
@@ -295,13 +304,6 @@ class Worker:
         row[STATE] = claimed | CLEANING
         # What the task made dies when this function returns, behind its answer: a destructor that kills the process
         # cannot take the result with it, and one that hangs is ended without blame.
-
-    def _send_halves(self, frame: bytes) -> None:
-        first, second = halves("worker.half_answered", frame)
-        self._answers.sendall(first)
-        if second:
-            reached("worker.half_answered")
-            self._answers.sendall(second)
 
     def _look_back(self, duration: int, body: bytes, flags: int) -> tuple[int, bytes, int]:
         """What an attempt that was not brief left behind and used, the latter in front of its answer's body."""
