@@ -34,6 +34,7 @@ from workflow.engine.vigil import GIVE_UP, LOOK_S, WAKE, Vigil
 from workflow.errors import EngineError
 from workflow.messages import IN_FILE, MORE_ATTEMPTS, RETURNED, TASK, TICKET_BITS, owes_callback
 from workflow.outcome import LogRange
+from workflow.restarts import DISPATCHERS_MAX, Restarts
 
 if TYPE_CHECKING:
     import signal as _signal
@@ -46,8 +47,6 @@ else:
 _FLUSH_BYTES = 32 * 1024
 _LINGER_S = 0.0005
 """How long a few frames wait for more, while the pool has work: a wake-up costs ten times what a task does."""
-_DEATHS_MAX = 5
-"""Dispatchers that die one after the other without having said anything, before the engine gives up."""
 _STOP_S = 5.0
 _ATTEMPT = (1 << TICKET_BITS) - 1
 
@@ -124,7 +123,9 @@ class Client:
         self._closed = False
         self._ending = False
         self._epoch = 0
-        self._silent_deaths = 0
+        self._restarts = Restarts(DISPATCHERS_MAX)
+        self._achieved: tuple[int, int, int] | None = None
+        """What there was to show when a dispatcher died last."""
         self._last_words = ""
         self._mark: marks.Mark | None = None
         self._vigils = Vigil(), Vigil()
@@ -464,7 +465,6 @@ class Client:
                 descriptors += more  # they come with the first byte of their frame, the rest may come later
                 if count:
                     held += buffer[:count]
-                    self._silent_deaths = 0
                     del held[: self._take(held, descriptors)]
                 elif self._ending:
                     return
@@ -601,10 +601,12 @@ class Client:
 
     def _replace_dispatcher(self) -> bool:
         """Have the warden fork a new dispatcher, and tell it all that pends."""
-        self._silent_deaths += 1
-        if self._silent_deaths > _DEATHS_MAX:
+        before, self._achieved = self._achieved, self._count_ended()
+        if before != self._achieved:
+            self._restarts.achieved()
+        if self._restarts.died(time.monotonic()):
             last = f"; the last one said: {self._last_words}" if self._last_words else ""
-            self._fail(f"its dispatcher died {_DEATHS_MAX} times in a row before it did anything{last}")
+            self._fail(f"its dispatcher died {DISPATCHERS_MAX} times, and nothing had ended meanwhile{last}")
             return False
         self._epoch += 1
         ours, theirs = stream_pair()
@@ -631,6 +633,13 @@ class Client:
                 except OSError:
                     break  # it died as well: its channel says so next
         return True
+
+    def _count_ended(self) -> tuple[int, int, int]:
+        """Tasks, callbacks and attempts that have ended: what dispatchers are there for."""
+        with self._lock:
+            tasks = self._last_number - len(self._table)
+            attempts = sum([len(handle._earlier) for handle in self._table.values()])  # noqa: SLF001
+        return tasks, tasks - len(self._owed), attempts
 
     def _snapshot(self) -> list[bytes]:
         """Everything that pends, as frames for a new dispatcher."""

@@ -31,7 +31,7 @@ from workflow.engine.channel import (
     receive_message,
     send_message,
 )
-from workflow.engine.endings import ending_frame
+from workflow.engine.endings import ending_frame, how_it_died
 from workflow.engine.frames import options_of, with_attempt, with_file
 from workflow.engine.link import Link
 from workflow.info_task import RetryPolicy
@@ -262,7 +262,7 @@ class Dispatcher:
             running, sentence = link.sentenced[0], STATUSES[link.sentenced[1]]
         elif died.sentenced and died.sentenced == running:
             sentence = STATUSES[died.reason]
-        self._decide(events.WorkerExited(link.worker, running, sentence))
+        self._decide(events.WorkerExited(link.worker, running, sentence, "" if running else how_it_died(died)))
         descriptor = link.answers.fileno()
         if self._sources.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)

@@ -26,7 +26,7 @@ STATE = 0
 REFUSE_BELOW = 1
 """Dispatcher: messages with a smaller number are refused by the worker."""
 STARTED = 2
-"""Worker: when the attempt began, monotonic ns."""
+"""Worker: when the attempt began, monotonic ns; before the first, when it was ready.  0 until then."""
 DEADLINE = 3
 """Worker: when the attempt is to be killed, monotonic ns; NEVER without a limit."""
 SENTENCE = 4

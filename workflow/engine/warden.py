@@ -278,7 +278,7 @@ class Warden:
                 self._dispatcher = 0
                 self._words[scoreboard.DISPATCHER_PID] = 0
             elif status.si_pid == nursery.template:
-                nursery.template_died()
+                nursery.template_died(_how(status))
         left = self._kill_orphans()
         for seat, status in dead:
             self._announce_death(seat, status, left)
@@ -298,7 +298,7 @@ class Warden:
         return killed
 
     def _announce_death(self, seat: Seat, status: os.waitid_result, left: int) -> None:
-        by_signal = status.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+        by_signal = _by_signal(status)
         base = seat.slot * scoreboard.WORDS
         sentenced = self._words[base + scoreboard.SENTENCE]
         self._words[base + scoreboard.PID] = 0
@@ -404,6 +404,16 @@ class Warden:
         if os.environ.get("WORKFLOW_DEBUG"):
             system.show_own_failure()
         self._end_all()
+
+
+def _by_signal(status: os.waitid_result) -> bool:
+    return status.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+
+
+def _how(status: os.waitid_result) -> str:
+    if _by_signal(status):
+        return f"by {processes.signal_name(status.si_status)}"
+    return f"with exit code {status.si_status}"
 
 
 def _cut_log(seat: Seat, folder: str, limit: int, words: memoryview, base: int) -> None:

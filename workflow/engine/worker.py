@@ -114,6 +114,7 @@ class Worker:
         import _thread
 
         _thread.start_new_thread(self._watch, ())
+        self._words[self._base + scoreboard.STARTED] = _clock_ns()
         gc.freeze()  # what was loaded up to here stays: the collector need not look at it for every task
         self._answers.sendall(RETURNED.pack(RETURNED.size, messages.READY, 0, 0, 0, 0, 0, self._pid, 0, 0, 0))
         self._loop()
