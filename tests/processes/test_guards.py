@@ -168,7 +168,7 @@ kwargs = {{ stay = true }}
 """
 
 
-@pytest.mark.parametrize("again", [["run"]])
+@pytest.mark.parametrize("again", [["run"], ["doctor"]])
 def test_what_is_left_when_all_tiers_die_in_one_instant_is_ended_by_the_next_command(
     tmp_path: Path, python: Program, pids_in: Pids, wait_until: Wait, again: list[str]
 ) -> None:
