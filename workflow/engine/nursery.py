@@ -122,11 +122,17 @@ class Nursery:
         self._words[base + scoreboard.PID] = seat.pid
         self._words[base + scoreboard.WORKER] = seat.worker
         self._tell(messages.WorkerForked(seat.worker, seat.slot, seat.pid), (seat.tasks, seat.answers))
-        self._timers.after(START_S, lambda _now: self._give_up_on_start(seat))
+        worker = seat.worker  # not the seat, which holds what the worker wrote when it crashed
+        self._timers.after(START_S, lambda _now: self._give_up_on_start(worker))
 
-    def _give_up_on_start(self, seat: Seat) -> None:
+    def _give_up_on_start(self, worker: int) -> None:
         """A worker that hangs before it is ready would keep what it is sent: nothing of it has a limit yet."""
-        if seat.died is None and not self._words[seat.slot * scoreboard.WORDS + scoreboard.STARTED]:
+        seat = self.seats.get(worker)
+        if (
+            seat is not None
+            and seat.died is None
+            and not self._words[seat.slot * scoreboard.WORDS + scoreboard.STARTED]
+        ):
             processes.kill_tree(seat.pid)
 
     def _become_worker(self, slot: int, tasks: int, answers: int, stack_file: int) -> NoReturn:
