@@ -93,23 +93,28 @@ def run(
         tell(plan_text(plan).removesuffix("\n"))
         return ExitCode.SUCCEEDED
 
+    from workflow.cli.sweep import Sweep
     from workflow.engine.parent import MultiProcess
     from workflow.report.console import Console
     from workflow.report.terminal import Terminal
     from workflow.run.conductor import RunOptions, run_plan
     from workflow.run.folder import STATE_DIR
 
+    sweep = Sweep()
     options = RunOptions(
         state_dir=how.state_dir or plan.file.parent / STATE_DIR,
         jobs=how.jobs,
         argv=tuple(sys.argv),
         reports=tuple(path.absolute() for path in reports),
         events=_events(events),
+        after_start=sweep.start,
         grace_max_s=CI_GRACE_MAX_S if os.environ.get("CI", "").lower() not in {"", "0", "false"} else None,
     )
     result = run_plan(plan, options, Console(Terminal(sys.stderr, how.color), how.verbosity), engine or MultiProcess)
     if result.problem is not None and result.problem != result.verdict.reason:  # which the console has told
         click.echo(f"workflow: {result.problem}", err=True)
+    for line in sweep.told():
+        click.echo(f"workflow: {line}", err=True)
     return result.exit_code
 
 

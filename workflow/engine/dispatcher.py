@@ -30,7 +30,7 @@ from workflow.engine.channel import (
     receive_message,
     send_message,
 )
-from workflow.engine.endings import ending_frame
+from workflow.engine.endings import ending_frame, how_it_died
 from workflow.engine.frames import options_of, with_attempt, with_file
 from workflow.engine.link import Link
 from workflow.failpoints import ARMED, reached, show_stacks_when_asked
@@ -276,7 +276,7 @@ class Dispatcher:
             running, sentence = link.sentenced[0], STATUSES[link.sentenced[1]]
         elif died.sentenced and died.sentenced == running:
             sentence = STATUSES[died.reason]
-        self._decide(events.WorkerExited(link.worker, running, sentence))
+        self._decide(events.WorkerExited(link.worker, running, sentence, "" if running else how_it_died(died)))
         self._stop_writing(link)
         self._ignore(link.answers.descriptor)
         self._ignore(link.tasks.fileno())

@@ -205,20 +205,25 @@ def usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def show_own_failure() -> None:
+OWN_FAILURE = "workflow: a process of the engine could not go on: "
+
+
+def show_own_failure(also: int | None = None) -> None:
     """Say what ended a process of ours where the program's errors go: there is nobody left to tell it to.
 
-    A line; the traceback, when WORKFLOW_DEBUG is set.
+    A line; the traceback, when WORKFLOW_DEBUG is set.  ``also`` is a descriptor to which the line is written too.
     """
     try:
+        error = sys.exc_info()[1] or RuntimeError("unknown")
+        line = f"{OWN_FAILURE}{explain(error)}\n".encode(errors="replace")
+        if also is not None:
+            os.write(also, line)
         if os.environ.get("WORKFLOW_DEBUG"):
             import traceback
 
             traceback.print_exc()
         else:
-            error = sys.exc_info()[1] or RuntimeError("unknown")
-            line = f"workflow: a process of the engine could not go on: {explain(error)}\n"
-            os.write(2, line.encode(errors="replace"))
+            os.write(2, line)
     except BaseException:  # noqa: BLE001, S110  # the process is ending anyway
         pass
 

@@ -99,5 +99,5 @@ def _fork_worker(
 
         become_worker(config, descriptors[0], descriptors[1], words, request.slot, descriptors[2])
     except BaseException:  # noqa: BLE001
-        system.show_own_failure()
+        system.show_own_failure(descriptors[2])
     os._exit(70)

@@ -50,7 +50,7 @@ _WEDGED_NS = 400_000_000
 _LOG_LOOK_S = 0.1
 _STOPPED_LOOK_S = 1.0
 _STOPPED_S = 10.0
-"""How long the dispatcher may be stopped, by a callback or from outside, before it is replaced."""
+"""How long a process may be stopped, by a callback or from outside, before it is replaced."""
 
 
 class Warden:
@@ -75,7 +75,8 @@ class Warden:
         self._quitting = False
         self._log_look = 0.0
         self._stopped_look = 0.0
-        self._stopped_looks = 0
+        self._stopped: dict[int, int] = {}
+        """By pid: looks in a row at which it was found stopped."""
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -85,12 +86,14 @@ class Warden:
             self._prepare()
             while True:
                 ready = self._poll.poll(self._pause_ms())
+                self._words[scoreboard.BEAT] += 1
                 now = time.monotonic()
                 for descriptor, _events in ready:
                     self._take(descriptor)
                 self._timers.fire(now)
                 self._sentences.look(self._nursery.by_pid.values(), now)
                 self._look_at_dispatcher()
+                self._look_at_stopped(now)
                 if not self._guardian_watched and os.getppid() != self._guardian:
                     self._end_all()
                 self._cut_logs(now)
@@ -104,6 +107,7 @@ class Warden:
 
     def _prepare(self) -> None:
         system.name_process("warden")
+        self._words[scoreboard.WARDEN_PID] = self._pid
         system.adopt_orphans()
         # Not to die with the guardian: the trees of the workers are known here, and have to be ended before.
         if os.getppid() != self._guardian:
@@ -282,7 +286,7 @@ class Warden:
                 self._dispatcher = 0
                 self._words[scoreboard.DISPATCHER_PID] = 0
             elif status.si_pid == nursery.template:
-                nursery.template_died()
+                nursery.template_died(_how(status))
         if ARMED and dead:
             reached("warden.reaped")
         left = self._kill_orphans()
@@ -304,7 +308,7 @@ class Warden:
         return killed
 
     def _announce_death(self, seat: Seat, status: os.waitid_result, left: int) -> None:
-        by_signal = status.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+        by_signal = _by_signal(status)
         base = seat.slot * scoreboard.WORDS
         sentenced = self._words[base + scoreboard.SENTENCE]
         self._words[base + scoreboard.PID] = 0
@@ -329,7 +333,7 @@ class Warden:
     # -- looking ---------------------------------------------------------------------------------------------------
 
     def _look_at_dispatcher(self) -> None:
-        """End a dispatcher that a callback has wedged, or that was stopped for good."""
+        """End a dispatcher that a callback has wedged."""
         words = self._words
         if self._dispatcher and time.monotonic_ns() > words[scoreboard.CALLBACK_DEADLINE] + _WEDGED_NS > _WEDGED_NS:
             # Its main thread gives up on callbacks that are late; that it did not means that it cannot run.
@@ -337,16 +341,26 @@ class Warden:
             words[scoreboard.CALLBACK_DEADLINE] = 0
             processes.signal_process(self._dispatcher, _signal.SIGKILL)
 
-        now = time.monotonic()
+    def _look_at_stopped(self, now: float) -> None:
+        """End who was stopped from outside and stays so: the dispatcher, the template, a worker that runs nothing.
+
+        A worker that runs a task has a limit, or the task was to have none.  What is counted are looks: when
+        everybody was stopped, so were we.
+        """
         if now < self._stopped_look:
             return
         self._stopped_look = now + _STOPPED_LOOK_S
-        if not self._dispatcher or not processes.is_stopped(self._dispatcher):
-            self._stopped_looks = 0
-            return
-        self._stopped_looks += 1
-        if self._stopped_looks * _STOPPED_LOOK_S > _STOPPED_S:
-            processes.signal_process(self._dispatcher, _signal.SIGKILL)
+        words, nursery = self._words, self._nursery
+        idle = [
+            seat.pid
+            for seat in nursery.by_pid.values()
+            if words[seat.slot * scoreboard.WORDS] & 3 != scoreboard.RUNNING
+        ]
+        stopped = {pid for pid in (self._dispatcher, nursery.template, *idle) if pid and processes.is_stopped(pid)}
+        self._stopped = {pid: self._stopped.get(pid, 0) + 1 for pid in stopped}
+        for pid, looks in self._stopped.items():
+            if looks * _STOPPED_LOOK_S > _STOPPED_S:
+                processes.kill_tree(pid)
 
     def _cut_logs(self, now: float) -> None:
         """Give back the disk that the middle of a flood takes; the reader shows its head and its tail."""
@@ -402,6 +416,16 @@ class Warden:
         if os.environ.get("WORKFLOW_DEBUG"):
             system.show_own_failure()
         self._end_all()
+
+
+def _by_signal(status: os.waitid_result) -> bool:
+    return status.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+
+
+def _how(status: os.waitid_result) -> str:
+    if _by_signal(status):
+        return f"by {processes.signal_name(status.si_status)}"
+    return f"with exit code {status.si_status}"
 
 
 def _cut_log(seat: Seat, folder: str, limit: int, words: memoryview, base: int) -> None:

@@ -145,6 +145,7 @@ class Worker:
 
         _thread.start_new_thread(self._watch, ())
         show_stacks_when_asked()
+        self._words[self._base + scoreboard.STARTED] = _clock_ns()
         gc.freeze()  # what was loaded up to here stays: the collector need not look at it for every task
         if ARMED:
             reached("worker.started")
