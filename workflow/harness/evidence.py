@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from workflow.harness.census import Sighting
+from workflow.harness.census import Sample, Sighting
 from workflow.harness.journal import Entry
 
 OUTCOMES = frozenset(
@@ -90,6 +90,8 @@ class Evidence:
     """What should have been done to the run from outside and could not be."""
     stacks: str = ""
     """Of every process, if the run hung."""
+    samples: Sequence[Sample] = ()
+    """What the engine's processes held, look by look."""
     tasks: Mapping[str, Mapping[str, Any]] = field(init=False)
     """Of the report, by id."""
 

@@ -129,6 +129,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         struck=tuple(striker.struck),
         missed=tuple(striker.missed()),
         stacks=stacks,
+        samples=tuple(census.samples),
     )
 
 
