@@ -28,6 +28,9 @@ LOOK_S = 0.02
 _ROLES = {f"wf-{role}": role for role in ("guardian", "warden", "dispatcher", "template", "worker")}
 _LOOKS = 3
 """Looks after which a process without the mark is nobody's: in the middle of an exec it has no environment."""
+_TRUST_LOOKS = 10
+"""Looks for which the pid of such a process is not looked at again: there are many of them, and it cannot be given
+away again so soon."""
 
 
 class Sighting(NamedTuple):
@@ -101,6 +104,8 @@ class Census:
         self._root = root
         self._seen: dict[tuple[int, int], _Seen] = {}
         self._strangers: dict[tuple[int, int], int] = {}  # how often they were looked at
+        self._passed_over: set[int] = set()
+        self._looks = 0
         self._own = os.getpid()
         self.samples: list[Sample] = []
 
@@ -110,18 +115,24 @@ class Census:
         alive, engine = [], []
         zombies: Counter[int] = Counter()
         members = {seen.pid: seen for seen in self._seen.values()}  # of one pid, the latest
+        self._looks += 1
+        if self._looks % _TRUST_LOOKS == 0:
+            self._passed_over.clear()
         for name in os.listdir("/proc"):
             if not name.isdecimal():
                 continue
             pid = int(name)
+            if pid in self._passed_over or pid == self._own:
+                continue
             stat = _stat(pid)
-            if stat is None or pid == self._own:
+            if stat is None:
                 continue
             identity = (pid, int(stat.fields[19]))
             if not stat.alive:
                 zombies[int(stat.fields[1])] += 1
                 continue
             if self._strangers.get(identity, 0) >= _LOOKS:
+                self._passed_over.add(pid)
                 continue
             seen = self._seen.get(identity)
             if seen is None:
