@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from workflow.harness.blows import Blow
 from workflow.harness.evidence import Expected, ExpectedTask
@@ -39,6 +40,11 @@ class Batch:
     """Limit of each victim that reaches it; the others have more than they need, on a slow machine too."""
     grace_s: float = 0.4
     callback_timeout_s: float = 0.8
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Fields of ``ExpectedTask`` in which single victims differ from what their kind says, by id; a limit or grace
+    among them stands in the file too."""
+    lines: Mapping[str, str] = field(default_factory=dict)
+    """More TOML of single victims, by id."""
     victims_first: bool = True
     settings: Mapping[str, object] = field(default_factory=dict)
     """More keys of [pipeline]."""
@@ -65,9 +71,9 @@ class Batch:
         settings = {"pool": self.pool, **self.settings}
         victims = "".join(
             f"[tasks.{id_}]\nmodule = {json.dumps(MODEL)}\nargs = [0]\n"
-            f"timeout = {self._limit_s(kind)}\ngrace = {self.grace_s}\n"
-            f"callback_timeout = {self._callback_limit_s(kind)}\n\n"
-            for id_, kind in self.victims.items()
+            f"timeout = {expected.timeout_s}\ngrace = {expected.grace_s}\n"
+            f"callback_timeout = {self._callback_limit_s(self.victims[id_])}\n{self.lines.get(id_, '')}\n\n"
+            for id_, expected in self._expected_victims().items()
         )
         neighbours = (
             f'[tasks.good]\nmodule = {json.dumps(MODEL)}\nargs = ["${{matrix.n}}", {self.neighbour_s}]\n'
@@ -88,7 +94,7 @@ class Batch:
 
     def expected(self, **more: object) -> Expected:
         """What it has to come to, if nothing is done to it from outside."""
-        tasks = {id_: self._of_victim(kind) for id_, kind in self.victims.items()}
+        tasks = self._expected_victims()
         for number in range(self.neighbours):
             tasks[f"good@{number}"] = ExpectedTask(callback=CALLED, attempts=1, digest=digest_of(value_of(number)))
         tasks.update(self.extra_tasks)
@@ -97,6 +103,9 @@ class Batch:
             Expected(tasks, frozenset({1 if failing else 0}), longest_s=self._longest_s()),
             **more,  # type: ignore[arg-type]
         )
+
+    def _expected_victims(self) -> dict[str, ExpectedTask]:
+        return {id_: replace(self._of_victim(kind), **self.changes.get(id_, {})) for id_, kind in self.victims.items()}
 
     def _of_victim(self, kind: Kind) -> ExpectedTask:
         return ExpectedTask(
@@ -126,5 +135,7 @@ class Batch:
 
     def _longest_s(self) -> float:
         """The sum of all limits, and time for a slow machine."""
-        limits = (self.timeout_s + self.grace_s + self.callback_timeout_s + 1) * len(self.kinds)
+        victims = self._expected_victims().values()
+        limits = sum(each.timeout_s + each.grace_s for each in victims if each.timeout_s and each.timeout_s < PLENTY_S)
+        limits += (self.callback_timeout_s + 1) * len(self.kinds)
         return 20 + limits + self.neighbours * (self.neighbour_s + 0.01)

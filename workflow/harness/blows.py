@@ -33,8 +33,8 @@ class Blow(NamedTuple):
     """Such as ``SIGKILL``."""
     role: str
     """``parent``, ``guardian``, ``warden``, ``dispatcher``, ``template``, ``worker`` (one, the first), ``workers``
-    (all), ``worker of ID`` (the one that began that task last), ``group`` (the process group of the run, as a terminal
-    does it) or ``engine`` (everything but the parent)."""
+    (all), ``idle workers`` (all that are in the middle of nothing), ``worker of ID`` (the one that began that task
+    last), ``group`` (the process group of the run, as a terminal does it) or ``engine`` (everything but the parent)."""
     when: When = When()
     continue_after_s: float | None = None
     """After a SIGSTOP: when SIGCONT follows; None: never."""
@@ -109,6 +109,10 @@ class Striker:
             return [seen.pid for name in order for seen in alive if seen.role == name]
         if role == "workers":
             return [seen.pid for seen in alive if seen.role == "worker"]
+        if role == "idle workers":
+            latest = {e.pid: e.what for e in entries}
+            busy = {pid for pid, what in latest.items() if what in (journal.BEGAN, journal.FIRED)}
+            return [seen.pid for seen in alive if seen.role == "worker" and seen.pid not in busy]
         return [seen.pid for seen in alive if seen.role == role][:1]
 
     def _send(self, pid: int, role: str, name: str) -> None:

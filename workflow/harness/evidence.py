@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from workflow.harness.census import Sighting
+from workflow.harness.census import Sample, Sighting
 from workflow.harness.journal import Entry
 
 OUTCOMES = frozenset(
@@ -92,6 +92,8 @@ class Evidence:
     """What struck at a point of the engine, when something did."""
     stacks: str = ""
     """Of every process, if the run hung."""
+    samples: Sequence[Sample] = ()
+    """What the engine's processes held, look by look."""
     tasks: Mapping[str, Mapping[str, Any]] = field(init=False)
     """Of the report, by id."""
 

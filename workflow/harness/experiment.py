@@ -128,6 +128,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         missed=tuple(striker.missed()),
         point=_text(chaos / "point") if (chaos / "point").exists() else None,
         stacks=stacks,
+        samples=tuple(census.samples),
     )
 
 

@@ -63,11 +63,12 @@ def hook_of(disguise: Disguise) -> str:
     return f"{_MODULE}:{_HOOK}{_encoded(disguise)}"
 
 
-def detonate(task: str, kind: str, attempts: tuple[int | None, ...]) -> None:
-    """Unpickled in front of the arguments of a task: the fault that strikes at that stage."""
-    if _attempt() in attempts or None in attempts:
-        _fire(kind, task)
-        _act(kind)
+def detonate(task: str, kind: str, attempts: tuple[int | None, ...]) -> object:
+    """Unpickled in front of the arguments of a task: the fault that strikes at that stage.  What it gives is one."""
+    if _attempt() not in attempts and None not in attempts:
+        return None
+    _fire(kind, task)
+    return _act(kind)
 
 
 class Charge:
@@ -131,6 +132,8 @@ def _model(disguise: Disguise) -> type[Model]:
 def _callback(task: str, name: str, striking: list[str], of_base: Callable[..., object]) -> Callable[..., object]:
     def callback(self: Any, argument: object) -> object:
         journal.note(journal.CALLBACK, task, 0, name)
+        if name == "error_callback":
+            journal.note(journal.ERROR, task, 0, f"{type(argument).__module__}.{type(argument).__qualname__}")
         for kind in striking:
             _fire(kind, task)
             _act(kind)

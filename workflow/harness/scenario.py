@@ -13,10 +13,10 @@ from workflow.harness.batch import Batch
 from workflow.harness.blows import Blow
 from workflow.harness.evidence import Evidence, Expected
 from workflow.harness.experiment import Interrupted, Run, perform, place
-from workflow.harness.oracle import Finding, Verdict, judge
+from workflow.harness.oracle import Finding, Unjudged, Verdict, judge
 
 Check = Callable[[Evidence], Iterator[str]]
-"""More than the nine promises say: yields what is broken."""
+"""More than the nine promises say: yields what is broken, raises ``Unjudged`` where evidence is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +89,18 @@ def check(scenario: Scenario, seed: int) -> Result:
 
 def judged(trial: Trial, evidence: Evidence) -> tuple[Verdict, ...]:
     """The verdicts on the nine promises, with what the trial adds to them."""
-    verdicts = []
-    for verdict in judge(evidence, trial.expected):
-        more = trial.checks.get(verdict.promise)
+    return tuple(
+        _with(verdict, trial.checks.get(verdict.promise), evidence) for verdict in judge(evidence, trial.expected)
+    )
+
+
+def _with(verdict: Verdict, more: Check | None, evidence: Evidence) -> Verdict:
+    try:
         broken = tuple(more(evidence)) if more is not None else ()
-        if broken:
-            verdicts.append(Verdict(verdict.promise, Finding.BROKEN, (*verdict.reasons, *broken)))
-        else:
-            verdicts.append(verdict)
-    return tuple(verdicts)
+    except Unjudged as missing:
+        known = verdict.finding is Finding.BROKEN
+        return verdict if known else Verdict(verdict.promise, Finding.UNJUDGED, (*verdict.reasons, str(missing)))
+    return Verdict(verdict.promise, Finding.BROKEN, (*verdict.reasons, *broken)) if broken else verdict
 
 
 def details_of(evidence: Evidence) -> str:

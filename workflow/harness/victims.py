@@ -47,6 +47,13 @@ class NeedsKeyword(Exception):
         super().__init__(f"code {code}")
 
 
+class NeedsTwo(Exception):
+    """Its pickle does not come back: the class is called with its text, and wants two arguments."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(f"{one} and {two}")
+
+
 class RaisingReduce(Exception):
     """It cannot be pickled."""
 
@@ -225,8 +232,22 @@ def crash_sys_exit() -> None:
     sys.exit(0)
 
 
+def crash_sys_exit_3() -> None:
+    sys.exit(3)
+
+
 def crash_base_exception() -> None:
     raise Unusual("not an Exception")
+
+
+def raise_generator_exit() -> None:
+    raise GeneratorExit
+
+
+def raise_cancelled() -> None:
+    import asyncio
+
+    raise asyncio.CancelledError
 
 
 def crash_recursion() -> None:
@@ -256,6 +277,10 @@ def raise_needs_keyword() -> None:
     raise NeedsKeyword(code=3)
 
 
+def raise_needs_two() -> None:
+    raise NeedsTwo("one", "two")
+
+
 def raise_reduce() -> None:
     raise RaisingReduce
 
@@ -270,6 +295,20 @@ def raise_lock() -> None:
 
 def raise_with_cause() -> None:
     raise ValueError("the effect") from KeyError("the cause")
+
+
+def raise_with_note() -> None:
+    if sys.version_info < (3, 11):
+        raise_harm()
+    error = ValueError("noted")
+    error.add_note("the note")
+    raise error
+
+
+def raise_group() -> None:
+    if sys.version_info < (3, 11):
+        raise_harm()
+    raise ExceptionGroup("a group", [KeyError("a member"), OSError("another")])
 
 
 def raise_interrupt() -> None:
@@ -330,7 +369,11 @@ ACTS: dict[str, Callable[[], object]] = {
     "crash.libc_exit": crash_libc_exit,
     "crash.stack": crash_stack,
     "crash.sys_exit": crash_sys_exit,
+    "crash.sys_exit.3": crash_sys_exit_3,
     "crash.base_exception": crash_base_exception,
+    "crash.base_exception.generator_exit": raise_generator_exit,
+    "crash.base_exception.interrupt": raise_interrupt,
+    "crash.base_exception.cancelled": raise_cancelled,
     "crash.recursion": crash_recursion,
     "crash.memory": crash_memory,
     "crash.memory_child": crash_memory_child,
@@ -344,10 +387,14 @@ ACTS: dict[str, Callable[[], object]] = {
     "crash.unpickle_result.exit": lambda: Trap(crash_exit_3),
     "crash.unpickle_result.segv": lambda: Trap(crash_segv),
     "crash.bad_exception": raise_needs_keyword,
+    "crash.bad_exception.init": raise_needs_two,
     "crash.bad_exception.reduce": raise_reduce,
     "crash.bad_exception.str": raise_str,
     "crash.bad_exception.members": raise_lock,
     "crash.bad_exception.cause": raise_with_cause,
+    "crash.bad_exception.notes": raise_with_note,
+    "crash.bad_exception.group": raise_group,
+    "crash.del.argument": Deadly,
     "crash.del": Deadly,
     "payload.huge": huge,
     "payload.unpicklable": lambda: lambda: 0,
