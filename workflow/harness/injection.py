@@ -26,6 +26,8 @@ class Injected(NamedTuple):
     """The longest it may be given, so that a hang does not take the hour that its file allows."""
     callback_timeout_s: float | None = None
     grace_s: float | None = None
+    bare: bool = False
+    """Whether it is run as it is, without disguise: for a task that is itself the fault."""
 
 
 NOTHING = Injected()
@@ -54,7 +56,8 @@ class FaultyEngine(MultiProcess):
 
     def push(self, task: InfoTask) -> Handle:
         """Push it, to do the same, to note it, and to be struck by what is meant for it."""
-        return super().push(disguised(task, self._injected.get(task.id or "", NOTHING)))
+        injected = self._injected.get(task.id or "", NOTHING)
+        return super().push(task if injected.bare else disguised(task, injected))
 
 
 def disguised(task: InfoTask, injected: Injected) -> InfoTask:

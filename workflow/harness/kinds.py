@@ -29,6 +29,8 @@ class Kind:
     """Kinds of tasks it can apply to."""
     callback: str | None = None
     """The outcome of the callback that it makes go wrong; None for a fault of the task itself."""
+    callback_error: str | None = None
+    """Type of the error that is told of that callback."""
     signal: str | None = None
     exit_code: int | None = None
     error: str | None = None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from workflow.harness.aftermath import expected_after
 from workflow.harness.batch import Batch
 from workflow.harness.blows import Blow
 from workflow.harness.evidence import Evidence, Expected
@@ -27,6 +28,8 @@ class Trial:
     expected: Expected
     checks: Mapping[int, Check] = field(default_factory=dict)
     """More to be judged, by the promise that it belongs to."""
+    forgiving: bool = False
+    """Whether the blows may cost what they justify (see ``aftermath``): for those whose victim is not known before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def check(scenario: Scenario, seed: int) -> Result:
         with place() as folder:
             trial = scenario.prepare(folder, random.Random(f"{seed} {scenario.id}"))
             evidence = perform(trial.run, trial.expected, folder)
-        verdicts = judged(trial, evidence)
+            verdicts = judged(trial, evidence)  # while the folder is there: checks may look into it
     except Exception:  # noqa: BLE001  whatever it is, the other scenarios are to be run
         return Result(scenario.id, seed, (), time.monotonic() - began_s, reproduce, traceback.format_exc())
     held = all(verdict.finding.passes for verdict in verdicts)
@@ -84,11 +87,14 @@ def check(scenario: Scenario, seed: int) -> Result:
 def judged(trial: Trial, evidence: Evidence) -> tuple[Verdict, ...]:
     """The verdicts on the nine promises, with what the trial adds to them."""
     verdicts = []
-    for verdict in judge(evidence, trial.expected):
+    expected = expected_after(trial.expected, evidence) if trial.forgiving else trial.expected
+    for verdict in judge(evidence, expected):
         more = trial.checks.get(verdict.promise)
         broken = tuple(more(evidence)) if more is not None else ()
         if broken:
             verdicts.append(Verdict(verdict.promise, Finding.BROKEN, (*verdict.reasons, *broken)))
+        elif more is not None and verdict.finding is Finding.DOES_NOT_APPLY:
+            verdicts.append(Verdict(verdict.promise, Finding.HELD))  # the check is what it was judged by
         else:
             verdicts.append(verdict)
     return tuple(verdicts)
@@ -110,11 +116,11 @@ def details_of(evidence: Evidence) -> str:
 
 def of_batch(
     batch: Batch, *, blows: Sequence[Blow] = (), point: str | None = None, checks: Mapping[int, Check] | None = None,
-    **more: object,
+    forgiving: bool = False, **more: object,
 ) -> Callable[[Path, random.Random], Trial]:  # fmt: skip
     """The preparation of a scenario that is a batch; ``more`` changes what is expected of it."""
 
     def prepare(folder: Path, _draw: random.Random) -> Trial:
-        return Trial(batch.run(folder, blows, point), batch.expected(**more), checks or {})
+        return Trial(batch.run(folder, blows, point), batch.expected(**more), checks or {}, forgiving)
 
     return prepare
