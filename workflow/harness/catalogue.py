@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from workflow.harness.scenario import Scenario
-from workflow.harness.scenarios import hang
+from workflow.harness.scenarios import death, hang
 
-SCENARIOS: tuple[Scenario, ...] = (*hang.SCENARIOS,)
+SCENARIOS: tuple[Scenario, ...] = (*hang.SCENARIOS, *death.SCENARIOS)
 
 
 def by_id() -> dict[str, Scenario]:

@@ -32,6 +32,8 @@ from workflow.harness.injection import Injected, write_injection
 from workflow.harness.stacks import dump_stacks
 
 MARK_VARIABLE = "WORKFLOW_CHAOS_MARK"
+_STRANGERS_S = 1.0
+"""What a program that has nothing to do with the run gets to remove what it has just let go of."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  it is looked at, not written to
 
 
@@ -101,7 +103,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         _end_all(census, process)
     reader.news()
     left += [f"temporary file {path.name}" for path in sorted(temporary.rglob("*"))]
-    left += [f"shared memory {path.name}" for path in sorted(_shared_memory() - shared) if not _is_used(path)]
+    left += [f"shared memory {path.name}" for path in _left_in_shared_memory(shared)]
     if report is not None:
         left += _strays(state)
     return Evidence(
@@ -222,6 +224,16 @@ def _strays(state: Path) -> list[str]:
 
 def _shared_memory() -> set[Path]:
     return set(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else set()
+
+
+def _left_in_shared_memory(before: set[Path]) -> list[Path]:
+    """What was made meanwhile, belongs to no living process, and does not go: other programs use it too."""
+    end = time.monotonic() + _STRANGERS_S
+    while left := sorted(path for path in _shared_memory() - before if not _is_used(path)):
+        if time.monotonic() > end:
+            break
+        time.sleep(LOOK_S)
+    return left
 
 
 def _is_used(path: Path) -> bool:
