@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -237,7 +238,12 @@ def _left_in_shared_memory(before: set[Path]) -> list[Path]:
 
 
 def _is_used(path: Path) -> bool:
-    """Whether some living process has it mapped: then it is another program's, for all of the run's are dead."""
+    """Whether it is a living process's: then it is another program's, for all of the run's are dead.
+
+    Such a process has it mapped, or the name says its pid, as names of shared memory do.
+    """
+    if any(Path(f"/proc/{number}").exists() for number in re.findall(r"\d{2,}", path.name)):
+        return True
     for maps in Path("/proc").glob("[0-9]*/maps"):
         with contextlib.suppress(OSError):
             if str(path) in maps.read_text():

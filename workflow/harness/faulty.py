@@ -131,7 +131,7 @@ def _callback(task: str, name: str, striking: list[str], of_base: Callable[..., 
         journal.note(journal.CALLBACK, task, 0, name)
         for kind in striking:
             _fire(kind, task)
-            _act(kind)
+            _act_in_callback(kind, argument)
         return of_base(self, argument)
 
     return callback
@@ -145,7 +145,7 @@ def _hook(disguise: Disguise) -> Callable[..., object]:
         for strike in disguise.strikes:
             if _kind(strike.kind).stage == name:
                 _fire(strike.kind, disguise.task)
-                _act(strike.kind)
+                _act_in_callback(strike.kind, argument)
         if disguise.target is None:
             return None
         from inspect import signature
@@ -175,6 +175,15 @@ def _act(kind: str) -> object:
     from workflow.harness.victims import ACTS
 
     return ACTS[kind]()
+
+
+def _act_in_callback(kind: str, argument: object) -> None:
+    from workflow.harness.victims import ACTS, IN_CALLBACK
+
+    if kind in IN_CALLBACK:
+        IN_CALLBACK[kind](argument)
+    else:
+        ACTS[kind]()
 
 
 def _kind(name: str) -> Kind:
