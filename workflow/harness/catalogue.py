@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from workflow.harness.scenario import Scenario
-from workflow.harness.scenarios import callback, death, hang
+from workflow.harness.scenarios import callback, death, hang, payload
 
-SCENARIOS: tuple[Scenario, ...] = (*hang.SCENARIOS, *callback.SCENARIOS, *death.SCENARIOS)
+SCENARIOS: tuple[Scenario, ...] = (*hang.SCENARIOS, *payload.SCENARIOS, *callback.SCENARIOS, *death.SCENARIOS)
 
 
 def by_id() -> dict[str, Scenario]:

@@ -104,7 +104,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         _end_all(census, process)
     reader.news()
     left += [f"temporary file {path.name}" for path in sorted(temporary.rglob("*"))]
-    left += [f"shared memory {path.name}" for path in _left_in_shared_memory(shared)]
+    left += [f"shared memory {path.name}" for path in _left_in_shared_memory(shared, census)]
     if report is not None:
         left += _strays(state)
     return Evidence(
@@ -227,23 +227,27 @@ def _shared_memory() -> set[Path]:
     return set(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else set()
 
 
-def _left_in_shared_memory(before: set[Path]) -> list[Path]:
-    """What was made meanwhile, belongs to no living process, and does not go: other programs use it too."""
+def _left_in_shared_memory(before: set[Path], census: Census) -> list[Path]:
+    """What was made meanwhile and does not go, unless it is another program's, for others use it too.
+
+    It is when a living process has it mapped, for all of the run's are dead; or when its name says a pid, as such
+    names do, that was none of the run's.
+    """
+    pids = {str(one.pid) for one in census.sightings()}
     end = time.monotonic() + _STRANGERS_S
-    while left := sorted(path for path in _shared_memory() - before if not _is_used(path)):
-        if time.monotonic() > end:
-            break
+    while True:
+        left = []
+        for path in sorted(_shared_memory() - before):
+            named = re.findall(r"(?<![0-9A-Za-z])\d{2,}(?![0-9A-Za-z])", path.name)
+            if not _is_used(path) and (not named or not pids.isdisjoint(named)):
+                left.append(path)
+        if not left or time.monotonic() > end:
+            return left
         time.sleep(LOOK_S)
-    return left
 
 
 def _is_used(path: Path) -> bool:
-    """Whether it is a living process's: then it is another program's, for all of the run's are dead.
-
-    Such a process has it mapped, or the name says its pid, as names of shared memory do.
-    """
-    if any(Path(f"/proc/{number}").exists() for number in re.findall(r"\d{2,}", path.name)):
-        return True
+    """Whether some living process has it mapped."""
     for maps in Path("/proc").glob("[0-9]*/maps"):
         with contextlib.suppress(OSError):
             if str(path) in maps.read_text():
