@@ -48,11 +48,10 @@ def evidence(tasks: list[Any], *, exit_code: int = 0, **more: Any) -> Evidence:
     sightings = [Sighting(PARENT, 1, "parent", 1, 0, "", 0.0, 9.0)]
     known: dict[str, Any] = {"journal": noted("a", "b"), "sightings": sightings, "stderr": "", **more}
     called = {entry.task for entry in known["journal"] if entry.what == CALLBACK}
-    missing = [task["id"] for task in tasks if (task["callback"] or {}).get("outcome") == "succeeded"]
-    known["journal"] = [
-        *known["journal"],
-        *(Entry(9.0, 49, CALLBACK, id_, 0, "callback") for id_ in missing if id_ not in called),
-    ]
+    for task in tasks:
+        if task["id"] not in called and (task["callback"] or {}).get("outcome") == "succeeded":
+            name = "callback" if task["outcome"] == "succeeded" else "error_callback"
+            known["journal"] = [*known["journal"], Entry(9.0, 49, CALLBACK, task["id"], 0, name)]
     return Evidence(exit_code, 0.0, 10.0, "", report=report, events=events, left=(), **known)
 
 
@@ -125,6 +124,14 @@ def test_what_had_returned_long_before_is_not_pardoned() -> None:
     found = evidence([told("a", crash()), told("b", attempt(pid=OTHER))], exit_code=1,
                      struck=[kill("worker", WORKER, at_s)], journal=[*noted("a"), *noted("b", pid=OTHER)])  # fmt: skip
     assert broken(TWO, found)
+
+
+def test_a_strike_at_a_point_of_the_engine_is_a_blow_as_well() -> None:
+    journal = [Entry(1.0, WORKER, BEGAN, "a", 1), *noted("b", pid=OTHER)]
+    tasks = [told("a", crash()), told("b", attempt(pid=OTHER))]
+    point = f"worker.answering kill {WORKER}\n"
+    assert not broken(TWO, evidence(tasks, exit_code=1, point=point, journal=journal))
+    assert broken(TWO, evidence(tasks, exit_code=1, point=point.replace("worker", "dispatcher"), journal=journal))
 
 
 def test_a_retry_that_a_blow_has_cost_is_no_fault_and_one_that_none_has_is() -> None:

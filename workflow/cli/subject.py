@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 from pathlib import Path
 
 from workflow.cli.main import main
-from workflow.failpoints import FOLDER_VARIABLE
+from workflow.engine.system import die_with_parent
+from workflow.failpoints import FOLDER_VARIABLE, show_stacks_when_asked
 from workflow.harness.injection import FaultyEngine, read_injection
 
 if __name__ == "__main__":
+    die_with_parent(signal.SIGKILL)  # a harness that is killed leaves no run behind
+    show_stacks_when_asked()
     injected = read_injection(Path(os.environ[FOLDER_VARIABLE]))
     main(["run", *sys.argv[1:]], engine=functools.partial(FaultyEngine, injected))

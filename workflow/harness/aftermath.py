@@ -33,6 +33,7 @@ SETTLED_S = 2.0
 
 _STOP = frozenset({"SIGSTOP", "SIGTSTP"})
 _HARMLESS = frozenset({"SIGCONT", "SIGCHLD", "SIGWINCH", "SIGURG"})
+_ACTIONS = {"kill": "SIGKILL", "stop": "SIGSTOP"}
 _GUARDS = frozenset({"guardian", "warden"})
 _CALLED: frozenset[str | None] = frozenset({"succeeded"})
 
@@ -48,7 +49,8 @@ def expected_after(expected: Expected, evidence: Evidence) -> Expected:
     failed = set[str]()
     pardoned = set[_Attempt]()
     killed = set[int]()
-    for blow in evidence.struck:
+    blows = (*evidence.struck, *_at_point(evidence))
+    for blow in blows:
         if blow.signal in _HARMLESS or blow.pid in killed:
             continue  # who is dead already loses nothing more
         if blow.signal not in _STOP:
@@ -63,13 +65,24 @@ def expected_after(expected: Expected, evidence: Evidence) -> Expected:
     _skip(tasks, evidence, failed)
     if any(not tasks[id_].allow_failure for id_ in failed):
         expected = replace(expected, exit_codes=expected.exit_codes - {0} | {1})
-    guard_hit = [blow for blow in evidence.struck if blow.role in _GUARDS and blow.signal not in _HARMLESS]
+    guard_hit = [blow for blow in blows if blow.role in _GUARDS and blow.signal not in _HARMLESS]
     if guard_hit and evidence.exit_code == 4:
         expected = _engine_failed(expected, evidence, guard_hit[0].at_s)
-    parent_hit = [blow for blow in evidence.struck if blow.role in ("parent", "group") and blow.signal == "SIGKILL"]
+    parent_hit = [blow for blow in blows if blow.role in ("parent", "group") and blow.signal == "SIGKILL"]
     if parent_hit:
         expected = _parent_died(expected, evidence)
     return expected
+
+
+def _at_point(evidence: Evidence) -> Iterator[Struck]:
+    """What struck at a point of the engine, as if it had come from outside.  An exit is no signal, and not pardoned."""
+    if evidence.point is None:
+        return
+    point, action, pid = evidence.point.split()
+    if action in _ACTIONS:
+        at_s = max((one.last_s for one in evidence.sightings if one.pid == int(pid)), default=evidence.ended_s)
+        role = point.partition(".")[0]
+        yield Struck(at_s, "dispatcher" if role == "callback" else role, int(pid), _ACTIONS[action])
 
 
 # -- workers and what is below them --------------------------------------------------------------------------------

@@ -33,8 +33,9 @@ class Blow(NamedTuple):
     """Such as ``SIGKILL``."""
     role: str
     """``parent``, ``guardian``, ``warden``, ``dispatcher``, ``template``, ``worker`` (one), ``workers`` (all),
-    ``worker of ID`` (the one that began that task last), ``task`` (one of the processes that tasks started), ``group``
-    (the process group of the run, as a terminal does it) or ``engine`` (everything but the parent)."""
+    ``idle workers`` (all that are in the middle of nothing), ``worker of ID`` (the one that began that task last),
+    ``task`` (one of the processes that tasks started), ``group`` (the process group of the run, as a terminal does it)
+    or ``engine`` (everything but the parent)."""
     when: When = When()
     continue_after_s: float | None = None
     """After a SIGSTOP: when SIGCONT follows; None: never."""
@@ -112,6 +113,10 @@ class Striker:
             return [(seen.pid, name) for name in order for seen in alive if seen.role == name]
         if role == "workers":
             return [(seen.pid, seen.role) for seen in alive if seen.role == "worker"]
+        if role == "idle workers":
+            latest = {e.pid: e.what for e in entries}
+            busy = {pid for pid, what in latest.items() if what in (journal.BEGAN, journal.FIRED)}
+            return [(seen.pid, seen.role) for seen in alive if seen.role == "worker" and seen.pid not in busy]
         pids = [seen.pid for seen in alive if seen.role == role]
         return [(pids[int(blow.pick * len(pids))], role)] if pids else []
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from workflow.harness.census import Sighting
+from workflow.harness.census import Sample, Sighting
 from workflow.harness.journal import Entry
 
 OUTCOMES = frozenset(
@@ -108,8 +108,12 @@ class Evidence:
     struck: Sequence[Struck] = ()
     missed: Sequence[str] = ()
     """What should have been done to the run from outside and could not be."""
+    point: str | None = None
+    """What struck at a point of the engine, when something did."""
     stacks: str = ""
     """Of every process, if the run hung."""
+    samples: Sequence[Sample] = ()
+    """What the engine's processes held, look by look."""
     second: Second | None = None
     """Of the run behind it, where there was one."""
     tasks: Mapping[str, Mapping[str, Any]] = field(init=False)

@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,9 +33,14 @@ from workflow.harness.injection import Injected, write_injection
 from workflow.harness.stacks import dump_stacks
 
 MARK_VARIABLE = "WORKFLOW_CHAOS_MARK"
-_STRANGERS_S = 1.0
-"""What a program that has nothing to do with the run gets to remove what it has just let go of."""
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  it is looked at, not written to
+
+
+interrupted = threading.Event()
+"""Set when everything that runs is to be ended."""
+
+
+class Interrupted(Exception):
+    """The experiment was given up; nothing can be said of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +78,15 @@ def place() -> Iterator[Path]:
 
 
 def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
-    """Run it, hurt it as planned, and collect what there is to know.  Returns when nothing of it is left alive."""
+    """Run it, hurt it as planned, and collect what there is to know.  Returns when nothing of it is left alive.
+
+    Raises Interrupted when ``interrupted`` is set; nothing is left alive then either.
+    """
     mark = f"{MARK_VARIABLE}={os.getpid()}-{secrets.token_hex(6)}"
     chaos, temporary, state = (folder / name for name in ("chaos", "tmp", "state"))
     for each in (chaos, temporary):
         each.mkdir()
     write_injection(chaos, run.injected or {})
-    shared = _shared_memory()
     reader = journal.Reader(str(chaos))
     began_s = time.monotonic()
     process = _start(run, folder, mark)
@@ -91,6 +98,8 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
             reader.news()
             striker.act(reader.entries)
             census.look()
+            if interrupted.is_set():
+                raise Interrupted
             if time.monotonic() - began_s > expected.longest_s:
                 stacks = dump_stacks(census, chaos)
                 break
@@ -104,7 +113,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         _end_all(census, process)
     reader.news()
     left += [f"temporary file {path.name}" for path in sorted(temporary.rglob("*"))]
-    left += [f"shared memory {path.name}" for path in _left_in_shared_memory(shared, census)]
+    left += [f"shared memory {name}" for name in census.shared_left()]
     if report is not None:
         left += _strays(state)
     return Evidence(
@@ -120,7 +129,9 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         left=tuple(left),
         struck=tuple(striker.struck),
         missed=tuple(striker.missed()),
+        point=_text(chaos / "point") if (chaos / "point").exists() else None,
         stacks=stacks,
+        samples=tuple(census.samples),
         second=second,
     )
 
@@ -221,38 +232,6 @@ def _strays(state: Path) -> list[str]:
     for run in (state / "runs").iterdir():
         found += [path for path in run.iterdir() if path.name.endswith((".tmp", ".lock")) or path.name.startswith(".")]
     return [f"file {path.relative_to(state)}" for path in sorted(found)]
-
-
-def _shared_memory() -> set[Path]:
-    return set(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else set()
-
-
-def _left_in_shared_memory(before: set[Path], census: Census) -> list[Path]:
-    """What was made meanwhile and does not go, unless it is another program's, for others use it too.
-
-    It is when a living process has it mapped, for all of the run's are dead; or when its name says a pid, as such
-    names do, that was none of the run's.
-    """
-    pids = {str(one.pid) for one in census.sightings()}
-    end = time.monotonic() + _STRANGERS_S
-    while True:
-        left = []
-        for path in sorted(_shared_memory() - before):
-            named = re.findall(r"(?<![0-9A-Za-z])\d{2,}(?![0-9A-Za-z])", path.name)
-            if not _is_used(path) and (not named or not pids.isdisjoint(named)):
-                left.append(path)
-        if not left or time.monotonic() > end:
-            return left
-        time.sleep(LOOK_S)
-
-
-def _is_used(path: Path) -> bool:
-    """Whether some living process has it mapped."""
-    for maps in Path("/proc").glob("[0-9]*/maps"):
-        with contextlib.suppress(OSError):
-            if str(path) in maps.read_text():
-                return True
-    return False
 
 
 def _text(path: Path) -> str:

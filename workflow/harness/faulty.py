@@ -63,11 +63,12 @@ def hook_of(disguise: Disguise) -> str:
     return f"{_MODULE}:{_HOOK}{_encoded(disguise)}"
 
 
-def detonate(task: str, kind: str, attempts: tuple[int | None, ...]) -> None:
-    """Unpickled in front of the arguments of a task: the fault that strikes at that stage."""
-    if _attempt() in attempts or None in attempts:
-        _fire(kind, task)
-        _act(kind)
+def detonate(task: str, kind: str, attempts: tuple[int | None, ...]) -> object:
+    """Unpickled in front of the arguments of a task: the fault that strikes at that stage.  What it gives is one."""
+    if _attempt() not in attempts and None not in attempts:
+        return None
+    _fire(kind, task)
+    return _act(kind)
 
 
 class Charge:
@@ -95,6 +96,8 @@ def __getattr__(name: str) -> object:
 
 
 def _model(disguise: Disguise) -> type[Model]:
+    if disguise.strikes:
+        import workflow.harness.victims  # noqa: F401  here, or it would be part of what is struck
     if _attempt():
         _strike(disguise, "import")
     assert disguise.target is not None
@@ -129,6 +132,8 @@ def _model(disguise: Disguise) -> type[Model]:
 def _callback(task: str, name: str, striking: list[str], of_base: Callable[..., object]) -> Callable[..., object]:
     def callback(self: Any, argument: object) -> object:
         journal.note(journal.CALLBACK, task, 0, name)
+        if name == "error_callback":
+            journal.note(journal.ERROR, task, 0, f"{type(argument).__module__}.{type(argument).__qualname__}")
         for kind in striking:
             _fire(kind, task)
             _act_in_callback(kind, argument)

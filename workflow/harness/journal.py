@@ -21,6 +21,8 @@ FIRED = "fired"
 """A fault is about to strike; the detail is its kind."""
 CALLBACK = "callback"
 """A callback was begun; the detail is ``callback`` or ``error_callback``."""
+ERROR = "error"
+"""What an ``error_callback`` was given; the detail is its type."""
 
 _FILE = "journal"
 

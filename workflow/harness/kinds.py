@@ -5,6 +5,7 @@ A kind says at which stage of the task's way it strikes.  What it does there is 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,6 +77,8 @@ def _error_callback(name: str, what: str, error: str) -> Kind:
 
 _MiB = 1024 * 1024
 _OURS = "workflow.harness.victims."
+_GROUPS = sys.version_info >= (3, 11)
+"""Whether exceptions come in groups and carry notes; where not, these kinds raise something plain."""
 
 _KINDS = (
     _hang("sleep", "sleeps for ever"),
@@ -107,7 +110,12 @@ _KINDS = (
     _crash("libc_exit", "leaves with exit(0) of the C library", exit_code=0),
     _crash("stack", "overflows the C stack", signal="SIGSEGV"),
     _fails("crash.sys_exit", "raises SystemExit(0)", "SystemExit", says="belongs in 'cmd'"),
+    _fails("crash.sys_exit.3", "raises SystemExit(3)", "SystemExit", says="(code 3)"),
     _fails("crash.base_exception", "raises a BaseException of its own", f"{_OURS}Unusual", traceback="victims.py"),
+    _fails("crash.base_exception.generator_exit", "raises GeneratorExit", "GeneratorExit", traceback="victims.py"),
+    _fails("crash.base_exception.interrupt", "raises KeyboardInterrupt", "KeyboardInterrupt", traceback="victims.py"),
+    _fails("crash.base_exception.cancelled", "raises CancelledError of asyncio", "asyncio.exceptions.CancelledError",
+           traceback="victims.py"),
     _fails("crash.recursion", "recurses without end", "RecursionError", traceback="victims.py"),
     Kind("crash.memory", "allocates past its memory limit", "memory_exceeded", memory=256 * _MiB),
     Kind("crash.memory_child", "has a child that allocates past the limit", "memory_exceeded", memory=256 * _MiB),
@@ -124,11 +132,19 @@ _KINDS = (
     Kind("crash.unpickle_result.segv", "unpickling its result segfaults", "succeeded", callback="crashed", tasks=CODE),
     _fails("crash.bad_exception", "raises what cannot be made from its pickle", f"{_OURS}NeedsKeyword",
            traceback="victims.py"),
+    _fails("crash.bad_exception.init", "raises what is made from other arguments than it keeps", f"{_OURS}NeedsTwo",
+           says="one and two", traceback="victims.py"),
     _fails("crash.bad_exception.reduce", "raises what cannot be pickled", f"{_OURS}RaisingReduce",
            traceback="victims.py"),
     _fails("crash.bad_exception.str", "raises what has no text", f"{_OURS}RaisingStr", traceback="victims.py"),
     _fails("crash.bad_exception.members", "raises what holds a lock", f"{_OURS}HoldsLock", traceback="victims.py"),
     _fails("crash.bad_exception.cause", "raises from another", "ValueError", traceback="KeyError: 'the cause'"),
+    _fails("crash.bad_exception.notes", "raises with a note", "ValueError" if _GROUPS else f"{_OURS}Harm",
+           traceback="the note" if _GROUPS else ""),
+    _fails("crash.bad_exception.group", "raises a group", "ExceptionGroup" if _GROUPS else f"{_OURS}Harm",
+           traceback="KeyError: 'a member'" if _GROUPS else ""),
+    Kind("crash.del.argument", "an argument of it segfaults when it is collected, after the result was sent",
+         "succeeded", stage="arguments"),
     Kind("crash.del", "an object of it segfaults when it is collected, after the result was sent", "succeeded"),
     Kind("payload.huge", "returns 100 MiB", "succeeded", tasks=CODE),
     _fails("payload.unpicklable", "returns a lambda", "TypeError", tasks=CODE,

@@ -158,10 +158,13 @@ def _details(id_: str, task: ExpectedTask, told: Mapping[str, Any]) -> Iterator[
 
 def _dead_in_time(evidence: Evidence, expected: Expected) -> Iterator[str]:
     limited = False
+    beginnings = _beginnings(evidence)
     for id_, task in expected.tasks.items():
         if task.timeout_s is None or "timed_out" not in task.outcomes:
             continue
-        for began in _beginnings(evidence, id_):
+        for began in beginnings.get(id_, {}).values():
+            if _told_otherwise(evidence, id_, began.attempt):
+                continue
             limited = True
             due_s = began.at_s + task.timeout_s + task.grace_s + LATE_S + LOOK_S
             for one in evidence.sightings:
@@ -172,13 +175,19 @@ def _dead_in_time(evidence: Evidence, expected: Expected) -> Iterator[str]:
         raise DoesNotApply("no task reaches its limit")
 
 
-def _beginnings(evidence: Evidence, task: str) -> list[journal.Entry]:
-    """Where each attempt of a task was first heard of: it may be struck before its code is reached."""
-    first: dict[int, journal.Entry] = {}
+def _beginnings(evidence: Evidence) -> dict[str, dict[int, journal.Entry]]:
+    """Where each attempt of each task was first heard of: it may be struck before its code is reached."""
+    first: dict[str, dict[int, journal.Entry]] = {}
     for entry in evidence.journal:
-        if entry.task == task and entry.attempt and entry.what in (journal.BEGAN, journal.FIRED):
-            first.setdefault(entry.attempt, entry)
-    return list(first.values())
+        if entry.attempt and entry.what in (journal.BEGAN, journal.FIRED):
+            first.setdefault(entry.task, {}).setdefault(entry.attempt, entry)
+    return first
+
+
+def _told_otherwise(evidence: Evidence, task: str, attempt: int) -> bool:
+    """Whether that attempt is told to have ended before its limit; if it may have, its worker lives on."""
+    attempts = evidence.tasks[task]["attempts"] if task in evidence.tasks else []
+    return any(told["number"] == attempt and told["outcome"] != "timed_out" for told in attempts)
 
 
 # -- 4, 5 ----------------------------------------------------------------------------------------------------------
@@ -232,6 +241,7 @@ def _neighbours(evidence: Evidence, expected: Expected) -> Iterator[str]:
 
 
 def _callbacks(evidence: Evidence, expected: Expected) -> Iterator[str]:
+    called = {entry.task: entry.detail for entry in evidence.journal if entry.what == journal.CALLBACK}
     begun = Counter(entry.task for entry in evidence.journal if entry.what == journal.CALLBACK)
     for id_, count in begun.items():
         if count > 1:
@@ -248,10 +258,12 @@ def _callbacks(evidence: Evidence, expected: Expected) -> Iterator[str]:
             yield f"the callback of {id_} is told to have ended with a {error}, not a {task.callback_error}"
         if outcome not in task.callback:
             yield f"the callback of {id_} is {outcome}, not {_or({str(each) for each in task.callback})}"
-        elif outcome == "succeeded" and not begun[id_]:
+        if outcome == "succeeded" and not begun[id_]:
             yield f"the callback of {id_} is said to have succeeded, and was never begun"
         elif outcome is None and begun[id_]:
             yield f"the callback of {id_} was begun, and is not told of"
+        if id_ in called and (called[id_] == "callback") is not (told["outcome"] == "succeeded"):
+            yield f"{id_} is {told['outcome']}, and its {called[id_]} was called"
 
 
 # -- 8, 9 ----------------------------------------------------------------------------------------------------------

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import signal
-import socket
-import termios
-import threading
-import time
-from array import array
-from pathlib import Path
 
 from workflow.harness import journal
 from workflow.harness.victims import Harm
@@ -18,7 +10,6 @@ from workflow.model import Model
 
 _MARK = b"<the beginning>", b"<the end>"
 _CHUNK = 1 << 20
-_PATIENCE_S = 20.0
 _GARBAGE: dict[str, bytes] = {
     "binary": b"\xff\x00\xc3(\x1b[2J\x1b]0;title\x07\xed\xa0\x80",
     "nul": b"\0" * 4096 + b"between\n",
@@ -59,58 +50,6 @@ class Huge(Model):
 
     def error_callback(self, error: BaseException) -> None:
         """Take the error."""
-
-
-class HalfAnswer(Model):
-    """Dies when half of its result is in the channel to a dispatcher that was stopped.
-
-    Its worker's channel holds megabytes, so it is made as narrow as the kernel allows; then the worker stands in the
-    middle of the result, and a thread beside it, which sees that some of it is there, kills the process.
-    """
-
-    def runnable(self, size: int) -> bytes:
-        """Wait until somebody has stopped the dispatcher, and answer ``sized(size)``."""
-        journal.note(journal.BEGAN, os.environ["WORKFLOW_TASK_ID"], int(os.environ["WORKFLOW_ATTEMPT"]))
-        _wait_until_stopped("wf-dispatcher")
-        channel = _channel()
-        channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-        threading.Thread(target=_die_when_it_holds_something, args=(channel,), daemon=True).start()
-        return sized(size)
-
-
-def _wait_until_stopped(name: str) -> None:
-    """Wait for a process of this name beside this one."""
-    end = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < end:
-        for pid in Path(f"/proc/{os.getppid()}/task/{os.getppid()}/children").read_text().split():
-            beside, _, state = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(") ")
-            if beside == name and state.startswith("T"):
-                return
-        time.sleep(0.002)
-    message = f"nobody has stopped {name}"
-    raise Harm(message)
-
-
-def _channel() -> socket.socket:
-    """The only stream that a worker holds."""
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            found = socket.socket(fileno=os.dup(int(name)))
-        except OSError:
-            continue
-        if (found.family, found.type) == (socket.AF_UNIX, socket.SOCK_STREAM):
-            return found
-        found.close()
-    message = "there is no channel for answers among the descriptors of this worker"
-    raise Harm(message)
-
-
-def _die_when_it_holds_something(channel: socket.socket) -> None:
-    held = array("i", [0])
-    while not held[0]:
-        time.sleep(0.001)
-        fcntl.ioctl(channel, termios.TIOCOUTQ, held)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Number(Model):

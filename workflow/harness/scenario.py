@@ -13,11 +13,11 @@ from workflow.harness.aftermath import expected_after
 from workflow.harness.batch import Batch
 from workflow.harness.blows import Blow
 from workflow.harness.evidence import Evidence, Expected
-from workflow.harness.experiment import Run, perform, place
-from workflow.harness.oracle import Finding, Verdict, judge
+from workflow.harness.experiment import Interrupted, Run, perform, place
+from workflow.harness.oracle import Finding, Unjudged, Verdict, judge
 
 Check = Callable[[Evidence], Iterator[str]]
-"""More than the nine promises say: yields what is broken."""
+"""More than the nine promises say: yields what is broken, raises ``Unjudged`` where evidence is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,10 @@ class Result:
     """What went wrong in the harness itself."""
     details: str = ""
     """What a person needs to understand a failure: the last words of the run, its stacks."""
+    injected: tuple[str, ...] = ()
+    """Into a user's pipeline: each fault and its task."""
+    outcomes: Mapping[str, str] = field(default_factory=dict)
+    """Of a user's pipeline: how each task ended, by id."""
 
     @property
     def passed(self) -> bool:
@@ -77,6 +81,8 @@ def check(scenario: Scenario, seed: int) -> Result:
             trial = scenario.prepare(folder, random.Random(f"{seed} {scenario.id}"))
             evidence = perform(trial.run, trial.expected, folder)
             verdicts = judged(trial, evidence)  # while the folder is there: checks may look into it
+    except Interrupted:
+        raise
     except Exception:  # noqa: BLE001  whatever it is, the other scenarios are to be run
         return Result(scenario.id, seed, (), time.monotonic() - began_s, reproduce, traceback.format_exc())
     held = all(verdict.finding.passes for verdict in verdicts)
@@ -86,18 +92,23 @@ def check(scenario: Scenario, seed: int) -> Result:
 
 def judged(trial: Trial, evidence: Evidence) -> tuple[Verdict, ...]:
     """The verdicts on the nine promises, with what the trial adds to them."""
-    verdicts = []
     expected = expected_after(trial.expected, evidence) if trial.forgiving else trial.expected
-    for verdict in judge(evidence, expected):
-        more = trial.checks.get(verdict.promise)
-        broken = tuple(more(evidence)) if more is not None else ()
-        if broken:
-            verdicts.append(Verdict(verdict.promise, Finding.BROKEN, (*verdict.reasons, *broken)))
-        elif more is not None and verdict.finding is Finding.DOES_NOT_APPLY:
-            verdicts.append(Verdict(verdict.promise, Finding.HELD))  # the check is what it was judged by
-        else:
-            verdicts.append(verdict)
-    return tuple(verdicts)
+    return tuple(_with(verdict, trial.checks.get(verdict.promise), evidence) for verdict in judge(evidence, expected))
+
+
+def _with(verdict: Verdict, more: Check | None, evidence: Evidence) -> Verdict:
+    if more is None:
+        return verdict
+    try:
+        broken = tuple(more(evidence))
+    except Unjudged as missing:
+        known = verdict.finding is Finding.BROKEN
+        return verdict if known else Verdict(verdict.promise, Finding.UNJUDGED, (*verdict.reasons, str(missing)))
+    if broken:
+        return Verdict(verdict.promise, Finding.BROKEN, (*verdict.reasons, *broken))
+    if verdict.finding is Finding.DOES_NOT_APPLY:
+        return Verdict(verdict.promise, Finding.HELD)  # the check is what it was judged by
+    return verdict
 
 
 def details_of(evidence: Evidence) -> str:

@@ -16,6 +16,7 @@ from workflow.harness.batch import Batch
 from workflow.harness.evidence import Evidence, ExpectedTask
 from workflow.harness.faulty import Strike
 from workflow.harness.injection import Injected
+from workflow.harness.oracle import Unjudged
 from workflow.harness.scenario import Check, Scenario, Trial, of_batch
 
 _LIMIT_S = 0.5
@@ -204,7 +205,7 @@ def _same_workers(kind: str, pool: int) -> Check:
             and any(began.get((e.task, e.pid), e.at_s) < death_s < e.at_s for death_s in deaths)
         ]
         if not across:
-            yield "no neighbour was running when a dispatcher died, so nothing is known about that"
+            raise Unjudged("no neighbour was running when a dispatcher died")
         workers = {one.pid for one in evidence.sightings if one.role == "worker"}
         if len(workers) != pool:
             yield f"{len(workers)} workers were seen, for a pool of {pool} that lost none"

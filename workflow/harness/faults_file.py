@@ -1,0 +1,174 @@
+"""The faults file: which faults strike which tasks of a pipeline, and what is expected of the run all the same.
+
+    seed = 7
+
+    [[fault]]
+    task = "fetch@*"
+    kind = "crash.segv"
+    probability = 0.1
+
+    [expect]
+    exit_code = 1
+    longest = "2m"
+
+    [expect.outcomes]
+    report = "succeeded"
+    "fetch@*" = ["succeeded", "crashed"]
+
+The mistakes in it are told all at once and with their places, like those of a pipeline file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from workflow.diagnostics.mistake import Mistake
+from workflow.diagnostics.suggest import did_you_mean
+from workflow.harness.evidence import OUTCOMES
+from workflow.harness.kinds import KINDS
+from workflow.harness.pipeline import Hypothesis
+from workflow.harness.rules import Rule
+from workflow.spec.pipeline import raise_mistakes
+from workflow.spec.reference import describe
+from workflow.spec.source import read_source
+from workflow.spec.values import Refused, duration_s
+
+ID = "urn:infotask:schema:faults:1"
+
+
+def _known_kind(value: str) -> str:
+    if value not in KINDS:
+        near = did_you_mean(value, KINDS)
+        raise ValueError(f"there is no kind of fault {value!r} that can be injected" + (f", {near}" if near else ""))
+    return value
+
+
+def _known_outcomes(value: object) -> object:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"must be an outcome or a list of them, not {describe(value)}")
+    for name in names:
+        if name not in OUTCOMES:
+            near = did_you_mean(name, OUTCOMES)
+            hint = f", {near}" if near else f"; there are {', '.join(sorted(OUTCOMES))}"
+            raise ValueError(f"there is no outcome {name!r}{hint}")
+    return frozenset(names)
+
+
+def _duration(value: object) -> object:
+    try:
+        return duration_s(value)
+    except Refused as error:
+        raise ValueError(str(error)) from None
+
+
+_Kind = Annotated[str, AfterValidator(_known_kind), Field(json_schema_extra={"enum": sorted(KINDS)})]
+_Outcome = {"type": "string", "enum": sorted(OUTCOMES)}
+_Outcomes = Annotated[
+    frozenset[str],
+    BeforeValidator(_known_outcomes),
+    Field(json_schema_extra={"anyOf": [_Outcome, {"type": "array", "items": _Outcome, "minItems": 1}]}),
+]
+_Duration = Annotated[
+    float,
+    BeforeValidator(_duration),
+    Field(json_schema_extra={"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
+]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class FaultTable(_Table):
+    """A fault, and whom it strikes."""
+
+    task: Annotated[str, Field(min_length=1)]
+    """A glob over the ids and names of tasks."""
+    kind: _Kind
+    """What it does; `workflow chaos --list` shows them."""
+    attempt: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """The attempt that it strikes, counting from 1; each, if it is not given."""
+    probability: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Its chance for each task that matches, drawn from the seed."""
+
+
+class ExpectTable(_Table):
+    """What is expected of the run under these faults, beyond the promises that always hold."""
+
+    exit_code: Annotated[int, Field(ge=0, le=255)] | None = None
+    """The exit code of the run."""
+    outcomes: dict[str, _Outcomes] = Field(default_factory=dict)
+    """By glob over ids and names: the outcome of these tasks, or a list of those that are allowed."""
+    longest: _Duration | None = None
+    """The longest that the run may take: seconds, or text such as "2m"."""
+
+
+class FaultsTable(_Table):
+    """A faults file of workflow."""
+
+    seed: Annotated[int, Field(ge=0)] | None = None
+    """What chances are drawn from; `--seed` overrides it."""
+    fault: Annotated[list[FaultTable], Field(min_length=1)]
+    """The faults."""
+    expect: ExpectTable = ExpectTable()
+    """What is expected of the run."""
+
+    def rules(self) -> list[Rule]:
+        """The faults as rules."""
+        return [Rule(fault.kind, fault.task, fault.probability, fault.attempt) for fault in self.fault]
+
+    def hypothesis(self) -> Hypothesis:
+        """What is expected."""
+        return Hypothesis(self.expect.exit_code, self.expect.outcomes, self.expect.longest)
+
+
+def load_faults(path: Path) -> FaultsTable:
+    """Read and check a faults file.  Raises InvalidPipeline with all that is wrong with it."""
+    source = read_source(path)
+    try:
+        return FaultsTable.model_validate(source.document)
+    except ValidationError as error:
+        raise_mistakes(source, [_mistake(finding) for finding in error.errors(include_url=False)])
+        raise  # not reached: there is at least one mistake
+
+
+def faults_schema() -> dict[str, object]:
+    """The JSON Schema of a faults file, draft 2020-12."""
+    schema = FaultsTable.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": ID, **_without_titles(schema)}
+
+
+_TABLES: dict[str, type[_Table]] = {"fault": FaultTable, "expect": ExpectTable}
+
+
+def _mistake(finding: Any) -> Mistake:
+    place = tuple(finding["loc"])
+    kind = finding["type"]
+    if kind == "extra_forbidden":
+        table = _TABLES.get(str(place[0]), FaultsTable) if len(place) > 1 else FaultsTable
+        near = did_you_mean(str(place[-1]), table.model_fields)
+        hint = None if near else f"the keys here are {', '.join(table.model_fields)}"
+        return Mistake("unknown-key", place, "unknown key" + (f", {near}" if near else ""), hint, at_key=True)
+    if kind == "missing":
+        key = str(place[-1])
+        if key == "fault":
+            help_ = 'a fault is a table: [[fault]] with task = "*" and kind = "crash.segv"'
+            return Mistake("no-faults", (), "there are no faults in this file", help_, line=1)
+        return Mistake("missing-key", place[:-1], f"has no {key!r}", at_key=True)
+    if kind == "value_error":
+        return Mistake("bad-value", place, str(finding["ctx"]["error"]))
+    return Mistake(
+        "bad-value", place, f"{finding['msg'][:1].lower()}{finding['msg'][1:]}, not {describe(finding['input'])}"
+    )
+
+
+def _without_titles(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: _without_titles(each) for key, each in value.items() if not (key == "title" and isinstance(each, str))
+        }
+    return [_without_titles(each) for each in value] if isinstance(value, list) else value

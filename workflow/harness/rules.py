@@ -1,0 +1,123 @@
+"""Which faults are to strike which tasks of a user's pipeline: rules, and the draw that makes strikes of them.
+
+A rule's chance is drawn for each task by itself, from the seed, the rule's place and the task's id: the same seed
+strikes the same tasks, whatever else is in the file, and however the run goes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from workflow import WorkflowError
+from workflow.diagnostics.suggest import did_you_mean
+from workflow.harness.faulty import Strike
+from workflow.harness.kinds import KINDS
+from workflow.plan.plan import Plan, PlannedTask
+
+
+class BadRule(WorkflowError):
+    """A fault cannot be injected as it is asked for.  The fault is the command line's or the faults file's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A kind of fault, for the tasks that match."""
+
+    kind: str
+    task: str
+    """A glob over ids and names."""
+    probability: float = 1.0
+    attempt: int | None = None
+    """None: each attempt."""
+
+    def matches(self, task: PlannedTask) -> bool:
+        """Whether the task is meant."""
+        return fnmatchcase(task.id, self.task) or fnmatchcase(task.name, self.task)
+
+
+def parse_rule(text: str) -> Rule:
+    """The rule that ``KIND:GLOB[:PROBABILITY]`` says.  Raises BadRule."""
+    kind, colon, rest = text.partition(":")
+    if not colon or not rest:
+        raise BadRule(f"{text!r} is not KIND:GLOB[:PROBABILITY], such as crash.segv:fetch@*:0.1")
+    _check_kind(kind)
+    glob, colon, written = rest.rpartition(":")
+    if not colon:
+        return Rule(kind, rest)
+    try:
+        probability = float(written)
+    except ValueError:
+        raise BadRule(f"{text!r}: {written!r} is no probability, a number above 0 and up to 1") from None
+    if not 0 < probability <= 1:
+        raise BadRule(f"{text!r}: a probability is above 0 and up to 1, not {written}")
+    return Rule(kind, glob, probability)
+
+
+def check_rules(rules: Sequence[Rule], plan: Plan) -> None:
+    """Raises BadRule for a rule that means no task, or one that its kind cannot strike."""
+    for rule in rules:
+        _check_kind(rule.kind)
+        meant = [task for task in plan.tasks if rule.matches(task)]
+        if not meant:
+            names = {name for task in plan.tasks for name in (task.id, task.name)}
+            hint = did_you_mean(rule.task, names)
+            raise BadRule(f"{rule.kind}: no task matches {rule.task!r}" + (f", {hint}" if hint else ""))
+        cannot = [task for task in meant if task.kind not in KINDS[rule.kind].tasks]
+        if cannot:
+            can = " and ".join(sorted(KINDS[rule.kind].tasks))
+            raise BadRule(
+                f"{rule.kind} ({KINDS[rule.kind].what}) is for tasks with {can}, and {cannot[0].id} has "
+                f"{cannot[0].kind}; name the tasks it is for: --inject '{rule.kind}:GLOB'"
+            )
+
+
+def sweep_rule(kind: str, plan: Plan) -> Rule:
+    """The rule that means every task which this kind can strike.  Raises BadRule when there is none."""
+    _check_kind(kind)
+    if not any(task.kind in KINDS[kind].tasks for task in plan.tasks):
+        can = " or ".join(sorted(KINDS[kind].tasks))
+        raise BadRule(f"{kind} is for tasks with {can}, and there is none")
+    return Rule(kind, "*")
+
+
+def draw(rules: Sequence[Rule], plan: Plan, seed: int) -> dict[str, tuple[Strike, ...]]:
+    """The strikes on each task that is struck, by id, in the order of the plan."""
+    struck: dict[str, tuple[Strike, ...]] = {}
+    for task in plan.tasks:
+        strikes = tuple(
+            Strike(rule.kind, rule.attempt)
+            for number, rule in enumerate(rules)
+            if rule.matches(task) and _chance(seed, number, rule, task) < rule.probability
+        )
+        if strikes:
+            struck[task.id] = strikes
+    return struck
+
+
+def told(struck: Mapping[str, Sequence[Strike]]) -> list[str]:
+    """For people: which kind struck which task."""
+    return [
+        f"{strike.kind} on {task}" + (f", attempt {strike.attempt}" if strike.attempt else "")
+        for task, strikes in struck.items()
+        for strike in strikes
+    ]
+
+
+def new_seed() -> int:
+    """A seed that nobody chose."""
+    return random.SystemRandom().randrange(1, 1_000_000)
+
+
+def _chance(seed: int, number: int, rule: Rule, task: PlannedTask) -> float:
+    return random.Random(f"{seed} {number} {rule.kind} {task.id}").random()
+
+
+def _check_kind(kind: str) -> None:
+    if kind in KINDS:
+        return
+    near = did_you_mean(kind, KINDS)
+    hint = f", {near}" if near else "; `workflow chaos --list` shows the kinds"
+    raise BadRule(f"there is no kind of fault {kind!r} that can be injected{hint}")
