@@ -136,7 +136,7 @@ def _callback(task: str, name: str, striking: list[str], of_base: Callable[..., 
             journal.note(journal.ERROR, task, 0, f"{type(argument).__module__}.{type(argument).__qualname__}")
         for kind in striking:
             _fire(kind, task)
-            _act(kind)
+            _act_in_callback(kind, argument)
         return of_base(self, argument)
 
     return callback
@@ -150,7 +150,7 @@ def _hook(disguise: Disguise) -> Callable[..., object]:
         for strike in disguise.strikes:
             if _kind(strike.kind).stage == name:
                 _fire(strike.kind, disguise.task)
-                _act(strike.kind)
+                _act_in_callback(strike.kind, argument)
         if disguise.target is None:
             return None
         from inspect import signature
@@ -180,6 +180,15 @@ def _act(kind: str) -> object:
     from workflow.harness.victims import ACTS
 
     return ACTS[kind]()
+
+
+def _act_in_callback(kind: str, argument: object) -> None:
+    from workflow.harness.victims import ACTS, IN_CALLBACK
+
+    if kind in IN_CALLBACK:
+        IN_CALLBACK[kind](argument)
+    else:
+        ACTS[kind]()
 
 
 def _kind(name: str) -> Kind:

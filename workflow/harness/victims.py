@@ -411,7 +411,21 @@ ACTS: dict[str, Callable[[], object]] = {
     "callback.exit": lambda: os._exit(1),
     "callback.segv": crash_segv,
     "callback.kill": crash_sigkill,
+    "callback.base_exception": crash_base_exception,
     "error_callback.raise": raise_harm,
+    "error_callback.reraise": raise_harm,
+    "error_callback.base_exception": crash_base_exception,
+    "error_callback.exit_raised": crash_sys_exit,
+    "error_callback.interrupt": raise_interrupt,
+    "error_callback.memory_error": raise_memory_error,
     "callback.missing": raise_harm,
 }
 """What each does where it strikes."""
+
+
+def raise_again(error: BaseException) -> None:
+    raise error
+
+
+IN_CALLBACK: dict[str, Callable[..., object]] = {"error_callback.reraise": raise_again}
+"""What some do instead when they strike in a callback: they are given what it was given."""
