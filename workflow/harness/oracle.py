@@ -199,7 +199,8 @@ def _ends(evidence: Evidence, expected: Expected) -> Iterator[str]:
         yield f"it left with exit code {evidence.exit_code}, not {codes}; its last words: {last!r}"
     elif took_s > expected.longest_s:
         yield f"it took {took_s:.1f} s, more than {expected.longest_s:g} s"
-    if "Traceback (most recent call last)" in evidence.stderr and expected.report:
+    # At the start of a line: what a task has printed is shown too, behind a margin.
+    if "\nTraceback (most recent call last)" in f"\n{evidence.stderr}" and expected.report:
         yield "there is a traceback of ours on stderr"
     if expected.says and expected.says not in evidence.stderr:
         yield f"it does not say {expected.says!r} on stderr"
