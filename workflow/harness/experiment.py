@@ -33,6 +33,8 @@ from workflow.harness.injection import Injected, write_injection
 from workflow.harness.stacks import dump_stacks
 
 MARK_VARIABLE = "WORKFLOW_CHAOS_MARK"
+TEMPORARY = "temporary file "
+"""How what is left in the folder for temporary files is told."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  it is looked at, not written to
 
 
@@ -110,7 +112,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
     finally:
         _end_all(census, process)
     reader.news()
-    left += [f"temporary file {path.name}" for path in sorted(temporary.rglob("*"))]
+    left += [f"{TEMPORARY}{path.name}" for path in sorted(temporary.rglob("*"))]
     left += [f"shared memory {path.name}" for path in _new_shared_memory(shared, expected.gone_s)]
     report, events = _read_run(state)
     if report is not None:

@@ -15,11 +15,13 @@
     report = "succeeded"
     "fetch@*" = ["succeeded", "crashed"]
 
-The mistakes in it are told all at once and with their places, like those of a pipeline file.
+The mistakes in it are told all at once and with their places, like those of a pipeline file; whether it fits to a
+pipeline is looked at when everything else is right.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +32,8 @@ from workflow.diagnostics.suggest import did_you_mean
 from workflow.harness.evidence import OUTCOMES
 from workflow.harness.kinds import KINDS
 from workflow.harness.pipeline import Hypothesis
-from workflow.harness.rules import Rule
+from workflow.harness.rules import Rule, no_task, problem_of
+from workflow.plan.plan import Plan
 from workflow.spec.pipeline import raise_mistakes
 from workflow.spec.reference import describe
 from workflow.spec.source import read_source
@@ -126,14 +129,28 @@ class FaultsTable(_Table):
         return Hypothesis(self.expect.exit_code, self.expect.outcomes, self.expect.longest)
 
 
-def load_faults(path: Path) -> FaultsTable:
-    """Read and check a faults file.  Raises InvalidPipeline with all that is wrong with it."""
+def load_faults(path: Path, plan: Plan | None = None) -> FaultsTable:
+    """Read and check a faults file, and whether it fits to a plan.  Raises InvalidPipeline with all that is wrong."""
     source = read_source(path)
     try:
-        return FaultsTable.model_validate(source.document)
+        table = FaultsTable.model_validate(source.document)
     except ValidationError as error:
         raise_mistakes(source, [_mistake(finding) for finding in error.errors(include_url=False)])
         raise  # not reached: there is at least one mistake
+    if plan is not None:
+        raise_mistakes(source, list(_misfits(table, plan)))
+    return table
+
+
+def _misfits(table: FaultsTable, plan: Plan) -> Iterator[Mistake]:
+    for number, rule in enumerate(table.rules()):
+        problem = problem_of(rule, plan)
+        if problem is not None:
+            key = "attempt" if problem.startswith("attempt") else "task"
+            yield Mistake("fault-does-not-fit", ("fault", number, key), problem)
+    for glob in table.expect.outcomes:
+        if not any(Rule("", glob).matches(task) for task in plan.tasks):
+            yield Mistake("unknown-task", ("expect", "outcomes", glob), no_task(glob, plan), at_key=True)
 
 
 def faults_schema() -> dict[str, object]:
