@@ -15,12 +15,13 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from workflow.diagnostics.suggest import did_you_mean
 from workflow.harness import journal
 from workflow.harness.evidence import OUTCOMES, Evidence, Expected, ExpectedTask
 from workflow.harness.experiment import TEMPORARY, Interrupted, Run, perform, place
@@ -28,7 +29,7 @@ from workflow.harness.faulty import Strike
 from workflow.harness.injection import Injected
 from workflow.harness.kinds import KINDS, Kind
 from workflow.harness.oracle import Finding, Verdict
-from workflow.harness.rules import Rule, draw, told
+from workflow.harness.rules import BadRule, Rule, draw, told
 from workflow.harness.scenario import Check, Result, Trial, details_of, judged
 from workflow.plan.plan import Need, Plan, PlannedTask
 
@@ -90,9 +91,16 @@ class Hypothesis:
     """What the user expects of the run, beyond the nine promises."""
 
     exit_code: int | None = None
-    outcomes: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """By glob over ids and names: the outcomes that are allowed."""
+    outcomes: Mapping[str, str | Collection[str]] = field(default_factory=dict)
+    """By glob over ids and names: the outcome, or those that are allowed."""
     longest_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for glob, allowed in self.outcomes.items():
+            for name in [allowed] if isinstance(allowed, str) else allowed:
+                if name not in OUTCOMES:
+                    near = did_you_mean(name, OUTCOMES)
+                    raise BadRule(f"{glob}: there is no outcome {name!r}" + (f", {near}" if near else ""))
 
 
 def run_control(subject: Subject) -> Control:
@@ -166,7 +174,8 @@ def injections(plan: Plan, control: Control, struck: Mapping[str, Sequence[Strik
             continue
         kinds = [KINDS[strike.kind] for strike in strikes]
         waits = any(kind.hangs or kind.memory is not None for kind in kinds)
-        timeout_s = max(SHORTEST_S, 3 * _duration_s(control, task.id)) if waits else None
+        shortest_s = SLOW_S if any(kind.memory is not None for kind in kinds) else SHORTEST_S
+        timeout_s = max(shortest_s, 3 * _duration_s(control, task.id)) if waits else None
         calls = any(kind.callback == "timed_out" for kind in kinds)
         found[task.id] = Injected(strikes, timeout_s, CALLBACK_S if calls else None, GRACE_S if waits else None)
     return found
@@ -196,7 +205,7 @@ def expected_of(
     plan: Plan, control: Control, struck: Mapping[str, Sequence[Strike]], actual: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, ExpectedTask]:
     """What each task had to come to; ``actual`` is what the report tells of each, where needs make that matter."""
-    halts = plan.settings.halt != "never" or plan.settings.timeout_s is not None
+    halts = _halts(plan)
     lowered = injections(plan, control, struck)
     outcomes = {id_: str(task["outcome"]) for id_, task in actual.items()}
     touched: set[str] = set()  # what a fault may have reached, through needs and results
@@ -217,6 +226,10 @@ def expected_of(
             touched.add(task.id)
         expected[task.id] = _if_halted(one, outcomes.get(task.id)) if halts else one
     return expected
+
+
+def _halts(plan: Plan) -> bool:
+    return plan.settings.halt != "never" or plan.settings.timeout_s is not None
 
 
 def _if_halted(one: ExpectedTask, outcome: str | None) -> ExpectedTask:
@@ -249,7 +262,7 @@ def _judge(
     tasks = expected_of(subject.plan, control, struck, evidence.tasks)
     expected = Expected(tasks, _exit_codes(subject.plan, evidence.tasks), longest_s=limit_s)
     evidence = replace(evidence, left=tuple(_not_its_own(evidence.left, control.evidence.left)))
-    checks: dict[int, Check] = {2: _outcomes_check(subject.plan, hypothesis), 5: _ending_check(hypothesis)}
+    checks: dict[int, Check] = {2: _outcomes_check(subject.plan, hypothesis, struck), 5: _ending_check(hypothesis)}
     return judged(Trial(_run(subject, {}), expected, checks), evidence)
 
 
@@ -356,9 +369,12 @@ def _callback_of(kind: Kind, undisturbed: ExpectedTask) -> frozenset[str | None]
     return undisturbed.callback if kind.outcome == "succeeded" else None
 
 
-def _outcomes_check(plan: Plan, hypothesis: Hypothesis) -> Check:
+def _outcomes_check(plan: Plan, hypothesis: Hypothesis, struck: Mapping[str, Sequence[Strike]]) -> Check:
     def check(evidence: Evidence) -> Iterator[str]:
-        for glob, allowed in hypothesis.outcomes.items():
+        if _halts(plan) and struck and not any(entry.what == journal.FIRED for entry in evidence.journal):
+            yield "no fault fired before the run was ended"  # where a run goes on to its end, each must fire
+        for glob, outcomes in hypothesis.outcomes.items():
+            allowed = {outcomes} if isinstance(outcomes, str) else set(outcomes)
             for task in plan.tasks:
                 if not (fnmatchcase(task.id, glob) or fnmatchcase(task.name, glob)):
                     continue
