@@ -43,8 +43,9 @@ def test_a_rule_is_read_from_text_and_told_as_text(text: str, rule: Rule) -> Non
         ("crash.segv:", "is not KIND:GLOB[:PROBABILITY]"),
         ("", "is not KIND:GLOB[:PROBABILITY]"),
         ("crash.segv::0.5", "names no task"),
-        ("crash.sgev:a", "there is no kind of fault 'crash.sgev' that can be injected, did you mean 'crash.segv'?"),
-        ("zzz:a", "`workflow chaos --list` shows the kinds"),
+        ("crash.sgev:a", "there is no kind of fault 'crash.sgev', did you mean 'crash.segv'?"),
+        ("zzz:a", "there is no kind of fault 'zzz'; `workflow chaos --list` shows the kinds"),
+        ("crash:a", "'crash' is a group of kinds, not one; `workflow chaos --list` shows the kinds"),
         ("crash.segv:a:b", "'b' is no probability, a number above 0 and up to 1"),
         ("crash.segv:a:", "'' is no probability"),
         ("crash.segv:a:0", "a probability is above 0 and up to 1, not 0"),
@@ -75,11 +76,11 @@ def test_inject_makes_a_rule_or_says_why_not() -> None:
 @pytest.mark.parametrize(
     ("rule", "says"),
     [
-        (Rule("crash.segv", "fetsh"), "crash.segv: no task matches 'fetsh', did you mean 'fetch'?"),
+        (Rule("crash.segv", "fetsh"), "crash.segv:fetsh: no task matches 'fetsh', did you mean 'fetch'?"),
         (Rule("crash.segv", "nothing@*"), "no task matches 'nothing@*'"),
         (Rule("hang.import", "fetch@1"), "is for tasks with module, and fetch@1 has call"),
         (Rule("payload.huge", "*"), "and merge has cmd; name the tasks it is for, in place of '*'"),
-        (Rule("crash.segv", "merge", 1.0, 2), "attempt 2 cannot be struck: a task of a pipeline has one attempt"),
+        (Rule("crash.segv", "merge", 1.0, 2), "there is none to strike: a task of a pipeline has one attempt"),
     ],
 )  # fmt: skip
 def test_a_rule_that_cannot_strike_what_it_means_is_refused(make_plan: MakePlan, rule: Rule, says: str) -> None:
@@ -94,7 +95,7 @@ def test_a_sweep_needs_a_task_that_its_kind_can_strike(make_plan: MakePlan) -> N
     check_sweep("payload.huge", make_plan(MIXED))
     with pytest.raises(BadRule, match=r"hang\.init is for tasks with module, and there is none"):
         check_sweep("hang.init", make_plan(MIXED))
-    with pytest.raises(BadRule, match="there is no kind"):
+    with pytest.raises(BadRule, match="is a group of kinds"):
         check_sweep("hang", make_plan(MIXED))
 
 

@@ -80,24 +80,22 @@ def check_rules(rules: Sequence[Rule], plan: Plan) -> None:
         _check_kind(rule.kind)
         problem = problem_of(rule, plan)
         if problem is not None:
-            raise BadRule(f"{rule.kind}: {problem}")
+            raise BadRule(f"{rule}: {problem[1]}")
 
 
-def problem_of(rule: Rule, plan: Plan) -> str | None:
-    """Why the rule cannot strike what it means in this pipeline; None when it can."""
+def problem_of(rule: Rule, plan: Plan) -> tuple[str, str] | None:
+    """Why the rule cannot strike what it means in this pipeline, after the part of it that is wrong; None if it can."""
     meant = [task for task in plan.tasks if rule.matches(task)]
     if not meant:
-        return no_task(rule.task, plan)
+        return "task", no_task(rule.task, plan)
     kind = KINDS[rule.kind]
     cannot = [task for task in meant if task.kind not in kind.tasks]
     if cannot:
         can = " and ".join(sorted(kind.tasks))
-        return (
-            f"{kind.what!r} is for tasks with {can}, and {cannot[0].id} has {cannot[0].kind}; "
-            f"name the tasks it is for, in place of {rule.task!r}"
-        )
+        has = f"{cannot[0].id} has {cannot[0].kind}"
+        return "kind", f"is for tasks with {can}, and {has}; name the tasks it is for, in place of {rule.task!r}"
     if rule.attempt is not None and rule.attempt > 1:
-        return f"attempt {rule.attempt} cannot be struck: a task of a pipeline has one attempt"
+        return "attempt", "there is none to strike: a task of a pipeline has one attempt"
     return None
 
 
@@ -148,8 +146,13 @@ def _chance(seed: int, number: int, rule: Rule, task: PlannedTask) -> float:
 
 
 def _check_kind(kind: str) -> None:
-    if kind in KINDS:
-        return
-    near = did_you_mean(kind, KINDS)
+    if kind not in KINDS:
+        raise BadRule(no_kind(kind))
+
+
+def no_kind(kind: str) -> str:
+    """That there is no such kind, and which is near."""
+    group = any(known.startswith(f"{kind}.") for known in KINDS)
+    near = None if group else did_you_mean(kind, KINDS)
     hint = f", {near}" if near else "; `workflow chaos --list` shows the kinds"
-    raise BadRule(f"there is no kind of fault {kind!r} that can be injected{hint}")
+    return f"{kind!r} is a group of kinds, not one{hint}" if group else f"there is no kind of fault {kind!r}{hint}"
