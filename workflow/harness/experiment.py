@@ -33,6 +33,8 @@ from workflow.harness.injection import Injected, write_injection
 from workflow.harness.stacks import dump_stacks
 
 MARK_VARIABLE = "WORKFLOW_CHAOS_MARK"
+TEMPORARY = "temporary file "
+"""How what is left in the folder for temporary files is told."""
 
 
 interrupted = threading.Event()
@@ -112,7 +114,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
     finally:
         _end_all(census, process)
     reader.news()
-    left += [f"temporary file {path.name}" for path in sorted(temporary.rglob("*"))]
+    left += [f"{TEMPORARY}{path.name}" for path in sorted(temporary.rglob("*"))]
     left += [f"shared memory {name}" for name in census.shared_left()]
     if report is not None:
         left += _strays(state)

@@ -71,6 +71,14 @@ class Result:
         """Whether every promise holds or does not apply, and the harness did its work."""
         return self.error is None and bool(self.verdicts) and all(v.finding.passes for v in self.verdicts)
 
+    def explain(self) -> str:
+        """The story for people: which promises did not hold and why, what the run said, and how to do it again."""
+        from workflow.harness.results import story
+
+        if self.passed:
+            return f"{self.name}: every promise held\n  again: {self.reproduce}"
+        return f"{self.name}: {'the harness itself failed' if self.error else 'not every promise held'}\n{story(self)}"
+
 
 def check(scenario: Scenario, seed: int) -> Result:
     """Run a scenario and judge it.  Never raises for what the scenario does; an error of ours is in the result."""
