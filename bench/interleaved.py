@@ -17,7 +17,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 MEASUREMENT_S_MAX = 120
 _ROOT = str(Path(__file__).resolve().parents[1])
@@ -26,7 +26,8 @@ ENVIRONMENT = {
     "PYTHONPATH": os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH")))),
 }
 """Of every measurement: this tree, with its bytecode; an installed package is not compiled at each start either."""
-Measure = Callable[[], "float | None"]
+Taken = TypeVar("Taken")
+"""What a measurement gives: a number, or several by name."""
 
 
 class Spread(NamedTuple):
@@ -42,14 +43,14 @@ def spread(values: Sequence[float]) -> Spread | None:
     return Spread(min(values), statistics.median(values), max(values)) if values else None
 
 
-def take_turns(candidates: Mapping[str, Measure], repetitions: int) -> dict[str, list[float | None]]:
+def take_turns(candidates: Mapping[str, Callable[[], Taken | None]], repetitions: int) -> dict[str, list[Taken | None]]:
     """Measure each candidate once in every repetition; who begins changes from repetition to repetition.
 
     One turn of each goes before and does not count: it fills the caches of bytecode and of files.
     """
     for measure in candidates.values():
         measure()
-    taken: dict[str, list[float | None]] = {name: [] for name in candidates}
+    taken: dict[str, list[Taken | None]] = {name: [] for name in candidates}
     names = list(candidates)
     for repetition in range(repetitions):
         first = repetition % len(names)
@@ -67,14 +68,17 @@ def ratios(values: Sequence[float | None], base: Sequence[float | None]) -> list
     return [value / beside for value, beside in zip(values, base, strict=True) if value and beside]
 
 
-def run_module(module: str, *arguments: str) -> dict[str, float] | None:
-    """The JSON object that a measurement prints; None, with its last words on stderr, when it fails."""
+def run_module(module: str, *arguments: str, tree: str = _ROOT) -> dict[str, float] | None:
+    """The JSON object that a measurement prints; None, with its last words on stderr, when it fails.
+
+    ``tree`` is the checkout of which the module and the package are taken, when it is not this one.
+    """
     try:
         done = subprocess.run(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
-            cwd=_ROOT,
-            env=ENVIRONMENT,
+            cwd=tree,
+            env={**ENVIRONMENT, "PYTHONPATH": os.pathsep.join((tree, ENVIRONMENT["PYTHONPATH"]))},
             capture_output=True,
             timeout=MEASUREMENT_S_MAX,
             check=False,

@@ -18,6 +18,7 @@ The parent is the user's program.  It pushes tasks and keeps a table of all that
 that dies loses nothing.  The dispatcher hands tasks to the pool and runs the callbacks.  A worker runs one task at
 a time and says in shared memory which.  The warden, which runs no user code, reads the deadlines there, kills whole
 process trees, and replaces what died.  The guardian only waits, to end everything should the warden not be able to.
+The parent looks whether these two still move; and whoever outlives all of them is found by a mark in its environment.
 
 Importing this package imports nothing else: every public name is loaded when it is first used, because a worker's
 start and ``import workflow`` are hot paths.

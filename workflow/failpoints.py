@@ -52,7 +52,6 @@ POINTS: dict[str, str] = {
     "worker.begun": "a task is marked as begun, and nothing of it has run",
     "worker.returned": "a task has returned, and is still marked as running",
     "worker.answering": "a result is ready, and nothing of it is sent",
-    "worker.half_answered": "half of a result is in the channel",
     "worker.answered": "a result is sent, and the worker still marked as answering",
 }
 """What is true at each point."""
@@ -88,6 +87,14 @@ def halves(point: str, data: bytes | memoryview) -> tuple[bytes | memoryview, by
         return data, b""
     middle = len(data) // 2
     return data[:middle], data[middle:]
+
+
+def drop() -> None:
+    """Take what arms a point out of the environment, before anything is started that could be struck."""
+    global ARMED, _folder
+    ARMED, _folder = False, ""
+    for name in (FOLDER_VARIABLE, POINT_VARIABLE):
+        os.environ.pop(name, None)
 
 
 def stack_file(folder: str, pid: int) -> str:

@@ -27,6 +27,9 @@ TASK = Struct("<IBHQdHI")
 
 Behind it: the module's path, the options (a marshalled dict, or nothing when all are default), the pickled arguments.
 """
+PARTS = Struct("<HI")
+"""How such a header ends: the two lengths."""
+PARTS_AT = TASK.size - PARTS.size
 PUSH = 1
 OWED = 2
 """A settled task whose callback is still to be run; a RETURNED frame stands in place of the arguments."""
@@ -45,6 +48,9 @@ RUN = Struct("<QB")
 RETURNED = Struct("<IBBHQQQIQII")
 """Length of the frame, status, flags, processes left, ticket, start (monotonic ns), duration (ns), pid,
 log offset, log size, log file.  Behind it: notes (when flagged), then the result or the error."""
+
+ANSWER = Struct("<IBBHQ")
+"""How such a header begins, up to the ticket: all that is read of it on the way."""
 
 STATUSES = ("succeeded", "failed", "timed_out", "crashed", "memory_exceeded", "cancelled")
 SUCCEEDED, FAILED, TIMED_OUT, CRASHED, MEMORY_EXCEEDED, CANCELLED = range(6)
@@ -125,6 +131,12 @@ Quit = namedtuple("Quit", [])
 
 DispatcherForked = namedtuple("DispatcherForked", ["epoch", "pid"])
 WardenFailed = namedtuple("WardenFailed", ["reason"])
+"""The warden, or the guardian before there was one, cannot go on."""
+
+# -- dispatcher to warden, which passes it on to the parent ----------------------------------------------------------
+
+LastWords = namedtuple("LastWords", ["reason"])
+"""The dispatcher is about to end for this reason."""
 
 # -- dispatcher to warden ------------------------------------------------------------------------------------------
 
@@ -172,6 +184,7 @@ _KINDS = (
     TemplateReady,
     TemplateFailed,
     TemplateForked,
+    LastWords,
 )
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 

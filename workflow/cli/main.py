@@ -15,6 +15,8 @@ import click
 
 from workflow import __version__
 from workflow.cli.arguments import NoOutput
+from workflow.cli.chaos import chaos
+from workflow.cli.doctor import doctor
 from workflow.cli.inspect import plan, validate
 from workflow.cli.leaving import ignore_signals, leave_on_signals
 from workflow.cli.run import run
@@ -42,7 +44,7 @@ def cli() -> None:
     """
 
 
-for command in (run, validate, plan, schema):
+for command in (run, validate, plan, chaos, schema, doctor):
     cli.add_command(command)
 
 

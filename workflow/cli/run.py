@@ -68,9 +68,12 @@ def run(
     Exit code: 0 all succeeded, 1 a task did not, 2 usage or an invalid file, 3 nothing selected, 4 the engine failed,
     124 the run's own time limit, 129/130/143 SIGHUP/SIGINT/SIGTERM.
     """
+    from workflow import failpoints
     from workflow.cli.settings import settings
     from workflow.plan.build import load_plan
 
+    if engine is None:
+        failpoints.drop()  # faults are for the harness, whose runs have an engine of its own
     if quiet and verbose:
         raise click.UsageError("-q and -v exclude each other")
     _check_reports(reports)
@@ -91,24 +94,29 @@ def run(
         tell(plan_text(plan).removesuffix("\n"))
         return ExitCode.SUCCEEDED
 
+    from workflow.cli.sweep import Sweep
     from workflow.engine.parent import MultiProcess
     from workflow.report.console import Console
     from workflow.report.terminal import Terminal
     from workflow.run.conductor import RunOptions, run_plan
     from workflow.run.folder import STATE_DIR
 
+    sweep = Sweep()
     options = RunOptions(
         state_dir=how.state_dir or plan.file.parent / STATE_DIR,
         jobs=how.jobs,
         argv=tuple(sys.argv),
         reports=tuple(path.absolute() for path in reports),
         events=_events(events),
+        after_start=sweep.start,
         grace_max_s=CI_GRACE_MAX_S if os.environ.get("CI", "").lower() not in {"", "0", "false"} else None,
     )
     console = Console(Terminal(sys.stderr, how.color), how.verbosity)
     result = run_plan(plan, options, console, engine or MultiProcess, keep_code)
     if result.problem is not None and result.problem != result.verdict.reason:  # which the console has told
         click.echo(f"workflow: {result.problem}", err=True)
+    for line in sweep.told():
+        click.echo(f"workflow: {line}", err=True)
     return result.exit_code
 
 

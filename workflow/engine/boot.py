@@ -7,7 +7,7 @@ import sys
 from types import ModuleType
 
 from workflow.engine import system
-from workflow.engine.channel import packet_from, stream_from
+from workflow.engine.channel import packet_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ def become_worker(
     stand_in_for_main(config["main"])
     from workflow.engine.worker import Worker
 
-    Worker(
-        packet_from(tasks), stream_from(answers), words, slot, stack_file, config["log_dir"], config["max_result"]
-    ).run()
+    Worker(packet_from(tasks), answers, words, slot, stack_file, config["log_dir"], config["max_result"]).run()
 
 
 def stand_in_for_main(name: str | None) -> None:

@@ -21,7 +21,6 @@ from array import array
 from collections import deque
 from marshal import dumps as marshal_dumps
 from pickle import loads
-from typing import NamedTuple
 
 from workflow import messages
 from workflow.engine import scoreboard
@@ -29,11 +28,13 @@ from workflow.engine.channel import send_message
 from workflow.engine.endings import exception_from
 from workflow.engine.frames import body_of, options_of
 from workflow.engine.output import Output
-from workflow.messages import HAS_NOTES, RETURNED, TASK, TICKET_BITS, UNRESOLVED
+from workflow.engine.scoreboard import CALLBACK, CALLBACK_DEADLINE
+from workflow.failpoints import ARMED, halves, reached
+from workflow.messages import HAS_NOTES, PARTS, PARTS_AT, RETURNED, TASK, TICKET_BITS, UNRESOLVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
     from workflow.engine.channel import Socket
     from workflow.model import Model
@@ -45,23 +46,19 @@ _BATCH = 256
 _LINGER_S = 0.0005
 
 
-class Settled(NamedTuple):
-    """A task that ended and whose callback is to be run."""
+Settled = tuple[int, bytes, bytes, int]
+"""A task that ended and whose callback is to be run: its ticket; its frame, in which the arguments are not looked at;
+its RETURNED frame; the descriptor of the file with the result when that frame says so, else -1.
 
-    ticket: int
-    task: bytes
-    """Its frame; the arguments in it are not looked at."""
-    frame: bytes
-    """Its RETURNED frame."""
-    descriptor: int
-    """Of the file with the result, when the frame says so; else -1."""
+A plain tuple: one is made for each task, and a named one would cost five times as much.
+"""
 
-    @classmethod
-    def from_owed(cls, owed: bytes) -> Settled:
-        """From a frame in which the parent tells of one."""
-        header = TASK.unpack_from(owed)
-        end = TASK.size + header[5] + header[6]
-        return cls(RETURNED.unpack_from(owed, end)[4], owed[:end], owed[end:], -1)
+
+def settled_from(owed: bytes) -> Settled:
+    """From a frame in which the parent tells of one."""
+    header = TASK.unpack_from(owed)
+    end = TASK.size + header[5] + header[6]
+    return RETURNED.unpack_from(owed, end)[4], owed[:end], owed[end:], -1
 
 
 class Callbacks:
@@ -84,7 +81,7 @@ class Callbacks:
         self._started = False
         self._output.open()
         self._streams = sys.stdout, sys.stderr
-        words[scoreboard.CALLBACK_DEADLINE] = 0
+        words[CALLBACK_DEADLINE] = 0
         # The loop must not wait long for the interpreter while callbacks keep it busy.
         sys.setswitchinterval(0.0005)
 
@@ -96,10 +93,20 @@ class Callbacks:
             try:
                 if descriptors:
                     send_message(self._parent, bytes(data), descriptors)
+                elif ARMED:
+                    self._write_halves(data)
                 else:
                     self._parent.sendall(data)
-            except OSError:
+            except ConnectionError:
                 os._exit(0)  # the parent is gone
+
+    def _write_halves(self, data: memoryview | bytes) -> None:
+        reached("dispatcher.writing")
+        first, second = halves("dispatcher.half_forwarded", data)
+        self._parent.sendall(first)
+        if second:
+            reached("dispatcher.half_forwarded")
+            self._parent.sendall(second)
 
     def owe(self, settled: list[Settled]) -> None:
         """Tasks have ended, in this order: their callbacks come behind those owed already."""
@@ -117,18 +124,20 @@ class Callbacks:
 
     def settle_begun(self) -> None:
         """Tell of what an earlier dispatcher began: those that it finished, and the one that ended it."""
-        begun = self._words[scoreboard.CALLBACK]
-        tickets = [settled.ticket for settled in self._items]
+        begun = self._words[CALLBACK]
+        tickets = [settled[0] for settled in self._items]
         if begun in tickets:
             for ticket in tickets[: tickets.index(begun)]:
                 self._items.popleft()
                 self._done.append(ticket >> TICKET_BITS)
             self._tell_done()
             if self._words[scoreboard.CALLBACK_END] == begun:
-                outcome, story = "timed_out", "it held the interpreter past its limit; its process was replaced"
+                outcome, error = "timed_out", "TaskTimeout"
+                story = "it held the interpreter past its limit; its process was replaced"
             else:
-                outcome, story = "crashed", "the dispatcher, the process in which it ran, died; it was replaced"
-            self._tell(self._items.popleft(), outcome, ("TaskCrashed", story, None, None))
+                outcome, error = "crashed", "TaskCrashed"
+                story = "the dispatcher, the process in which it ran, died; it was replaced"
+            self._tell(self._items.popleft(), outcome, (error, story, None, None))
         if self._items:
             self.owe([])
 
@@ -147,9 +156,9 @@ class Callbacks:
             settled = begun.pop()
         except IndexError:
             return  # it has just ended
-        self._words[scoreboard.CALLBACK_DEADLINE] = 0
+        self._words[CALLBACK_DEADLINE] = 0
         self._tell_done()
-        story = f"abandoned at its limit of {_timeout_of(settled.task):g} s; its thread goes on until the run ends"
+        story = f"abandoned at its limit of {_timeout_of(settled[1]):g} s; its thread goes on until the run ends"
         self._tell(settled, "timed_out", ("TaskTimeout", story, None, _stack_of(thread)))
         _thread.start_new_thread(self._serve, ())
 
@@ -169,8 +178,9 @@ class Callbacks:
             os._exit(70)
 
     def _run_all(self) -> None:
-        items, words, me, unpack = self._items, self._words, _thread.get_ident(), TASK.unpack_from
+        items, words, me, unpack = self._items, self._words, _thread.get_ident(), PARTS.unpack_from
         captured, (stdout, stderr) = self._output.captured, self._streams
+        sys.stdout, sys.stderr = stdout, stderr  # an abandoned callback may have put others there
         while True:
             try:
                 settled = items.popleft()
@@ -187,33 +197,38 @@ class Callbacks:
                     self._wake.get()
                 self._asleep = False
                 continue
-            header = unpack(settled.task)
-            limit_ns = int(min(_timeout_of(settled.task), 9e8) * 1e9) if header[6] else _DEFAULT_NS
-            if sys.stdout is not stdout or sys.stderr is not stderr:
-                sys.stdout, sys.stderr = stdout, stderr  # what an earlier callback left there is not this one's
+            ticket, task, _frame, _descriptor = settled
+            path_size, options_size = unpack(task, PARTS_AT)
+            limit_ns = int(min(_timeout_of(task), 9e8) * 1e9) if options_size else _DEFAULT_NS
             deadline = time.monotonic_ns() + limit_ns
             begun = [settled]
             self._current = (deadline, begun, me)
-            words[scoreboard.CALLBACK] = settled.ticket
-            words[scoreboard.CALLBACK_DEADLINE] = deadline
+            words[CALLBACK] = ticket
+            words[CALLBACK_DEADLINE] = deadline
+            if ARMED:
+                reached("callback.begun")
             problem = None
             called = False
             try:
-                called = self._call(settled, header)
+                called = self._call(settled, path_size, options_size)
             except BaseException as error:  # noqa: BLE001  # the user's code may raise anything; all of it is recorded
                 problem = _problem(error)
-            try:
-                self._output.flush()
-            except BaseException as error:  # noqa: BLE001  # the streams may be the user's too
-                problem = problem or _problem(error)
+            if ARMED:
+                reached("callback.ended")
+            if captured or sys.stdout is not stdout or sys.stderr is not stderr:
+                try:
+                    self._output.flush()
+                except BaseException as error:  # noqa: BLE001  # the streams may be the user's too
+                    problem = problem or _problem(error)
+                sys.stdout, sys.stderr = stdout, stderr  # what this callback left there is not the next one's
             try:
                 begun.pop()
             except IndexError:
                 return  # abandoned; what became of it has been told
-            words[scoreboard.CALLBACK_DEADLINE] = 0
+            words[CALLBACK_DEADLINE] = 0
             log = self._output.take() if captured else _NO_LOG
             if called and not log[1]:
-                self._done.append(settled.ticket >> TICKET_BITS)
+                self._done.append(ticket >> TICKET_BITS)
                 if len(self._done) >= _BATCH:
                     self._tell_done()
             else:
@@ -221,49 +236,51 @@ class Callbacks:
                 outcome = "failed" if problem is not None else "succeeded" if called else None
                 self._tell(settled, outcome, problem, log)
 
-    def _call(self, settled: Settled, header: tuple[Any, ...]) -> bool:
+    def _call(self, settled: Settled, path_size: int, options_size: int) -> bool:
         """Run the callback of a task; False when the task has none."""
-        status, flags = settled.frame[4], settled.frame[5]
-        succeeded = status == messages.SUCCEEDED
-        if header[6]:
-            options = options_of(settled.task)
-            task_id = str(options.get("id", header[3]))
-            hook = options.get("on_success" if succeeded else "on_failure")
-            if hook is not None:
-                from workflow.engine.resolve import resolve_function
-
-                function = resolve_function(str(hook))
-                keywords = {"task": task_id} if _takes_task(function) else {}
-                function(self._argument(settled, succeeded=succeeded, task_id=task_id), **keywords)
-                return True
-        else:
-            task_id = ""
+        _ticket, task, frame, descriptor = settled
+        status, flags = frame[4], frame[5]
+        if options_size and self._call_hook(settled):
+            return True
         if flags & UNRESOLVED:
             message = "not called: its class could not be loaded in the worker"
             raise ImportError(message)
-        path = settled.task[TASK.size : TASK.size + header[5]]
+        path = task[TASK.size : TASK.size + path_size]
         known = self._models.get(path)
         if known is None:
             known = self._models[path] = _load(path)
         model, has_callback, has_error_callback = known
-        if not (has_callback if succeeded else has_error_callback):
+        if not (has_error_callback if status else has_callback):
             return False
-        if succeeded and settled.descriptor < 0 and not flags & HAS_NOTES:
-            model().callback(loads(settled.frame[RETURNED.size :]))
-        elif succeeded:
-            model().callback(self._argument(settled, succeeded=True, task_id=task_id))
+        if status:
+            model().error_callback(self._argument(settled))
+        elif descriptor < 0 and not flags & HAS_NOTES:
+            model().callback(loads(frame[RETURNED.size :]))
         else:
-            model().error_callback(self._argument(settled, succeeded=False, task_id=task_id or str(header[3])))
+            model().callback(self._argument(settled))
         return True
 
-    def _argument(self, settled: Settled, *, succeeded: bool, task_id: str) -> object:
-        frame = settled.frame
-        if settled.descriptor >= 0:
+    def _call_hook(self, settled: Settled) -> bool:
+        """Call the function that the task names in place of its callback; False when it names none."""
+        _ticket, task, frame, _descriptor = settled
+        hook = options_of(task).get("on_success" if frame[4] == messages.SUCCEEDED else "on_failure")
+        if hook is None:
+            return False
+        from workflow.engine.resolve import resolve_function
+
+        function = resolve_function(str(hook))
+        keywords = {"task": _id_of(task)} if _takes_task(function) else {}
+        function(self._argument(settled), **keywords)
+        return True
+
+    def _argument(self, settled: Settled) -> object:
+        _ticket, task, frame, descriptor = settled
+        if descriptor >= 0:
             from workflow.engine.system import read_file
 
-            frame = frame[: RETURNED.size] + read_file(settled.descriptor)
-        if not succeeded:
-            return exception_from(frame, task_id)
+            frame = frame[: RETURNED.size] + read_file(descriptor)
+        if frame[4] != messages.SUCCEEDED:
+            return exception_from(frame, _id_of(task))
         return loads(body_of(frame)[1])
 
     # -- what the parent is told -----------------------------------------------------------------------------------
@@ -281,7 +298,7 @@ class Callbacks:
         log: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
         body = marshal_dumps((outcome, problem))
-        self.write(messages.pack_told(messages.CALLBACK_TOLD, body, settled.ticket, log))
+        self.write(messages.pack_told(messages.CALLBACK_TOLD, body, settled[0], log))
 
 
 _NO_LOG = (0, 0, 0)
@@ -292,6 +309,10 @@ def _timeout_of(task: bytes) -> float:
         return DEFAULT_TIMEOUT_S
     limit = options_of(task).get("callback_timeout", DEFAULT_TIMEOUT_S)
     return limit if isinstance(limit, (int, float)) else float("inf")
+
+
+def _id_of(task: bytes) -> str:
+    return str(options_of(task).get("id", TASK.unpack_from(task)[3]))
 
 
 def _load(path: bytes) -> tuple[type[Model], bool, bool]:

@@ -6,11 +6,18 @@ that way, so that a dispatcher which dies while sending leaves nothing half said
 
 Every channel has one process on each side and one writer a side: no lock is shared between processes, so a killed
 one can spoil only its own channel.
+
+Descriptors that find no room in the receiver's table are dropped by the kernel, which says so by a flag.  Whoever went
+on without them would wait for a channel that nobody holds: so this is an error here, of which the receiver ends or
+replaces itself.
 """
 
 from __future__ import annotations
 
 import _socket
+import errno
+import os
+import time
 from array import array
 
 Socket = _socket.socket
@@ -25,6 +32,9 @@ _CLOSE_ON_EXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
 
 PEEK = _socket.MSG_PEEK
 DONT_WAIT = _socket.MSG_DONTWAIT
+
+_IN_FLIGHT_S = 5.0
+"""How long descriptors that others have not yet received may keep one from being sent, before that is an error."""
 
 
 def stream_pair() -> tuple[Socket, Socket]:
@@ -56,40 +66,67 @@ def packet_from(descriptor: int) -> Socket:
 
 
 def send_message(channel: Socket, data: bytes, descriptors: tuple[int, ...] = (), flags: int = 0) -> None:
-    """Send a whole message with descriptors.  Raises BlockingIOError, or OSError when the other side is gone."""
-    if descriptors:
-        channel.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", descriptors))], flags)
-    else:
+    """Send a whole message with descriptors.
+
+    Raises BlockingIOError when there is no room now, ConnectionError when the other side is gone, and OSError.
+    """
+    if not descriptors:
         channel.send(data, flags)
+        return
+    ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", descriptors))]
+    end = 0.0
+    while True:
+        try:
+            channel.sendmsg([data], ancillary, flags)
+        except OSError as error:
+            # The kernel lets a user have only so many descriptors on their way, as many as may be open.
+            if error.errno != errno.ETOOMANYREFS:
+                raise
+            if flags & DONT_WAIT or channel.gettimeout() == 0:
+                raise BlockingIOError(error.errno, error.strerror) from None
+            end = end or time.monotonic() + _IN_FLIGHT_S
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.001)
+        else:
+            return
 
 
 def receive_message(channel: Socket, flags: int = 0) -> tuple[bytes, list[int]]:
-    """One message with its descriptors; empty when the other side is gone.  Raises BlockingIOError."""
+    """One message with its descriptors; empty when the other side is gone.
+
+    Raises BlockingIOError, and OSError when its descriptors found no room here: the message is lost with them.
+    """
     for _ in range(2):
         try:
-            data, ancillary, _flags, _address = channel.recvmsg(1 << 17, _ANCILLARY, flags | _CLOSE_ON_EXEC)
+            data, ancillary, said, _address = channel.recvmsg(1 << 17, _ANCILLARY, flags | _CLOSE_ON_EXEC)
         except ConnectionError:
             continue  # a packet socket tells that its peer died with input unread before it gives what is left
-        return data, _descriptors(ancillary)
+        return data, _descriptors(ancillary, said)
     return b"", []
 
 
 def receive_into(channel: Socket, buffer: memoryview, flags: int = 0) -> tuple[int, list[int]]:
-    """Bytes of a stream, and the descriptors that came with the last of them.  Raises BlockingIOError.
+    """Bytes of a stream, and the descriptors that came with the last of them.
 
-    The kernel ends a read behind bytes that carry descriptors, so they belong to the last frame in it.
+    Raises BlockingIOError, and OSError when the descriptors found no room here.  The kernel ends a read behind bytes
+    that carry descriptors, so they belong to the last frame in it.
     """
     while True:
         try:
-            count, ancillary, _flags, _address = channel.recvmsg_into([buffer], _ANCILLARY, flags | _CLOSE_ON_EXEC)
+            count, ancillary, said, _address = channel.recvmsg_into([buffer], _ANCILLARY, flags | _CLOSE_ON_EXEC)
         except ConnectionResetError:
             continue
-        return count, _descriptors(ancillary)
+        return count, _descriptors(ancillary, said) if ancillary or said & _socket.MSG_CTRUNC else []
 
 
-def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+def _descriptors(ancillary: list[tuple[int, int, bytes]], said: int) -> list[int]:
     found = array("i")
     for level, kind, data in ancillary:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             found.frombytes(data[: len(data) - len(data) % found.itemsize])
+    if said & _socket.MSG_CTRUNC:
+        for descriptor in found:
+            os.close(descriptor)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     return found.tolist()

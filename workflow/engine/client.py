@@ -25,33 +25,41 @@ from pickle import dumps
 from typing import TYPE_CHECKING, NamedTuple
 
 from workflow import messages
-from workflow.engine import scoreboard, system
+from workflow.engine import marks, processes, scoreboard, system
 from workflow.engine.channel import DONT_WAIT, packet_pair, receive_into, receive_message, send_message, stream_pair
 from workflow.engine.frames import owed_frame, pack_options, with_attempt, with_file
 from workflow.engine.handle import Handle
 from workflow.engine.output import log_file_name
+from workflow.engine.vigil import GIVE_UP, LOOK_S, WAKE, Vigil
 from workflow.errors import EngineError
+from workflow.failpoints import ARMED, halves, reached
 from workflow.messages import IN_FILE, MORE_ATTEMPTS, RETURNED, TASK, TICKET_BITS, owes_callback
 from workflow.outcome import LogRange
+from workflow.restarts import DISPATCHERS_MAX, Restarts
 
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable, Mapping
 
     from workflow.info_task import InfoTask
+else:
+    import _signal
 
 _FLUSH_BYTES = 32 * 1024
 _LINGER_S = 0.0005
 """How long a few frames wait for more, while the pool has work: a wake-up costs ten times what a task does."""
-_DEATHS_MAX = 5
-"""Dispatchers that die one after the other without having said anything, before the engine gives up."""
 _STOP_S = 5.0
 _ATTEMPT = (1 << TICKET_BITS) - 1
 
 _BOOT = """\
-import sys, marshal
-with open({config}, "rb") as file: config = marshal.load(file)
-sys.path[:] = config["path"]
-from workflow.engine.guardian import main
+import sys
+try:
+    import marshal
+    with open({config}, "rb") as file: config = marshal.load(file)
+    sys.path[:] = config["path"]
+    from workflow.engine.guardian import main
+except Exception as error:
+    sys.exit(f"workflow: the first process of the engine could not start: {{type(error).__name__}}: {{error}}")
 main(config)
 """
 
@@ -116,7 +124,13 @@ class Client:
         self._closed = False
         self._ending = False
         self._epoch = 0
-        self._silent_deaths = 0
+        self._restarts = Restarts(DISPATCHERS_MAX)
+        self._achieved: tuple[int, int, int] | None = None
+        """What there was to show when a dispatcher died last."""
+        self._last_words = ""
+        self._mark: marks.Mark | None = None
+        self._vigils = Vigil(), Vigil()
+        """Over the guardian and the warden."""
         self.dispatcher_pid = 0
 
     # -- start and end ---------------------------------------------------------------------------------------------
@@ -149,22 +163,36 @@ class Client:
                 os.write(file, marshal_dumps(self._settings(control.fileno(), channel.fileno())))
                 os.lseek(file, 0, os.SEEK_SET)
                 flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
+                self._mark = marks.new_mark()
+                environment = dict(os.environ if config.env is None else config.env)
+                if self._mark is not None:
+                    environment[marks.NAME] = self._mark.text()
                 self._guardian = subprocess.Popen(
                     [sys.executable, *flags, "-c", _BOOT.format(config=file)],
                     stdin=subprocess.DEVNULL,
-                    env=None if config.env is None else dict(config.env),
+                    env=environment,
                     pass_fds=(control.fileno(), channel.fileno(), self._board, file),
                     start_new_session=True,
                 )
             except OSError as error:
-                message = f"the engine could not be started: {error}"
+                message = f"the engine could not be started: {system.explain(error)}"
                 raise EngineError(message) from error
             ours.pop_all()  # kept until shut_down
+        self._start_threads()
+
+    def _start_threads(self) -> None:
+        self._threads = []
         self._reader = threading.Thread(target=self._read, name="workflow-reader", daemon=True)
         sender = threading.Thread(target=self._send_rest, name="workflow-sender", daemon=True)
-        self._threads = [self._reader, sender]
-        for thread in self._threads:
-            thread.start()
+        try:
+            for thread in (self._reader, sender):
+                thread.start()
+                self._threads.append(thread)
+        except RuntimeError as error:
+            self.shut_down()
+            self._ending = False
+            message = f"the engine could not be started: {system.explain(error)}"
+            raise EngineError(message) from error
 
     def _settings(self, control: int, channel: int) -> dict[str, object]:
         """What the engine's processes are told, in plain values."""
@@ -246,12 +274,32 @@ class Client:
             send_message(self._control, messages.encode(messages.Quit()), (), DONT_WAIT)
         except OSError:
             pass  # they have ended, or are about to
+        if any(processes.is_stopped(pid) for pid in (self._guardian.pid, self._words[scoreboard.WARDEN_PID])):
+            for pid in self._guards():
+                processes.signal_process(pid, _signal.SIGCONT)
+        self._await_end()
+
+    def _await_end(self) -> None:
+        """See that no process is left of the engine, whoever of those that should see to it is left himself."""
         try:
-            self._guardian.wait(_STOP_S)
+            code = self._guardian.wait(_STOP_S)
         except subprocess.TimeoutExpired:
-            # Closing its channel and killing the guardian leaves the warden two reasons to end.
-            self._guardian.kill()
-            self._guardian.wait()
+            for pid in reversed(self._guards()):
+                processes.signal_process(pid, _signal.SIGKILL)
+            code = self._guardian.wait()
+        if self._mark is not None and (code or self.failure is not None):
+            try:
+                marks.end_bearers(self._mark)
+            except OSError:
+                pass  # this program has no descriptor left to look with
+
+    def _guards(self) -> list[int]:
+        """The guardian and the warden, those of them that are there."""
+        if self._guardian.poll() is not None:
+            return []
+        # The guardian is our child, so its number is its own; the warden's is as long as it is the guardian's child.
+        warden = self._words[scoreboard.WARDEN_PID]
+        return [self._guardian.pid, *(pid for pid in processes.children(self._guardian.pid) if pid == warden)]
 
     # -- pushing ---------------------------------------------------------------------------------------------------
 
@@ -292,6 +340,8 @@ class Client:
             self._buffer.append(frame)
             self._buffered += length
             flush = alone or self._buffered > _FLUSH_BYTES
+        if ARMED:
+            reached("parent.pushed")
         if flush:
             self._flush()
         elif not self._wake.is_set():
@@ -352,6 +402,9 @@ class Client:
             view = memoryview(self._rest)
             sent = 0
             try:
+                if ARMED and halves("parent.half_sent", view)[1]:
+                    sent = self._channel.send(view[: len(view) // 2], flags)
+                    reached("parent.half_sent")
                 while sent < len(view):
                     sent += self._channel.send(view[sent:], flags)
             except BlockingIOError:
@@ -363,6 +416,12 @@ class Client:
 
     def _send_rest(self) -> None:
         """The sender thread: what pushing threads could not write, or did not find worth a write."""
+        try:
+            self._send_until_end()
+        except BaseException as error:  # noqa: BLE001  # without it, tasks would wait here for ever
+            self._fail(f"its sender thread could not go on: {system.explain(error)}")
+
+    def _send_until_end(self) -> None:
         while True:
             self._wake.wait()
             if self._ending:
@@ -382,6 +441,15 @@ class Client:
     # -- the reader thread -----------------------------------------------------------------------------------------
 
     def _read(self) -> None:
+        """The reader thread."""
+        try:
+            self._read_until_end()
+        except BaseException as error:  # noqa: BLE001  # without it, whoever waits for a task would wait for ever
+            self._fail(f"its reader thread could not go on: {system.explain(error)}")
+        if self.failure is not None:
+            self._await_end()
+
+    def _read_until_end(self) -> None:
         buffer = memoryview(bytearray(1 << 18))
         poll = select.poll()
         control = self._control.fileno()
@@ -391,7 +459,10 @@ class Client:
         held = bytearray()
         descriptors: list[int] = []
         while not self._ending:
-            for descriptor, _events in poll.poll():
+            ready = poll.poll(LOOK_S * 1000)
+            if not self._look_at_guards():
+                return
+            for descriptor, _events in ready:
                 if descriptor == control:
                     if not self._read_control():
                         return
@@ -400,7 +471,6 @@ class Client:
                 descriptors += more  # they come with the first byte of their frame, the rest may come later
                 if count:
                     held += buffer[:count]
-                    self._silent_deaths = 0
                     del held[: self._take(held, descriptors)]
                 elif self._ending:
                     return
@@ -422,6 +492,8 @@ class Client:
         if end < size or unpack(data)[0] > end:
             return 0
         whole = bytes(data)
+        if ARMED:
+            reached("parent.took")
         while end - position >= size:
             length, status, flags, _, ticket, _, _, _, _, _, _ = unpack(whole, position)
             if position + length > end:
@@ -493,27 +565,65 @@ class Client:
         data, _ = receive_message(self._control)
         if not data:
             if not self._ending:
-                self._fail("its warden died, so no process of it could be trusted any more; all were ended")
+                self._fail(self._why_it_ended())
             return False
         fact = messages.decode(data)
         if isinstance(fact, messages.DispatcherForked):
             self.dispatcher_pid = fact.pid
+        elif isinstance(fact, messages.LastWords):
+            self._last_words = fact.reason
         elif isinstance(fact, messages.WardenFailed):
             self._fail(fact.reason)
             return False
         return True
 
+    def _look_at_guards(self) -> bool:
+        """Wake who guards the others and was stopped; whether the engine can go on."""
+        now = time.monotonic()
+        if not self._vigils[0].due(now):
+            return True
+        warden = self._words[scoreboard.WARDEN_PID]
+        if not warden or self._guardian.poll() is not None:
+            return True  # it has not begun yet, or it has ended: that is told in another way
+        looks = ("guardian", self._guardian.pid, None), ("warden", warden, self._words[scoreboard.BEAT])
+        for (name, pid, beat), vigil in zip(looks, self._vigils, strict=True):
+            verdict = vigil.look(now, stopped=processes.is_stopped(pid), beat=beat)
+            if verdict == WAKE and pid in self._guards():
+                processes.signal_process(pid, _signal.SIGCONT)
+            elif verdict == GIVE_UP:
+                self._fail(f"its {name}, process {pid}, was stopped or moved no more; all were ended")
+                for guard in reversed(self._guards()):
+                    processes.signal_process(guard, _signal.SIGKILL)
+                return False
+        return True
+
+    def _why_it_ended(self) -> str:
+        """The warden's channel is closed, and nobody said why."""
+        if self.dispatcher_pid:
+            return "its warden died, so no process of it could be trusted any more; all were ended"
+        try:
+            code = self._guardian.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            return "its first process did not start the others"
+        return f"its first process could not start the others, and ended with code {code}"
+
     def _replace_dispatcher(self) -> bool:
         """Have the warden fork a new dispatcher, and tell it all that pends."""
-        self._silent_deaths += 1
-        if self._silent_deaths > _DEATHS_MAX:
-            self._fail(f"its dispatcher died {_DEATHS_MAX} times in a row before it did anything")
+        if ARMED:
+            reached("parent.replacing")
+        before, self._achieved = self._achieved, self._count_ended()
+        if before != self._achieved:
+            self._restarts.achieved()
+        if self._restarts.died(time.monotonic()):
+            last = f"; the last one said: {self._last_words}" if self._last_words else ""
+            self._fail(f"its dispatcher died {DISPATCHERS_MAX} times, and nothing had ended meanwhile{last}")
             return False
         self._epoch += 1
         ours, theirs = stream_pair()
         with self._sending:
-            self._channel.close()
-            self._channel = ours
+            # In this order: the sender thread looks at it without the lock, and must never find it closed.
+            old, self._channel = self._channel, ours
+            old.close()
             self._rest = b""
             with self._lock:
                 snapshot = self._snapshot()
@@ -533,6 +643,13 @@ class Client:
                 except OSError:
                     break  # it died as well: its channel says so next
         return True
+
+    def _count_ended(self) -> tuple[int, int, int]:
+        """Tasks, callbacks and attempts that have ended: what dispatchers are there for."""
+        with self._lock:
+            tasks = self._last_number - len(self._table)
+            attempts = sum([len(handle._earlier) for handle in self._table.values()])  # noqa: SLF001
+        return tasks, tasks - len(self._owed), attempts
 
     def _snapshot(self) -> list[bytes]:
         """Everything that pends, as frames for a new dispatcher."""

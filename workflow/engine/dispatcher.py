@@ -4,7 +4,7 @@ The loop waits, decodes, decides, performs; every decision is the scheduler's, w
 moment, by a callback or by anything else, and lose nothing:
 
 - Tasks stay in the parent's table until they have ended there.
-- An answer leaves the worker's channel only when the parent's channel has it: it is *peeked*, forwarded, and then
+- An answer leaves the worker's channel only when the parent's channel has it: it is looked at, forwarded, and then
   consumed.  The worst a death can do is to have a frame forwarded twice, and the parent drops what it knows.
 - A message to a worker arrives whole or not at all.
 
@@ -23,19 +23,21 @@ import time
 
 from workflow import messages
 from workflow.engine import processes, scoreboard, system
-from workflow.engine.callbacks import Callbacks, Settled
+from workflow.engine.callbacks import Callbacks, settled_from
 from workflow.engine.channel import (
     DONT_WAIT,
     PEEK,
-    receive_into,
     receive_message,
     send_message,
 )
-from workflow.engine.endings import ending_frame
+from workflow.engine.endings import ending_frame, how_it_died
 from workflow.engine.frames import options_of, with_attempt, with_file
 from workflow.engine.link import Link
+from workflow.failpoints import ARMED, reached, show_stacks_when_asked
 from workflow.info_task import RetryPolicy
 from workflow.messages import (
+    ANSWER,
+    HAS_CALLBACK,
     IN_FILE,
     MORE_ATTEMPTS,
     RETURNED,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
+    from workflow.engine.callbacks import Settled
     from workflow.engine.channel import Socket
     from workflow.engine.seat import Seat
 else:
@@ -94,8 +97,6 @@ class Dispatcher:
         self._tasks: dict[int, bytes] = {}
         """Frames of the tasks that have not ended, by number."""
         self._buffer = bytearray()
-        self._peek = memoryview(bytearray(_BUFFER))
-        self._sink = memoryview(bytearray(_BUFFER))
         self._poll = select.poll()
         self._sources: dict[int, Callable[[int], object]] = {}
         self._grace_ns: int | None = None
@@ -115,6 +116,9 @@ class Dispatcher:
         # looking at all of them for every 700 new ones took a fifth of this process's time.
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
+        show_stacks_when_asked()
+        if ARMED:
+            reached("dispatcher.started")
         while True:
             for descriptor, flags in self._poll.poll(self._pause_ms()):
                 source = self._sources.get(descriptor)
@@ -180,6 +184,8 @@ class Dispatcher:
             data = b""
         if not data:
             os._exit(0)  # the parent is gone, or has sent for another dispatcher
+        if ARMED:
+            reached("dispatcher.read")
         self._buffer += data
         unpack, size, position, end = TASK.unpack_from, TASK.size, 0, len(self._buffer)
         if end < size or unpack(self._buffer)[0] > end:
@@ -215,7 +221,7 @@ class Dispatcher:
             self._grace_ns = int(timeout * 1e9) if timeout >= 0 else None
             self._decide(events.CancelAllAsked())
         elif kind == messages.OWED:
-            self._callbacks.owe_again(Settled.from_owed(frame))
+            self._callbacks.owe_again(settled_from(frame))
         elif kind == messages.SNAPSHOT_END:
             self._end_adoption()
 
@@ -247,7 +253,15 @@ class Dispatcher:
         return link
 
     def _watch(self, link: Link) -> None:
-        self._listen(link.answers.fileno(), lambda _flags: self._read_some_answers(link))
+        self._listen(link.answers.descriptor, lambda _flags: self._read_some_answers(link))
+        self._listen(link.tasks.fileno(), lambda flags: self._attend(link, flags))
+
+    def _attend(self, link: Link, flags: int) -> None:
+        """A worker can be sent more, or has a large answer, or is dead."""
+        if flags & select.POLLOUT:
+            self._send_rest(link)
+        if flags & ~select.POLLOUT:
+            self._read_large_answer(link)
 
     def _bury(self, link: Link) -> None:
         """A worker is dead: what it said counts, then what it was doing decides."""
@@ -262,11 +276,10 @@ class Dispatcher:
             running, sentence = link.sentenced[0], STATUSES[link.sentenced[1]]
         elif died.sentenced and died.sentenced == running:
             sentence = STATUSES[died.reason]
-        self._decide(events.WorkerExited(link.worker, running, sentence))
-        descriptor = link.answers.fileno()
-        if self._sources.pop(descriptor, None) is not None:
-            self._poll.unregister(descriptor)
+        self._decide(events.WorkerExited(link.worker, running, sentence, "" if running else how_it_died(died)))
         self._stop_writing(link)
+        self._ignore(link.answers.descriptor)
+        self._ignore(link.tasks.fileno())
         del self._links[link.worker]
         link.tasks.close()
         link.answers.close()
@@ -275,12 +288,14 @@ class Dispatcher:
     # -- workers: to them ------------------------------------------------------------------------------------------
 
     def _send(self, link: Link, frames: list[bytes]) -> None:
-        if link.outbox or not self._send_now(link, frames):
+        sent = not link.outbox and self._send_now(link, frames)
+        if ARMED:
+            reached("dispatcher.sent")
+        if not sent:
             link.outbox.append(frames)
             if not link.writing and link.open:
                 link.writing = True
-                self._listen(link.tasks.fileno(), lambda _flags: self._send_rest(link))
-                self._poll.modify(link.tasks.fileno(), select.POLLOUT)
+                self._poll.modify(link.tasks.fileno(), select.POLLIN | select.POLLOUT)
 
     def _send_now(self, link: Link, frames: list[bytes]) -> bool:
         """Send one message; whether it is gone (into the channel, or with its worker)."""
@@ -299,8 +314,10 @@ class Dispatcher:
                 os.close(descriptor)
         except BlockingIOError:
             return False
-        except OSError:
-            link.open = False  # it died: the warden will say so, and then they are given to another
+        except ConnectionError:
+            # It died: the warden will say so, and then they are given to another.  No other error may be taken for
+            # that: a worker that lives would be thought to have what it never got.
+            link.open = False
         return True
 
     def _send_rest(self, link: Link) -> None:
@@ -314,8 +331,8 @@ class Dispatcher:
         link.outbox.clear()
         if link.writing:
             link.writing = False
-            del self._sources[link.tasks.fileno()]
-            self._poll.unregister(link.tasks.fileno())
+            if link.tasks.fileno() in self._sources:
+                self._poll.modify(link.tasks.fileno(), select.POLLIN)
 
     def _refuse(self, link: Link) -> None:
         """Have the worker refuse all that it was sent and has not begun."""
@@ -325,6 +342,8 @@ class Dispatcher:
     def _recall(self, link: Link) -> None:
         self._refuse(link)
         self._stop_writing(link)
+        if ARMED:
+            reached("dispatcher.recalling")
         time.sleep(_SETTLE_S)
         running = self._settled_state(link)
         # Whatever it finished before that is in the channel by now, except the one it is answering.
@@ -350,96 +369,107 @@ class Dispatcher:
     # -- workers: from them ----------------------------------------------------------------------------------------
 
     def _read_answers(self, link: Link) -> None:
-        """Pass on what a worker said: peek, decide, forward, and only then consume."""
+        """Pass on all that a worker said."""
         while self._read_some_answers(link):
+            pass
+        while self._read_large_answer(link):
             pass
 
     def _read_some_answers(self, link: Link) -> bool:
-        """One read of them; whether there may be more."""
-        peek, unpack, size = self._peek, RETURNED.unpack_from, RETURNED.size
+        """Those in its pipe: look, decide, forward, and only then consume.  Whether there may be more."""
         try:
-            count, descriptors = receive_into(link.answers, peek, PEEK | DONT_WAIT)
+            data = link.answers.look()
         except BlockingIOError:
             return False
-        if not count:
-            self._stop_reading(link)
+        if not data:
+            self._ignore(link.answers.descriptor)  # the worker's side is closed: the warden will say why
             return False
-        position, flags_seen = 0, 0
+        if ARMED:
+            reached("dispatcher.peeked")
+        count = self._pass_on(link, data)
+        if ARMED:
+            reached("dispatcher.forwarded")
+        link.answers.take_out(count)
+        if ARMED:
+            reached("dispatcher.consumed")
+        # Half a frame: the rest comes, or the worker is dead and nobody waits for it.
+        return count > 0
+
+    def _read_large_answer(self, link: Link) -> bool:
+        """One that did not fit there, in the same manner."""
+        try:
+            data, descriptors = receive_message(link.tasks, PEEK | DONT_WAIT)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._ignore(link.tasks.fileno())
+            return False
+        self._pass_on(link, data, *descriptors)
+        for descriptor in descriptors:  # before they come again, which needs room
+            os.close(descriptor)
+        for descriptor in receive_message(link.tasks, DONT_WAIT)[1]:
+            os.close(descriptor)
+        return True
+
+    def _pass_on(self, link: Link, data: bytes, descriptor: int = -1) -> int:
+        """Decide about the answers in it and forward them; how many bytes that is."""
+        head, pop, size, position = ANSWER.unpack_from, self._tasks.pop, len(data), 0
         answers: list[tuple[int, str]] = []
-        frames: list[tuple[int, int, int, int]] = []
-        plain = True
-        while count - position >= size:
-            length, status, flags, _, ticket, _, _, _, _, _, _ = unpack(peek, position)
-            if position + length > count:
+        ended: list[Settled] = []
+        alike = descriptor < 0  # whether all are answers that need no more than to be passed on, and owe a callback
+        while size - position >= RETURNED.size:
+            length, status, flags, _left, ticket = head(data, position)
+            end = position + length
+            if end > size:
                 break
+            frame = data[position:end]
+            position = end
             if status >= messages.READY:
-                plain = False
+                alike = False
                 self._decide(events.WorkerReady(link.worker))
             elif flags & SENTENCED:
                 # The warden's word stands; it comes when the process is gone.
-                plain = False
-                frame = bytes(peek[position : position + length])
-                link.sentenced = (
-                    ticket,
-                    status,
-                    with_file(frame, os.dup(descriptors[0])) if flags & IN_FILE else frame,
-                )
+                alike = False
+                link.sentenced = (ticket, status, with_file(frame, os.dup(descriptor)) if flags & IN_FILE else frame)
             else:
+                task = pop(ticket >> TICKET_BITS, b"")
                 answers.append((ticket, STATUSES[status]))
-                frames.append((position, length, status, flags))
-                flags_seen |= flags
-            position += length
-        if position:
-            if answers:
-                self._pass_on(link, answers, frames, flags_seen, plain, position, descriptors)
-            _, again = receive_into(link.answers, self._sink[:position], DONT_WAIT)
-            descriptors += again
-        for descriptor in descriptors:
-            os.close(descriptor)
-        # Half a frame: the rest comes, or the worker is dead and nobody waits for it.
-        return position > 0
+                ended.append((ticket, task, frame, descriptor))
+                if status or not task or not flags & HAS_CALLBACK:
+                    alike = False
+        if answers:
+            orders = self._scheduler.handle(events.Answered(link.worker, answers), time.monotonic())
+            if alike and not any(isinstance(order, (effects.Retry, effects.Discard)) for order in orders):
+                self._forward(data if position == size else data[:position])
+                self._callbacks.owe(ended)
+            else:
+                self._pass_on_each(ended, orders)
+            for order in orders:
+                self._perform(order)
+        return position
 
-    def _pass_on(
-        self,
-        link: Link,
-        answers: list[tuple[int, str]],
-        frames: list[tuple[int, int, int, int]],
-        flags_seen: int,
-        plain: bool,
-        end: int,
-        descriptors: list[int],
-    ) -> None:
-        orders = self._scheduler.handle(events.Answered(link.worker, answers), time.monotonic())
-        again = {effect.ticket for effect in orders if isinstance(effect, effects.Retry)}
-        known = {effect.ticket for effect in orders if isinstance(effect, effects.Discard)}
-        peek, pop = self._peek, self._tasks.pop
-        whole = plain and not again and not known and not flags_seen & IN_FILE
-        if whole:
-            self._forward(peek[:end])
-        data = bytes(peek[:end])
+    def _pass_on_each(self, ended: list[Settled], orders: list[effects.Effect]) -> None:
+        again = {order.ticket for order in orders if isinstance(order, effects.Retry)}
+        known = {order.ticket for order in orders if isinstance(order, effects.Discard)}
         owed: list[Settled] = []
-        for (ticket, _status), (position, length, status, flags) in zip(answers, frames, strict=True):
+        for ticket, task, frame, descriptor in ended:
+            status, flags = frame[4], frame[5]
+            if task and (ticket in again or ticket in known):
+                self._tasks[ticket >> TICKET_BITS] = task  # it has not ended
             if ticket in known:
                 continue
+            carried = (descriptor,) if flags & IN_FILE else ()
             if ticket in again:
-                peek[position + 5] = flags | MORE_ATTEMPTS
-                self._forward(peek[position : position + length])
+                self._forward(b"%b%c%b" % (frame[:5], flags | MORE_ATTEMPTS, frame[6:]), carried)
                 continue
-            carried = tuple(descriptors) if flags & IN_FILE else ()
-            if not whole:
-                self._forward(peek[position : position + length], carried)
-            task = pop(ticket >> TICKET_BITS, None)
-            if flags and task is not None and owes_callback(status, flags):
-                copy = os.dup(carried[0]) if carried else -1
-                owed.append(tuple.__new__(Settled, (ticket, task, data[position : position + length], copy)))
+            self._forward(frame, carried)
+            if task and owes_callback(status, flags):
+                owed.append((ticket, task, *_kept(frame, descriptor)) if carried else (ticket, task, frame, -1))
         if owed:
             self._callbacks.owe(owed)
-        for effect in orders:
-            self._perform(effect)
 
-    def _stop_reading(self, link: Link) -> None:
-        """The worker's side is closed: the warden will say why."""
-        descriptor = link.answers.fileno()
+    def _ignore(self, descriptor: int) -> None:
+        """Wait for nothing more from it."""
         if self._sources.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
 
@@ -453,7 +483,7 @@ class Dispatcher:
             self._tasks.pop(number, None)
         self._forward(frame)
         if effect.final and task is not None and owes_callback(frame[4], frame[5]):
-            self._callbacks.owe([Settled(effect.ticket, task, frame, -1)])
+            self._callbacks.owe([(effect.ticket, task, frame, -1)])
 
     # -- taking over -----------------------------------------------------------------------------------------------
 
@@ -461,6 +491,8 @@ class Dispatcher:
         """Everything the parent holds is known: now what the workers did meanwhile can be understood."""
         if not self._adopting:
             return
+        if ARMED:
+            reached("dispatcher.adopting")
         self._adopting = False
         self._callbacks.settle_begun()
         for link in list(self._links.values()):
@@ -476,6 +508,18 @@ class Dispatcher:
 
     def _fail(self, reason: str) -> None:
         self._forward(messages.pack_told(messages.ENGINE_FAILED, reason.encode()))
+
+
+def _kept(frame: bytes, descriptor: int) -> tuple[bytes, int]:
+    """The frame with a descriptor of its own for the result's file, or with the result itself.
+
+    The number tells how full the table is: callbacks may be slow, and results many.  Beyond half of it the result
+    itself is kept.
+    """
+    copy = os.dup(descriptor)
+    if copy > min(512, os.sysconf("SC_OPEN_MAX") // 2):
+        return with_file(frame, copy), -1
+    return frame, copy
 
 
 def _task_with_options(frame: bytes, number: int, attempt: int) -> Task:

@@ -9,6 +9,7 @@ from workflow import messages
 from workflow.engine import scoreboard
 from workflow.engine.frames import body_of, options_of
 from workflow.engine.output import log_file_name
+from workflow.engine.system import OWN_FAILURE
 from workflow.messages import HAS_ERROR_CALLBACK, HAS_NOTES, MORE_ATTEMPTS, RETURNED, STATUSES, TASK, UNRESOLVED
 
 TYPE_CHECKING = False
@@ -135,6 +136,14 @@ def _told(
     if died.signal == "SIGKILL":
         hint = "; nobody here sent it: often it is the kernel's out-of-memory killer (see the kernel log)"
     return "TaskCrashed", f"its process died by {died.signal} after {took}, {where}{hint}"
+
+
+def how_it_died(died: messages.WorkerDied) -> str:
+    """What is known of the death of a worker that ran no task, as an addition to a sentence."""
+    lines = died.stack.strip().splitlines()
+    told = lines[-1].removeprefix(OWN_FAILURE) if lines and lines[-1].startswith(OWN_FAILURE) else ""
+    way = f"by {died.signal}" if died.signal else f"with exit code {died.exit_code}"
+    return f" ({way}: {told})" if told else f" ({way})"
 
 
 def exception_from(frame: bytes, task_id: str, reason: str | None = None) -> BaseException:

@@ -14,6 +14,7 @@ import sys
 import time
 
 from workflow.engine import processes, system
+from workflow.failpoints import ARMED, reached, show_stacks_when_asked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,14 +42,23 @@ def main(config: dict[str, Any]) -> NoReturn:
     system.adopt_orphans()
     system.name_process("guardian")
     me = os.getpid()
-    # The warden's end of this pipe closes with it, where there are no process descriptors.
-    alive, alive_other_end = os.pipe()
-    warden = os.fork()
+    try:
+        # The warden's end of this pipe closes with it, where there are no process descriptors.
+        alive, alive_other_end = os.pipe()
+        warden = os.fork()
+    except OSError as error:
+        _tell_failure(config, f"its warden could not be started: {system.explain(error)}")
     if warden == 0:
-        os.close(alive)
-        from workflow.engine.warden import Warden
+        try:
+            os.close(alive)
+            from workflow.engine.warden import Warden
 
-        Warden(config, guardian=me, parent_descriptor=parent_descriptor).run()
+            Warden(config, guardian=me, parent_descriptor=parent_descriptor).run()
+        except BaseException as error:  # noqa: BLE001
+            _tell_failure(config, f"its warden could not start: {system.explain(error)}")
+    show_stacks_when_asked()
+    if ARMED:
+        reached("guardian.forked")
     os.close(alive_other_end)
     for descriptor in (config["control"], config["channel"], config["scoreboard"]):
         os.close(descriptor)
@@ -75,6 +85,17 @@ def _wait(parent: int, parent_descriptor: int | None, warden: int, alive: int) -
             if not last.poll(_WARDEN_TIME_S * 1000):
                 processes.signal_process(warden, _signal.SIGKILL)
             return
+
+
+def _tell_failure(config: dict[str, Any], reason: str) -> NoReturn:
+    """Tell the program why there is no engine, and leave."""
+    os.close(config["channel"])  # what follows needs a descriptor or two, and there may be none
+    os.close(config["scoreboard"])
+    from workflow import messages
+    from workflow.engine.channel import packet_from, send_message
+
+    send_message(packet_from(config["control"]), messages.encode(messages.WardenFailed(reason)))
+    os._exit(70)
 
 
 def _end_all() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 
 from workflow.engine import scoreboard
-from workflow.engine.channel import packet_from, stream_from
+from workflow.engine.answers import Answers
+from workflow.engine.channel import packet_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +23,8 @@ class Link:
         self.base = slot * scoreboard.WORDS
         self.pid = pid
         self.tasks = packet_from(tasks)
-        self.answers = stream_from(answers)
+        self.answers = Answers(answers)
         self.tasks.setblocking(False)
-        self.answers.setblocking(False)
         self.outbox: deque[list[bytes]] = deque()
         """Batches that did not fit into the channel."""
         self.sentenced: tuple[int, int, bytes] | None = None

@@ -15,17 +15,18 @@ _CHANGES = frozenset({"os.chdir", "os.fchdir", "os.putenv", "os.unsetenv"})
 class Place:
     """What a worker's environment and folder are between tasks."""
 
-    __slots__ = ("_changed", "_environment", "_folder")
+    __slots__ = ("_environment", "_folder", "changed")
 
     def __init__(self) -> None:
         self._folder = os.getcwd()
         self._environment = dict(_raw())
-        self._changed = False
+        self.changed = False
+        """Whether the interpreter told of a change."""
         sys.addaudithook(self._hear)
 
     def _hear(self, event: str, _arguments: tuple[object, ...]) -> None:
         if event in _CHANGES:
-            self._changed = True
+            self.changed = True
 
     def enter(self, options: dict[str, object], attempt: int) -> None:
         """Set what the task asks for.  Raises OSError when its folder cannot be entered."""
@@ -50,7 +51,7 @@ class Place:
 
     def restore(self, *, certainly: bool) -> None:
         """Undo what the task changed, asked for or not.  ``certainly`` looks for what was not heard of."""
-        if not self._changed and not certainly:
+        if not self.changed and not certainly:
             return
         if _raw() != self._environment:
             # Decoding is done by the mapping itself, for the few names that differ.
@@ -66,7 +67,7 @@ class Place:
                 os.chdir(self._folder)
         except OSError:
             self._go_back()  # the folder it was in is gone
-        self._changed = False
+        self.changed = False
 
     def _go_back(self) -> None:
         try:

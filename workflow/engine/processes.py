@@ -80,6 +80,26 @@ def is_stopped(pid: int) -> bool:
     return stat is not None and stat[0] in (b"T", b"t")
 
 
+def table() -> list[tuple[int, int, int, int]]:
+    """Every process that is alive: its pid, its parent's, its start time and its user.  Empty without /proc."""
+    found = []
+    for entry in os.listdir("/proc") if _has_proc() else ():
+        if entry.isdecimal():
+            stat = _stat(int(entry))
+            if stat is None or stat[0] in (b"Z", b"X", b"x"):
+                continue
+            try:
+                found.append((int(entry), int(stat[1]), int(stat[19]), os.stat(f"/proc/{entry}").st_uid))
+            except OSError:
+                continue  # it has ended meanwhile
+    return found
+
+
+def environment(pid: int) -> bytes:
+    """The environment with which a process was started, as NUL-ended variables; empty when it is kept from us."""
+    return _read(f"/proc/{pid}/environ")
+
+
 def signal_process(pid: int, number: int) -> bool:
     """Send a signal.  False when nobody with this pid is left, or it may not be signalled (a set-uid program).
 

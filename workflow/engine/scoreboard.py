@@ -26,7 +26,7 @@ STATE = 0
 REFUSE_BELOW = 1
 """Dispatcher: messages with a smaller number are refused by the worker."""
 STARTED = 2
-"""Worker: when the attempt began, monotonic ns."""
+"""Worker: when the attempt began, monotonic ns; before the first, when it was ready.  0 until then."""
 DEADLINE = 3
 """Worker: when the attempt is to be killed, monotonic ns; NEVER without a limit."""
 SENTENCE = 4
@@ -59,6 +59,10 @@ DISPATCHER_PID = 2
 """Warden."""
 CALLBACK_END = 3
 """Warden: ticket of the callback for whose lateness it ended the dispatcher."""
+BEAT = 4
+"""Warden: another number in each turn of its loop."""
+WARDEN_PID = 5
+"""Warden."""
 
 CLAIMED, RUNNING, ANSWERING, CLEANING = 0, 1, 2, 3
 """Phases: taken but not begun; begun; finished, and its answer on the way; answered, and its objects are dying.

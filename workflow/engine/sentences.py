@@ -13,6 +13,7 @@ from workflow import messages
 from workflow.engine import processes, scoreboard
 from workflow.engine.seat import Sentence
 from workflow.engine.worker import MAIN_STACK_SIGNAL, STACK_SIGNAL
+from workflow.failpoints import ARMED, reached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class Sentences:
         self._words[base + scoreboard.SENTENCE_REASON] = reason
         self._words[base + scoreboard.SENTENCED_STAGE] = self._words[base + scoreboard.STAGE]
         self._words[base + scoreboard.SENTENCE] = state >> 2
+        if ARMED:
+            reached("warden.sentenced")
         processes.signal_process(seat.pid, STACK_SIGNAL)
         # A stopped process writes its stacks when it goes on; so would SIGTERM have to wait.
         processes.signal_process(seat.pid, _signal.SIGCONT)

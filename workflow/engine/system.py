@@ -15,6 +15,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _FALLOC_PUNCH_HOLE_KEEP_SIZE = 3
 _IONBF = 2
+_SPLICE_F_NONBLOCK = 2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,13 +105,32 @@ def unbuffer_c_streams() -> None:
             libc().setvbuf(ctypes.c_void_p.in_dll(libc(), name), None, _IONBF, 0)
 
 
+def tee(source: int, target: int, count: int) -> int:
+    """Copy from pipe to pipe without taking anything out; how many bytes, 0 at the end.  Linux only.
+
+    Raises BlockingIOError when there is nothing, or no room.
+    """
+    import ctypes
+
+    copied: int = libc().tee(source, target, ctypes.c_size_t(count), _SPLICE_F_NONBLOCK)
+    if copied < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return copied
+
+
 def keep_only(descriptors: set[int]) -> None:
     """Close every descriptor but these and the standard three."""
     keep = descriptors | {0, 1, 2}
     try:
         names = os.listdir("/proc/self/fd" if LINUX else "/dev/fd")
-    except OSError:
-        names = [str(number) for number in range(3, os.sysconf("SC_OPEN_MAX"))]
+    except OSError:  # the table is full, perhaps
+        names = []
+        low = 3
+        for kept in sorted(keep - {0, 1, 2} | {os.sysconf("SC_OPEN_MAX")}):
+            if low < kept:
+                os.closerange(low, kept)
+            low = kept + 1
     for name in names:
         if int(name) not in keep:
             try:
@@ -132,6 +152,52 @@ def fill_standard_descriptors() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number, which is this one
 
 
+def require_room(count: int) -> None:
+    """Raise OSError when fewer than so many descriptors are free.
+
+    Who grows asks this first, so that reading /proc, on which every kill of a tree depends, goes on working.
+    """
+    probes: list[int] = []
+    try:
+        for _ in range(count):
+            probes.append(os.dup(0))  # noqa: PERF401  # what was opened before one fails is to be closed
+    finally:
+        for probe in probes:
+            os.close(probe)
+
+
+def explain(error: BaseException) -> str:
+    """An error in words, with the limit it ran into when it is one of those a user can raise."""
+    import errno
+
+    number = getattr(error, "errno", None)
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+        if error.filename is not None:
+            text += f": {error.filename!r}"
+    else:
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if number == errno.ENFILE:
+        return f"{text} (the limit of the whole system: fs.file-max)"
+    if number == errno.EMFILE or f"Error {errno.EMFILE}" in text or os.strerror(errno.EMFILE) in text:
+        return f"{text} (a process may have {_limit('SC_OPEN_MAX')} open: ulimit -n)"
+    if number == errno.EAGAIN or "can't start new thread" in text:
+        return (
+            f"{text} (no more processes or threads: this user may have {_limit('SC_CHILD_MAX')}, ulimit -u, "
+            "or the limit of a container, pids.max)"
+        )
+    if number == errno.ENOMEM or isinstance(error, MemoryError):
+        return f"{text} (out of memory, or the limit of a process: ulimit -v)"
+    if number == errno.ETOOMANYREFS:
+        return f"{text} (of descriptors on their way, a user may have {_limit('SC_OPEN_MAX')}: ulimit -n)"
+    return text
+
+
+def _limit(name: str) -> str:
+    value = os.sysconf(name)
+    return "any number" if value < 0 else str(value)
+
+
 def usable_cpus() -> int:
     """Processors this process may use, at least 1."""
     if hasattr(os, "sched_getaffinity"):
@@ -139,20 +205,25 @@ def usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def show_own_failure() -> None:
+OWN_FAILURE = "workflow: a process of the engine could not go on: "
+
+
+def show_own_failure(also: int | None = None) -> None:
     """Say what ended a process of ours where the program's errors go: there is nobody left to tell it to.
 
-    A line; the traceback, when WORKFLOW_DEBUG is set.
+    A line; the traceback, when WORKFLOW_DEBUG is set.  ``also`` is a descriptor to which the line is written too.
     """
     try:
+        error = sys.exc_info()[1] or RuntimeError("unknown")
+        line = f"{OWN_FAILURE}{explain(error)}\n".encode(errors="replace")
+        if also is not None:
+            os.write(also, line)
         if os.environ.get("WORKFLOW_DEBUG"):
             import traceback
 
             traceback.print_exc()
         else:
-            error = sys.exc_info()[1]
-            line = f"workflow: a process of the engine could not go on: {type(error).__name__}: {error}\n"
-            os.write(2, line.encode(errors="replace"))
+            os.write(2, line)
     except BaseException:  # noqa: BLE001, S110  # the process is ending anyway
         pass
 
@@ -173,6 +244,8 @@ def read_file(descriptor: int) -> bytes:
 
 def write_all(descriptor: int, body: bytes) -> None:
     """Write all of it, in as many writes as that takes."""
-    view = memoryview(body)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    written = os.write(descriptor, body)
+    if written < len(body):
+        view = memoryview(body)[written:]
+        while view:
+            view = view[os.write(descriptor, view) :]

@@ -37,7 +37,7 @@ def run_template(config: dict[str, Any], warden: Socket, words: memoryview, ward
         try:
             import_module(name)
         except BaseException as error:  # noqa: BLE001  # an import may raise anything
-            reason = f"preload of {name!r} failed: {type(error).__name__}: {error}"
+            reason = f"preload of {name!r} failed: {_named(error)}"
             send_message(warden, messages.encode(messages.TemplateFailed(reason[:10_000])))
             os._exit(1)
     send_message(warden, messages.encode(messages.TemplateReady()))
@@ -49,13 +49,24 @@ def run_template(config: dict[str, Any], warden: Socket, words: memoryview, ward
         try:
             middle = os.fork()
         except OSError as error:
-            send_message(warden, messages.encode(messages.TemplateForked(request.worker, 0, f"fork failed: {error}")))
+            _tell_failure(warden, request.worker, system.explain(error))
         else:
             if middle == 0:
                 _fork_worker(config, warden, words, warden_pid, request, descriptors)
-            os.waitpid(middle, 0)
+            if os.waitpid(middle, 0)[1]:  # it may have said so already, or not have come so far
+                _tell_failure(warden, request.worker, "the process between it and its template ended")
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _named(error: BaseException) -> str:
+    text = system.explain(error)
+    name = type(error).__name__
+    return text if text.startswith(name) else f"{name}: {text}"
+
+
+def _tell_failure(warden: Socket, worker: int, reason: str) -> None:
+    send_message(warden, messages.encode(messages.TemplateForked(worker, 0, f"fork failed: {reason}")))
 
 
 def _fork_worker(
@@ -70,7 +81,7 @@ def _fork_worker(
     try:
         pid = os.fork()
     except OSError as error:
-        send_message(warden, messages.encode(messages.TemplateForked(request.worker, 0, f"fork failed: {error}")))
+        _tell_failure(warden, request.worker, system.explain(error))
         os._exit(1)
     if pid:
         send_message(warden, messages.encode(messages.TemplateForked(request.worker, pid, "")))
@@ -88,5 +99,5 @@ def _fork_worker(
 
         become_worker(config, descriptors[0], descriptors[1], words, request.slot, descriptors[2])
     except BaseException:  # noqa: BLE001
-        system.show_own_failure()
+        system.show_own_failure(descriptors[2])
     os._exit(70)

@@ -28,6 +28,7 @@ from workflow.engine.nursery import CannotGoOn, Nursery, become_child
 from workflow.engine.sentences import Sentences
 from workflow.engine.stacks import StackFiles
 from workflow.engine.timers import Timers
+from workflow.failpoints import ARMED, reached, show_stacks_when_asked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ _WEDGED_NS = 400_000_000
 _LOG_LOOK_S = 0.1
 _STOPPED_LOOK_S = 1.0
 _STOPPED_S = 10.0
-"""How long the dispatcher may be stopped, by a callback or from outside, before it is replaced."""
+"""How long a process may be stopped, by a callback or from outside, before it is replaced."""
 
 
 class Warden:
@@ -74,7 +75,8 @@ class Warden:
         self._quitting = False
         self._log_look = 0.0
         self._stopped_look = 0.0
-        self._stopped_looks = 0
+        self._stopped: dict[int, int] = {}
+        """By pid: looks in a row at which it was found stopped."""
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -84,12 +86,16 @@ class Warden:
             self._prepare()
             while True:
                 ready = self._poll.poll(self._pause_ms())
+                self._words[scoreboard.BEAT] += 1
                 now = time.monotonic()
                 for descriptor, _events in ready:
                     self._take(descriptor)
                 self._timers.fire(now)
                 self._sentences.look(self._nursery.by_pid.values(), now)
                 self._look_at_dispatcher()
+                self._look_at_stopped(now)
+                if not self._guardian_watched and os.getppid() != self._guardian:
+                    self._end_all()
                 self._cut_logs(now)
                 if not self._quitting:
                     self._nursery.spawn_wanted()
@@ -97,10 +103,11 @@ class Warden:
         except CannotGoOn as error:
             self._fail(str(error))
         except BaseException as error:  # noqa: BLE001
-            self._fail(f"the warden failed: {type(error).__name__}: {error}")
+            self._fail(f"the warden failed: {system.explain(error)}")
 
     def _prepare(self) -> None:
         system.name_process("warden")
+        self._words[scoreboard.WARDEN_PID] = self._pid
         system.adopt_orphans()
         # Not to die with the guardian: the trees of the workers are known here, and have to be ended before.
         if os.getppid() != self._guardian:
@@ -111,9 +118,13 @@ class Warden:
         _signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
         _signal.signal(_signal.SIGCHLD, lambda *_: None)
         guardian_descriptor = system.process_descriptor(self._guardian)
+        self._guardian_watched = guardian_descriptor is not None
         self._ends = {end for end in (guardian_descriptor, self._parent_descriptor) if end is not None}
         for descriptor in (*self._ends, self._wake, self._control.fileno()):
             self._poll.register(descriptor, select.POLLIN)
+        show_stacks_when_asked()
+        if ARMED:
+            reached("warden.started")
         self._fork_dispatcher(0, self._config["channel"])
         self._nursery.spawn_wanted()
 
@@ -182,6 +193,8 @@ class Warden:
                 self._retire(order.worker)
             elif isinstance(order, messages.Forget):
                 self._nursery.forget(order.worker)
+            elif isinstance(order, messages.LastWords):
+                self._tell_parent(order)
 
     # -- what the dispatcher is told -------------------------------------------------------------------------------
 
@@ -197,8 +210,8 @@ class Warden:
                 send_message(self._orders, data, descriptors, DONT_WAIT)
             except BlockingIOError:
                 return
-            except OSError:
-                self._outbox.clear()
+            except ConnectionError:
+                self._outbox.clear()  # it died
                 return
             self._outbox.popleft()
 
@@ -219,12 +232,17 @@ class Warden:
             self._become_dispatcher(theirs, channel, epoch)
         theirs.close()
         os.close(channel)
+        if ARMED:
+            reached("warden.dispatcher_forked")
         self._dispatcher = pid
         self._words[scoreboard.DISPATCHER_PID] = pid
         self._orders = ours
         self._poll.register(ours.fileno(), select.POLLIN)
+        self._tell_parent(messages.DispatcherForked(epoch, pid))
+
+    def _tell_parent(self, message: tuple[object, ...]) -> None:
         try:
-            send_message(self._control, messages.encode(messages.DispatcherForked(epoch, pid)), (), DONT_WAIT)
+            send_message(self._control, messages.encode(message), (), DONT_WAIT)
         except OSError:
             pass  # the program is gone: its descriptor says so in the next turn
 
@@ -240,8 +258,12 @@ class Warden:
             from workflow.engine.dispatcher import Dispatcher
 
             Dispatcher(self._config, stream_from(channel), orders, self._words, seats, epoch).run()
-        except BaseException:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001
             system.show_own_failure()
+            try:
+                send_message(orders, messages.encode(messages.LastWords(system.explain(error)[:10_000])), (), DONT_WAIT)
+            except OSError:
+                pass  # the warden is gone, or does not listen
         os._exit(70)
 
     # -- deaths ----------------------------------------------------------------------------------------------------
@@ -264,7 +286,9 @@ class Warden:
                 self._dispatcher = 0
                 self._words[scoreboard.DISPATCHER_PID] = 0
             elif status.si_pid == nursery.template:
-                nursery.template_died()
+                nursery.template_died(_how(status))
+        if ARMED and dead:
+            reached("warden.reaped")
         left = self._kill_orphans()
         for seat, status in dead:
             self._announce_death(seat, status, left)
@@ -284,7 +308,7 @@ class Warden:
         return killed
 
     def _announce_death(self, seat: Seat, status: os.waitid_result, left: int) -> None:
-        by_signal = status.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+        by_signal = _by_signal(status)
         base = seat.slot * scoreboard.WORDS
         sentenced = self._words[base + scoreboard.SENTENCE]
         self._words[base + scoreboard.PID] = 0
@@ -309,7 +333,7 @@ class Warden:
     # -- looking ---------------------------------------------------------------------------------------------------
 
     def _look_at_dispatcher(self) -> None:
-        """End a dispatcher that a callback has wedged, or that was stopped for good."""
+        """End a dispatcher that a callback has wedged."""
         words = self._words
         if self._dispatcher and time.monotonic_ns() > words[scoreboard.CALLBACK_DEADLINE] + _WEDGED_NS > _WEDGED_NS:
             # Its main thread gives up on callbacks that are late; that it did not means that it cannot run.
@@ -317,16 +341,26 @@ class Warden:
             words[scoreboard.CALLBACK_DEADLINE] = 0
             processes.signal_process(self._dispatcher, _signal.SIGKILL)
 
-        now = time.monotonic()
+    def _look_at_stopped(self, now: float) -> None:
+        """End who was stopped from outside and stays so: the dispatcher, the template, a worker that runs nothing.
+
+        A worker that runs a task has a limit, or the task was to have none.  What is counted are looks: when
+        everybody was stopped, so were we.
+        """
         if now < self._stopped_look:
             return
         self._stopped_look = now + _STOPPED_LOOK_S
-        if not self._dispatcher or not processes.is_stopped(self._dispatcher):
-            self._stopped_looks = 0
-            return
-        self._stopped_looks += 1
-        if self._stopped_looks * _STOPPED_LOOK_S > _STOPPED_S:
-            processes.signal_process(self._dispatcher, _signal.SIGKILL)
+        words, nursery = self._words, self._nursery
+        idle = [
+            seat.pid
+            for seat in nursery.by_pid.values()
+            if words[seat.slot * scoreboard.WORDS] & 3 != scoreboard.RUNNING
+        ]
+        stopped = {pid for pid in (self._dispatcher, nursery.template, *idle) if pid and processes.is_stopped(pid)}
+        self._stopped = {pid: self._stopped.get(pid, 0) + 1 for pid in stopped}
+        for pid, looks in self._stopped.items():
+            if looks * _STOPPED_LOOK_S > _STOPPED_S:
+                processes.kill_tree(pid)
 
     def _cut_logs(self, now: float) -> None:
         """Give back the disk that the middle of a flood takes; the reader shows its head and its tail."""
@@ -345,6 +379,8 @@ class Warden:
     def _quit(self) -> None:
         """The program is done: everybody may leave by himself, for a moment."""
         self._quitting = True
+        if ARMED:
+            reached("warden.quitting")
         if self._nursery.template:
             processes.kill_tree(self._nursery.template)
         self._drop_orders()  # the dispatcher leaves when it reads the end of this channel
@@ -356,6 +392,11 @@ class Warden:
 
     def _end_all(self) -> NoReturn:
         """Kill everything below, and leave."""
+        self._drop_orders()
+        for seat in self._nursery.seats.values():  # /proc is to be read, and there may be no room for that
+            for descriptor in (seat.tasks, seat.answers):
+                if descriptor >= 0:
+                    os.close(descriptor)
         end = time.monotonic() + 5.0
         while time.monotonic() < end:
             for pid in processes.children(self._pid):
@@ -371,13 +412,20 @@ class Warden:
 
     def _fail(self, reason: str) -> NoReturn:
         """A mistake of ours, or a machine out of descriptors: say so, and leave nothing behind."""
-        try:
-            send_message(self._control, messages.encode(messages.WardenFailed(reason)), (), DONT_WAIT)
-        except OSError:
-            pass
+        self._tell_parent(messages.WardenFailed(reason))
         if os.environ.get("WORKFLOW_DEBUG"):
             system.show_own_failure()
         self._end_all()
+
+
+def _by_signal(status: os.waitid_result) -> bool:
+    return status.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+
+
+def _how(status: os.waitid_result) -> str:
+    if _by_signal(status):
+        return f"by {processes.signal_name(status.si_status)}"
+    return f"with exit code {status.si_status}"
 
 
 def _cut_log(seat: Seat, folder: str, limit: int, words: memoryview, base: int) -> None:

@@ -30,11 +30,41 @@ from marshal import loads as marshal_loads
 
 from workflow import messages
 from workflow.engine import processes, scoreboard, system
+from workflow.engine.answers import BRIEF
 from workflow.engine.attempt_notes import Terminated, notes
 from workflow.engine.channel import receive_message, send_message
 from workflow.engine.output import Output
 from workflow.engine.place import Place
-from workflow.messages import HAS_CALLBACK, HAS_ERROR_CALLBACK, HAS_NOTES, IN_FILE, RETURNED, SENTENCED, UNRESOLVED
+from workflow.engine.scoreboard import (
+    ANSWERING,
+    AT_ARGUMENTS,
+    AT_IMPORT,
+    AT_INIT,
+    AT_RESULT,
+    AT_RUN,
+    CLEANING,
+    DEADLINE,
+    GRACE,
+    MEMORY,
+    REFUSE_BELOW,
+    RUNNING,
+    SENTENCE,
+    SENTENCE_REASON,
+    STAGE,
+    STARTED,
+    STATE,
+)
+from workflow.failpoints import ARMED, reached, show_stacks_when_asked
+from workflow.messages import (
+    HAS_CALLBACK,
+    HAS_ERROR_CALLBACK,
+    HAS_NOTES,
+    IN_FILE,
+    RETURNED,
+    SENTENCED,
+    SMALL,
+    UNRESOLVED,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +95,6 @@ _FOREVER_S = 9e8
 
 _GRACE_NS = 5_000_000_000
 _CLEANING_NS = 5_000_000_000
-_SMALL_BODY = messages.SMALL - RETURNED.size
 
 _clock_ns = time.monotonic_ns
 
@@ -76,7 +105,7 @@ class Worker:
     def __init__(
         self,
         tasks: Socket,
-        answers: Socket,
+        answers: int,
         words: memoryview,
         slot: int,
         stack_file: int,
@@ -87,6 +116,7 @@ class Worker:
         self._answers = answers
         self._words = words
         self._base = slot * scoreboard.WORDS
+        self._row = words[self._base : self._base + scoreboard.WORDS]
         self._stack_file = stack_file
         self._max_result = (1 << 63) if max_result is None else max_result
         self._timeout_s, self._timeout_ns = 0.0, 0  # the latest task's, of which most are alike
@@ -95,7 +125,7 @@ class Worker:
         self._place = Place()
         self._pid = os.getpid()
         self._running = 0  # the ticket that SIGTERM may interrupt; 0 while code of ours runs
-        self._models: dict[bytes, tuple[type[Model], int]] = {}
+        self._models: dict[bytes | memoryview, tuple[type[Model], int, bool]] = {}
         self._cpu_s = 0.0
         self._children: frozenset[int] = frozenset()
         self._forked = False  # whether this is a child that a task forked, and not the worker
@@ -114,59 +144,76 @@ class Worker:
         import _thread
 
         _thread.start_new_thread(self._watch, ())
+        show_stacks_when_asked()
+        self._words[self._base + scoreboard.STARTED] = _clock_ns()
         gc.freeze()  # what was loaded up to here stays: the collector need not look at it for every task
-        self._answers.sendall(RETURNED.pack(RETURNED.size, messages.READY, 0, 0, 0, 0, 0, self._pid, 0, 0, 0))
+        if ARMED:
+            reached("worker.started")
+        os.write(self._answers, RETURNED.pack(RETURNED.size, messages.READY, 0, 0, 0, 0, 0, self._pid, 0, 0, 0))
         self._loop()
         leave(0)
 
     def _loop(self) -> None:
         """Take a message, run its tasks one after the other, until the channel ends."""
-        words, base = self._words, self._base
-        refuse_below = base + scoreboard.REFUSE_BELOW
-        unpack, header_size = messages.TASK.unpack_from, messages.TASK.size
+        row, attempt = self._row, self._attempt
+        unpack, header_size, ticket_bits = messages.TASK.unpack_from, messages.TASK.size, messages.TICKET_BITS
         while True:
             data, descriptors = receive_message(self._tasks)
             if not data:
                 return
-            number, in_file = messages.RUN.unpack_from(data)
+            message, in_file = messages.RUN.unpack_from(data)
             position = messages.RUN.size
+            # A part of bytes costs half of what a part of a view does, but it is a copy: not of what may be large.
+            frames: bytes | memoryview = data
             if in_file:
-                data, position = system.read_file(descriptors[0]), 0
-            view = memoryview(data)
-            while position < len(data):
-                header = unpack(data, position)
-                ticket = header[3] << messages.TICKET_BITS | header[2]
-                words[base] = ticket << 2 | scoreboard.CLAIMED
+                frames, position = memoryview(system.read_file(descriptors[0])), 0
+            end = len(frames)
+            while position < end:
+                header = unpack(frames, position)
+                ticket = header[3] << ticket_bits | header[2]
+                claimed = ticket << 2  # and CLAIMED, which is 0
+                row[STATE] = claimed
                 # The dispatcher, which writes this word first and then reads the claim, waits while it sees one: its
                 # recall and this look cannot miss each other.
-                if number < words[refuse_below]:
+                if message < row[REFUSE_BELOW]:
                     break
-                self._attempt(ticket, header, view, position + header_size)
+                if ARMED:
+                    reached("worker.claimed")
+                attempt(ticket, claimed, header, frames, position + header_size)
                 position += header[0]
-            words[base] = 0
+            row[STATE] = 0
             self._output.flush_idle()
 
-    def _attempt(self, ticket: int, header: tuple[Any, ...], view: memoryview, position: int) -> None:
+    def _attempt(
+        self, ticket: int, claimed: int, header: tuple[Any, ...], frames: bytes | memoryview, position: int
+    ) -> None:
         """Run one attempt and send its answer."""
-        words, base = self._words, self._base
+        row = self._row
         size, _kind, attempt, _number, timeout, module_size, options_size = header
         end = position + size - messages.TASK.size
-        module = bytes(view[position : position + module_size])
-        position += module_size
-        options = marshal_loads(view[position : position + options_size]) if options_size else _NO_OPTIONS
-        position += options_size
+        start, position = position, position + module_size
+        module = frames[start:position]
+        if options_size:
+            start, position = position, position + options_size
+            options = marshal_loads(frames[start:position])
+        else:
+            options = _NO_OPTIONS
         if timeout != self._timeout_s:
             self._timeout_s, self._timeout_ns = timeout, int(min(timeout, _FOREVER_S) * 1e9)
         if options is not self._options:
             self._options = options
-            words[base + scoreboard.GRACE] = options.get("grace_ns", _GRACE_NS)
-            words[base + scoreboard.MEMORY] = options.get("memory", 0)
+            row[GRACE] = options.get("grace_ns", _GRACE_NS)
+            row[MEMORY] = options.get("memory", 0)
 
+        known = self._models.get(module)
         started = _clock_ns()
-        words[base + scoreboard.STARTED] = started
-        words[base + scoreboard.DEADLINE] = started + self._timeout_ns
-        words[base + scoreboard.STAGE] = scoreboard.AT_IMPORT
-        words[base] = ticket << 2 | scoreboard.RUNNING
+        row[STARTED] = started
+        row[DEADLINE] = started + self._timeout_ns
+        # Only where something can hang does a stage begin: a class that is known is not imported again.
+        row[STAGE] = AT_IMPORT if known is None or options else AT_ARGUMENTS
+        row[STATE] = claimed | RUNNING
+        if ARMED:
+            reached("worker.begun")
 
         flags = HAS_ERROR_CALLBACK  # until the class has been seen, it may have one
         value = instance = arguments = None
@@ -175,23 +222,25 @@ class Worker:
                 self._running = ticket
                 if options:
                     self._place.enter(options, attempt)
-                known = self._models.get(module)
                 if known is None:
                     flags = UNRESOLVED
+                    module = bytes(module)
                     known = self._models[module] = _load_model(module)
-                model, flags = known
+                    row[STAGE] = AT_ARGUMENTS
+                model, flags, has_init = known
                 if options:
                     flags = _hook_flags(options, flags)
-                words[base + scoreboard.STAGE] = scoreboard.AT_ARGUMENTS
-                arguments = loads(view[position:end])
-                words[base + scoreboard.STAGE] = scoreboard.AT_INIT
+                    row[STAGE] = AT_ARGUMENTS
+                arguments = loads(frames[position:end])
+                if has_init:
+                    row[STAGE] = AT_INIT
                 instance = model()
-                words[base + scoreboard.STAGE] = scoreboard.AT_RUN
+                row[STAGE] = AT_RUN
                 if "kwargs" in options:
                     value = instance.runnable(*arguments[0], **arguments[1])
                 else:
                     value = instance.runnable(*arguments)
-                words[base + scoreboard.STAGE] = scoreboard.AT_RESULT
+                row[STAGE] = AT_RESULT
                 try:
                     body = dumps(value, 5)
                 except Exception as error:
@@ -210,40 +259,50 @@ class Worker:
         if self._forked:
             leave(status)  # a child that the task forked, and that returned from it as if it were the worker
 
+        if ARMED:
+            reached("worker.returned")
         duration = _clock_ns() - started
-        words[base] = ticket << 2 | scoreboard.ANSWERING
-        if words[base + scoreboard.SENTENCE] == ticket:
+        row[STATE] = claimed | ANSWERING
+        if ARMED:
+            reached("worker.answering")
+        if row[SENTENCE] == ticket:
             if status == messages.SUCCEEDED:
                 body = b""
-            status = words[base + scoreboard.SENTENCE_REASON]
+            status = row[SENTENCE_REASON]
             flags |= SENTENCED
         elif notes.signal is not None:
             status = messages.CRASHED
-        left = 0
+        log, left = self._output.take(), 0
         if duration > _BRIEF_NS:
             left, body, flags = self._look_back(duration, body, flags)
-        log = self._output.take()
-        if left:
-            self._output.renew()
-        self._place.restore(certainly=duration > _BRIEF_NS)
-        if len(body) < _SMALL_BODY:
-            length = RETURNED.size + len(body)
-            head = RETURNED.pack(length, status, flags, left, ticket, started, duration, self._pid, *log)
-            self._answers.sendall(head + body)
+            if left:
+                self._output.renew()
+            self._place.restore(certainly=True)
+        elif self._place.changed:
+            self._place.restore(certainly=False)
+        length = RETURNED.size + len(body)
+        if length <= SMALL:
+            answer = RETURNED.pack(length, status, flags, left, ticket, started, duration, self._pid, *log) + body
+            if length <= BRIEF:
+                system.write_all(self._answers, answer)
+            else:
+                send_message(self._tasks, answer)
         else:
             head = RETURNED.pack(
                 RETURNED.size, status, flags | IN_FILE, left, ticket, started, duration, self._pid, *log
             )
             descriptor = system.anonymous_file("workflow-result")
             system.write_all(descriptor, body)
-            send_message(self._answers, head, (descriptor,))
+            send_message(self._tasks, head, (descriptor,))
             os.close(descriptor)
+        if ARMED:
+            reached("worker.answered")
         if flags & SENTENCED or "isolate" in options:
             leave(0)
         if _signal.getsignal(_signal.SIGTERM) is not self._on_term:
             _signal.signal(_signal.SIGTERM, self._on_term)
-        words[base + scoreboard.DEADLINE] = started + duration + _CLEANING_NS
-        words[base] = ticket << 2 | scoreboard.CLEANING
+        row[DEADLINE] = started + duration + _CLEANING_NS
+        row[STATE] = claimed | CLEANING
         # What the task made dies when this function returns, behind its answer: a destructor that kills the process
         # cannot take the result with it, and one that hangs is ended without blame.
 
@@ -353,8 +412,8 @@ def _unsendable(value: object, error: Exception) -> TypeError:
     return TypeError(f"the result, a {type(value).__qualname__}, cannot be pickled: {error}")
 
 
-def _load_model(module: bytes) -> tuple[type[Model], int]:
-    """The class of a task, and which callbacks it overrides."""
+def _load_model(module: bytes) -> tuple[type[Model], int, bool]:
+    """The class of a task, which callbacks it overrides, and whether code of its own runs when one is made."""
     from workflow.engine.resolve import resolve_model
     from workflow.model import Model
 
@@ -362,7 +421,8 @@ def _load_model(module: bytes) -> tuple[type[Model], int]:
     flags = HAS_CALLBACK if model.callback is not Model.callback else 0
     if model.error_callback is not Model.error_callback:
         flags |= HAS_ERROR_CALLBACK
-    return model, flags
+    has_init = model.__init__ is not object.__init__ or model.__new__ is not object.__new__ or type(model) is not type
+    return model, flags, has_init
 
 
 def _hook_flags(options: dict[str, Any], flags: int) -> int:

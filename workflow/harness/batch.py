@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from workflow.harness.blows import Blow
 from workflow.harness.evidence import Expected, ExpectedTask
@@ -20,6 +21,11 @@ from workflow.harness.kinds import KINDS, Kind
 from workflow.harness.neighbours import value_of
 
 MODEL = "workflow.harness.neighbours.Neighbour"
+HOOK = "workflow.harness.neighbours:take"
+_MODULE = f"module = {json.dumps(MODEL)}"
+_CALL = f"""call = "workflow.harness.neighbours:value_of"
+on = {{ success = "{HOOK}", failure = "{HOOK}" }}"""
+PLENTY_S = 30.0
 CALLED: frozenset[str | None] = frozenset({"succeeded"})
 """A callback that was called, and did what it should."""
 
@@ -30,14 +36,21 @@ class Batch:
 
     kinds: Sequence[str] = ()
     """One victim for each, whose id is the kind's with ``_`` for ``.``; the second of a kind has ``_2`` behind it."""
+    calls: Sequence[str] = ()
+    """The same for victims that are plain functions with hooks; ``call_`` stands before their ids."""
     neighbours: int = 20
     neighbour_s: float = 0.005
     """How long each works."""
     pool: int = 2
     timeout_s: float = 0.8
-    """Limit of each victim."""
+    """Limit of each victim that reaches it; the others have more than they need, on a slow machine too."""
     grace_s: float = 0.4
     callback_timeout_s: float = 0.8
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Fields of ``ExpectedTask`` in which single victims differ from what their kind says, by id; a limit or grace
+    among them stands in the file too."""
+    lines: Mapping[str, str] = field(default_factory=dict)
+    """More TOML of single victims, by id."""
     victims_first: bool = True
     settings: Mapping[str, object] = field(default_factory=dict)
     """More keys of [pipeline]."""
@@ -47,13 +60,15 @@ class Batch:
     """More TOML, at the end."""
     extra_tasks: Mapping[str, ExpectedTask] = field(default_factory=dict)
     """What the tasks in both have to come to."""
+    extra_injected: Mapping[str, Injected] = field(default_factory=dict)
+    """What is done to them."""
 
     @property
     def victims(self) -> dict[str, Kind]:
         """The victims, by id."""
         found: dict[str, Kind] = {}
-        for name in self.kinds:
-            base = id_ = name.replace(".", "_")
+        for prefix, name in (*(("", kind) for kind in self.kinds), *(("call_", kind) for kind in self.calls)):
+            base = id_ = prefix + name.replace(".", "_")
             again = 1
             while id_ in found:
                 again += 1
@@ -65,9 +80,10 @@ class Batch:
         """Write the file."""
         settings = {"pool": self.pool, **self.settings}
         victims = "".join(
-            f"[tasks.{id_}]\nmodule = {json.dumps(MODEL)}\nargs = [0]\n"
-            f"timeout = {self.timeout_s}\ngrace = {self.grace_s}\ncallback_timeout = {self.callback_timeout_s}\n\n"
-            for id_ in self.victims
+            f"[tasks.{id_}]\n{_CALL if id_.startswith('call_') else _MODULE}\nargs = [0]\n"
+            f"timeout = {expected.timeout_s}\ngrace = {expected.grace_s}\n"
+            f"callback_timeout = {self._callback_limit_s(self.victims[id_])}\n{self.lines.get(id_, '')}\n\n"
+            for id_, expected in self._expected_victims().items()
         )
         neighbours = (
             f'[tasks.good]\nmodule = {json.dumps(MODEL)}\nargs = ["${{matrix.n}}", {self.neighbour_s}]\n'
@@ -84,11 +100,12 @@ class Batch:
     def run(self, folder: Path, blows: Sequence[Blow] = (), point: str | None = None) -> Run:
         """Write the file, and how it is run."""
         injected = {id_: Injected((Strike(kind.id, None),)) for id_, kind in self.victims.items()}
+        injected.update(self.extra_injected)
         return Run((str(self.write(folder)),), injected=injected, blows=blows, point=point)
 
     def expected(self, **more: object) -> Expected:
         """What it has to come to, if nothing is done to it from outside."""
-        tasks = {id_: self._of_victim(kind) for id_, kind in self.victims.items()}
+        tasks = self._expected_victims()
         for number in range(self.neighbours):
             tasks[f"good@{number}"] = ExpectedTask(callback=CALLED, attempts=1, digest=digest_of(value_of(number)))
         tasks.update(self.extra_tasks)
@@ -98,12 +115,16 @@ class Batch:
             **more,  # type: ignore[arg-type]
         )
 
+    def _expected_victims(self) -> dict[str, ExpectedTask]:
+        return {id_: replace(self._of_victim(kind), **self.changes.get(id_, {})) for id_, kind in self.victims.items()}
+
     def _of_victim(self, kind: Kind) -> ExpectedTask:
         return ExpectedTask(
             outcomes=frozenset({kind.outcome}),
             callback=frozenset({kind.callback or "succeeded"}),
+            callback_error=kind.callback_error,
             faults=(kind.id,),
-            timeout_s=self.timeout_s,
+            timeout_s=self._limit_s(kind),
             grace_s=self.grace_s,
             attempts=1,
             signal=kind.signal,
@@ -118,7 +139,15 @@ class Batch:
             else None,
         )
 
+    def _limit_s(self, kind: Kind) -> float:
+        return self.timeout_s if kind.hangs else PLENTY_S
+
+    def _callback_limit_s(self, kind: Kind) -> float:
+        return self.callback_timeout_s if kind.callback == "timed_out" else PLENTY_S
+
     def _longest_s(self) -> float:
         """The sum of all limits, and time for a slow machine."""
-        limits = (self.timeout_s + self.grace_s + self.callback_timeout_s + 1) * len(self.kinds)
+        victims = self._expected_victims().values()
+        limits = sum(each.timeout_s + each.grace_s for each in victims if each.timeout_s and each.timeout_s < PLENTY_S)
+        limits += (self.callback_timeout_s + 1) * len(self.victims)
         return 20 + limits + self.neighbours * (self.neighbour_s + 0.01)

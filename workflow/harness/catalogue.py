@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from workflow.harness.scenario import Scenario
-from workflow.harness.scenarios import hang, place, stop
+from workflow.harness.scenarios import callback, crash, death, hang, payload, place, stop
 
-SCENARIOS: tuple[Scenario, ...] = (*hang.SCENARIOS, *stop.SCENARIOS, *place.SCENARIOS)
+SCENARIOS: tuple[Scenario, ...] = (
+    *hang.SCENARIOS,
+    *crash.SCENARIOS,
+    *payload.SCENARIOS,
+    *callback.SCENARIOS,
+    *death.SCENARIOS,
+    *stop.SCENARIOS,
+    *place.SCENARIOS,
+)
 
 
 def by_id() -> dict[str, Scenario]:

@@ -7,20 +7,31 @@ a pid that was given away again is somebody else.
 
 Facts come from /proc; the census is taken by one thread at every ``LOOK_S``, so what it says of an end is late by at
 most that much, and never early.
+
+At every look each process of the engine is also asked what it holds, and for how long it has stood ready without being
+given a processor.  The latter is what a loaded machine adds to everything the engine does: where a bound is shorter
+than such a machine may take, that much is not the engine's (see ``withheld_s``).
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import time
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 LOOK_S = 0.02
 
 _ROLES = {f"wf-{role}": role for role in ("guardian", "warden", "dispatcher", "template", "worker")}
+_SHARED = "/dev/shm"  # noqa: S108  it is looked at, not written to
 _LOOKS = 3
 """Looks after which a process without the mark is nobody's: in the middle of an exec it has no environment."""
+_TRUST_LOOKS = 10
+"""Looks for which the pid of such a process is not looked at again: there are many of them, and it cannot be given
+away again so soon."""
 
 
 class Sighting(NamedTuple):
@@ -40,6 +51,37 @@ class Sighting(NamedTuple):
     """When it was first seen, monotonic."""
     last_s: float
     """When it was last seen alive."""
+
+
+class Sample(NamedTuple):
+    """What one process of the engine held at one moment."""
+
+    at_s: float
+    """Monotonic."""
+    pid: int
+    role: str
+    descriptors: int
+    threads: int
+    resident_bytes: int
+    zombies: int
+    """Children that have ended and were not reaped."""
+    waited_s: float
+    """How long its threads have stood ready to run, and did not, since they began; 0 where the kernel does not tell."""
+
+
+def withheld_s(samples: Sequence[Sample], pids: Collection[int], since_s: float, until_s: float) -> float:
+    """How long these processes, taken together, stood ready in that time and were given no processor.
+
+    Counted from the last look before it to the first look after it, so it is rather too much than too little.
+    """
+    sum_s = 0.0
+    for pid in pids:
+        own = [sample for sample in samples if sample.pid == pid]
+        before = [sample.waited_s for sample in own if sample.at_s <= since_s] or [s.waited_s for s in own[:1]]
+        after = [sample.waited_s for sample in own if sample.at_s >= until_s] or [s.waited_s for s in own[-1:]]
+        if own:
+            sum_s += max(0.0, after[0] - before[-1])
+    return sum_s
 
 
 @dataclass(slots=True)
@@ -63,22 +105,38 @@ class Census:
         self._root = root
         self._seen: dict[tuple[int, int], _Seen] = {}
         self._strangers: dict[tuple[int, int], int] = {}  # how often they were looked at
+        self._passed_over: set[int] = set()
+        self._looks = 0
         self._own = os.getpid()
+        self._shared_before = _shared_memory()
+        self.shared: set[str] = set()
+        """Names in shared memory that came while it ran and that one of its processes had open, or mapped."""
+        self.samples: list[Sample] = []
 
     def look(self) -> list[_Seen]:
         """See who is alive now."""
         now = time.monotonic()
-        alive = []
+        alive, engine = [], []
+        zombies: Counter[int] = Counter()
         members = {seen.pid: seen for seen in self._seen.values()}  # of one pid, the latest
+        self._looks += 1
+        if self._looks % _TRUST_LOOKS == 0:
+            self._passed_over.clear()
         for name in os.listdir("/proc"):
             if not name.isdecimal():
                 continue
             pid = int(name)
+            if pid in self._passed_over or pid == self._own:
+                continue
             stat = _stat(pid)
-            if stat is None or pid == self._own:
+            if stat is None:
                 continue
             identity = (pid, int(stat.fields[19]))
-            if self._strangers.get(identity, 0) >= _LOOKS or not stat.alive:
+            if not stat.alive:
+                zombies[int(stat.fields[1])] += 1
+                continue
+            if self._strangers.get(identity, 0) >= _LOOKS:
+                self._passed_over.add(pid)
                 continue
             seen = self._seen.get(identity)
             if seen is None:
@@ -91,7 +149,18 @@ class Census:
             self._describe(seen, stat.name, members)
             seen.last_s = now
             alive.append(seen)
+            if seen.role != "task":
+                engine.append((seen, stat))
+        for seen, stat in engine:
+            self.samples.append(_sample(seen, stat, zombies[seen.pid]))
+        news = _shared_memory() - self._shared_before - self.shared
+        if news:  # nobody says who made a piece of shared memory, and other programs make some too
+            self.shared |= {name for name in news for seen in alive if _has_open(seen.pid, f"{_SHARED}/{name}")}
         return alive
+
+    def shared_left(self) -> list[str]:
+        """What of the shared memory that it used is still there."""
+        return sorted(self.shared & _shared_memory())
 
     def of_role(self, role: str) -> list[int]:
         """Pids of those alive in this role, at this moment."""
@@ -131,6 +200,22 @@ class Census:
         return self._mark in _read(f"/proc/{pid}/environ").split(b"\0")
 
 
+def _shared_memory() -> set[str]:
+    try:
+        return set(os.listdir(_SHARED))
+    except OSError:
+        return set()
+
+
+def _has_open(pid: int, path: str) -> bool:
+    if path.encode() in _read(f"/proc/{pid}/maps"):
+        return True
+    try:
+        return any(os.readlink(f"/proc/{pid}/fd/{name}") == path for name in os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return False
+
+
 class _Stat(NamedTuple):
     name: str
     fields: list[bytes]
@@ -146,6 +231,20 @@ def _stat(pid: int) -> _Stat | None:
     before, _, after = _read(f"/proc/{pid}/stat").rpartition(b")")
     fields = after.split()
     return _Stat(before.partition(b"(")[2].decode(errors="replace"), fields) if fields else None
+
+
+def _sample(seen: _Seen, stat: _Stat, zombies: int) -> Sample:
+    threads, pages = int(stat.fields[17]), int(stat.fields[21])
+    descriptors, waited_ns = 0, 0
+    try:
+        descriptors = len(os.listdir(f"/proc/{seen.pid}/fd"))
+        for thread in os.listdir(f"/proc/{seen.pid}/task"):
+            waited_ns += int((_read(f"/proc/{seen.pid}/task/{thread}/schedstat").split() or [b"", b"0"])[1])
+    except OSError:
+        pass  # it has ended in this moment
+    return Sample(
+        seen.last_s, seen.pid, seen.role, descriptors, threads, pages * mmap.PAGESIZE, zombies, waited_ns / 1e9
+    )
 
 
 def _command(pid: int) -> str:

@@ -17,9 +17,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,22 @@ from workflow.failpoints import FOLDER_VARIABLE, POINT_VARIABLE
 from workflow.harness import journal
 from workflow.harness.blows import Blow, Striker
 from workflow.harness.census import LOOK_S, Census
-from workflow.harness.evidence import Evidence, Expected
+from workflow.harness.evidence import Evidence, Expected, Second
 from workflow.harness.injection import Injected, write_injection
 from workflow.harness.program import read_account
 from workflow.harness.stacks import dump_stacks
 
 MARK_VARIABLE = "WORKFLOW_CHAOS_MARK"
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  it is looked at, not written to
-_PATIENCE_S = 1.0
+TEMPORARY = "temporary file "
+"""How what is left in the folder for temporary files is told."""
+
+
+interrupted = threading.Event()
+"""Set when everything that runs is to be ended."""
+
+
+class Interrupted(Exception):
+    """The experiment was given up; nothing can be said of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,8 @@ class Run:
     """A command that is given the run's command: a shell that sets a limit or ignores SIGINT, say."""
     stdout: int | None = None
     """A descriptor for its standard output, in place of a file."""
+    then: tuple[str, ...] = ()
+    """Arguments of another ``workflow run`` with the same state folder, once this has ended, in whatever way."""
 
 
 @contextlib.contextmanager
@@ -72,13 +83,15 @@ def place() -> Iterator[Path]:
 
 
 def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
-    """Run it, hurt it as planned, and collect what there is to know.  Returns when nothing of it is left alive."""
+    """Run it, hurt it as planned, and collect what there is to know.  Returns when nothing of it is left alive.
+
+    Raises Interrupted when ``interrupted`` is set; nothing is left alive then either.
+    """
     mark = f"{MARK_VARIABLE}={os.getpid()}-{secrets.token_hex(6)}"
     chaos, temporary = folder / "chaos", folder / "tmp"
     for each in (chaos, temporary):
         each.mkdir()
     write_injection(chaos, run.injected or {})
-    shared = _shared_memory()
     reader = journal.Reader(str(chaos))
     began_s = time.monotonic()
     process = _start(run, folder, mark)
@@ -90,19 +103,22 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
             reader.news()
             striker.act(reader.entries)
             census.look()
+            if interrupted.is_set():
+                raise Interrupted
             if time.monotonic() - began_s > expected.longest_s:
                 stacks = dump_stacks(census, chaos)
                 break
             _pause(process, striker)
         hung = process.poll() is None
         ended_s = time.monotonic()
+        report, events = _read(run, folder, process.pid)
+        second = None if hung or not run.then else _run_again(run, expected, folder, mark, census)
         left = [] if hung else _wait_until_gone(census, process.pid, expected.gone_s)
     finally:
         _end_all(census, process)
     reader.news()
-    left += [f"temporary file {path.name}" for path in sorted(temporary.rglob("*"))]
-    left += [f"shared memory {path.name}" for path in sorted(_abandoned(shared))]
-    report, events = _read(run, folder, process.pid)
+    left += [f"{TEMPORARY}{path.name}" for path in sorted(temporary.rglob("*"))]
+    left += [f"shared memory {name}" for name in census.shared_left()]
     if report is not None and not run.program and run.state is None:
         left += _strays(folder / "state")
     return Evidence(
@@ -118,12 +134,31 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         left=tuple(left),
         struck=tuple(striker.struck),
         missed=tuple(striker.missed()),
+        point=_text(chaos / "point") if (chaos / "point").exists() else None,
         stacks=stacks,
         program=run.program,
+        samples=tuple(census.samples),
+        second=second,
     )
 
 
-def _start(run: Run, folder: Path, mark: str) -> subprocess.Popen[bytes]:
+def _run_again(run: Run, expected: Expected, folder: Path, mark: str, census: Census) -> Second:
+    """The run behind the one that was hurt; it is given as long, and looked at as well."""
+    out = folder / "second"
+    out.mkdir()
+    process = _start(replace(run, arguments=run.then, then=(), program=False, point=None), folder, mark, out)
+    end = time.monotonic() + expected.longest_s
+    while process.poll() is None and time.monotonic() < end:
+        census.look()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(LOOK_S)
+    code = process.poll()
+    process.kill()
+    process.wait()
+    return Second(code, _read_run(folder / "state")[0], _text(out / "stderr"))
+
+
+def _start(run: Run, folder: Path, mark: str, out: Path | None = None) -> subprocess.Popen[bytes]:
     name, _, value = mark.partition("=")
     environment = {key: text for key, text in os.environ.items() if not key.startswith("WORKFLOW_")}
     environment.update(
@@ -140,12 +175,12 @@ def _start(run: Run, folder: Path, mark: str) -> subprocess.Popen[bytes]:
     else:
         options = ("--state-dir", str(run.state or folder / "state"))
         command = [sys.executable, "-m", "workflow.cli.subject", *options, *run.arguments]
-    with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
+    with open((out or folder) / "stdout", "wb") as stdout, open((out or folder) / "stderr", "wb") as stderr:
         return subprocess.Popen(
             [*run.launcher, *command],
             stdin=subprocess.DEVNULL,
-            stdout=out if run.stdout is None else run.stdout,
-            stderr=err,
+            stdout=stdout if run.stdout is None else run.stdout,
+            stderr=stderr,
             env=environment,
             cwd=run.cwd or folder,
             start_new_session=True,
@@ -214,32 +249,6 @@ def _strays(state: Path) -> list[str]:
     for run in (state / "runs").iterdir():
         found += [path for path in run.iterdir() if path.name.endswith((".tmp", ".lock")) or path.name.startswith(".")]
     return [f"file {path.relative_to(state)}" for path in sorted(found)]
-
-
-def _shared_memory() -> set[Path]:
-    return set(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else set()
-
-
-def _abandoned(before: set[Path]) -> set[Path]:
-    """Pieces of shared memory that were not there before, and that nobody uses.
-
-    Another program's may exist for an instant in which it is not mapped, so what is gone a moment later is none.
-    """
-    end = time.monotonic() + _PATIENCE_S
-    while True:
-        found = {path for path in _shared_memory() - before if not _is_used(path)}
-        if not found or time.monotonic() > end:
-            return found
-        time.sleep(LOOK_S)
-
-
-def _is_used(path: Path) -> bool:
-    """Whether some living process has it mapped: then it is another program's, for all of the run's are dead."""
-    for maps in Path("/proc").glob("[0-9]*/maps"):
-        with contextlib.suppress(OSError):
-            if str(path) in maps.read_text():
-                return True
-    return False
 
 
 def _text(path: Path) -> str:

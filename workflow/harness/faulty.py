@@ -63,11 +63,12 @@ def hook_of(disguise: Disguise) -> str:
     return f"{_MODULE}:{_HOOK}{_encoded(disguise)}"
 
 
-def detonate(task: str, kind: str, attempts: tuple[int | None, ...]) -> None:
-    """Unpickled in front of the arguments of a task: the fault that strikes at that stage."""
-    if _attempt() in attempts or None in attempts:
-        _fire(kind, task)
-        _act(kind)
+def detonate(task: str, kind: str, attempts: tuple[int | None, ...]) -> object:
+    """Unpickled in front of the arguments of a task: the fault that strikes at that stage.  What it gives is one."""
+    if _attempt() not in attempts and None not in attempts:
+        return None
+    _fire(kind, task)
+    return _act(kind)
 
 
 class Charge:
@@ -95,6 +96,8 @@ def __getattr__(name: str) -> object:
 
 
 def _model(disguise: Disguise) -> type[Model]:
+    if disguise.strikes:
+        import workflow.harness.victims  # noqa: F401  here, or it would be part of what is struck
     if _attempt():
         _strike(disguise, "import")
     assert disguise.target is not None
@@ -129,9 +132,11 @@ def _model(disguise: Disguise) -> type[Model]:
 def _callback(task: str, name: str, striking: list[str], of_base: Callable[..., object]) -> Callable[..., object]:
     def callback(self: Any, argument: object) -> object:
         journal.note(journal.CALLBACK, task, 0, name)
+        if name == "error_callback":
+            journal.note(journal.ERROR, task, 0, f"{type(argument).__module__}.{type(argument).__qualname__}")
         for kind in striking:
             _fire(kind, task)
-            _act(kind)
+            _act_in_callback(kind, argument)
         return of_base(self, argument)
 
     return callback
@@ -145,26 +150,38 @@ def _hook(disguise: Disguise) -> Callable[..., object]:
         for strike in disguise.strikes:
             if _kind(strike.kind).stage == name:
                 _fire(strike.kind, disguise.task)
-                _act(strike.kind)
+                _act_in_callback(strike.kind, argument)
         if disguise.target is None:
             return None
-        from inspect import signature
-
         function = resolve_name(disguise.target)
-        return function(argument, task=task) if "task" in signature(function).parameters else function(argument)
+        return function(argument, task=task) if _takes_task(function) else function(argument)
 
     return hook
 
 
+def _takes_task(function: Callable[..., object]) -> bool:
+    from inspect import Parameter, signature
+
+    try:
+        parameters = signature(function).parameters.values()
+    except (TypeError, ValueError):  # some of those written in C do not tell
+        return False
+    named = (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return any(
+        each.kind is Parameter.VAR_KEYWORD or (each.name == "task" and each.kind in named) for each in parameters
+    )
+
+
 def _strike(disguise: Disguise, *stages: str) -> object:
-    """Let whatever strikes at this stage of this attempt strike; its value, if it has one."""
+    """Let what strikes at this stage of this attempt strike, up to the first that has a value: that value."""
     attempt = _attempt()
-    value: object = None
     for strike in disguise.strikes:
         if _kind(strike.kind).stage in stages and strike.attempt in (None, attempt):
             _fire(strike.kind, disguise.task)
             value = _act(strike.kind)
-    return value
+            if value is not None:
+                return value
+    return None
 
 
 def _fire(kind: str, task: str) -> None:
@@ -175,6 +192,15 @@ def _act(kind: str) -> object:
     from workflow.harness.victims import ACTS
 
     return ACTS[kind]()
+
+
+def _act_in_callback(kind: str, argument: object) -> None:
+    from workflow.harness.victims import ACTS, IN_CALLBACK
+
+    if kind in IN_CALLBACK:
+        IN_CALLBACK[kind](argument)
+    else:
+        ACTS[kind]()
 
 
 def _kind(name: str) -> Kind:

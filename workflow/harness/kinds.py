@@ -5,6 +5,7 @@ A kind says at which stage of the task's way it strikes.  What it does there is 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +30,8 @@ class Kind:
     """Kinds of tasks it can apply to."""
     callback: str | None = None
     """The outcome of the callback that it makes go wrong; None for a fault of the task itself."""
+    callback_error: str | None = None
+    """Type of the error that is told of that callback."""
     signal: str | None = None
     exit_code: int | None = None
     error: str | None = None
@@ -62,8 +65,20 @@ def _fails(id_: str, what: str, error: str, **more: object) -> Kind:
     return Kind(id_, what, "failed", error=error, **more)  # type: ignore[arg-type]
 
 
+def _callback(name: str, what: str, outcome: str, error: str) -> Kind:
+    return Kind(f"callback.{name}", f"its callback {what}", "succeeded", "callback", callback=outcome,
+                callback_error=error)  # fmt: skip
+
+
+def _error_callback(name: str, what: str, error: str) -> Kind:
+    return Kind(f"error_callback.{name}", f"it fails, and its error_callback raises {what}", "failed",
+                "error_callback", callback="failed", callback_error=error, error=error)  # fmt: skip
+
+
 _MiB = 1024 * 1024
 _OURS = "workflow.harness.victims."
+_GROUPS = sys.version_info >= (3, 11)
+"""Whether exceptions come in groups and carry notes; where not, these kinds raise something plain."""
 
 _KINDS = (
     _hang("sleep", "sleeps for ever"),
@@ -95,7 +110,12 @@ _KINDS = (
     _crash("libc_exit", "leaves with exit(0) of the C library", exit_code=0),
     _crash("stack", "overflows the C stack", signal="SIGSEGV"),
     _fails("crash.sys_exit", "raises SystemExit(0)", "SystemExit", says="belongs in 'cmd'"),
+    _fails("crash.sys_exit.3", "raises SystemExit(3)", "SystemExit", says="(code 3)"),
     _fails("crash.base_exception", "raises a BaseException of its own", f"{_OURS}Unusual", traceback="victims.py"),
+    _fails("crash.base_exception.generator_exit", "raises GeneratorExit", "GeneratorExit", traceback="victims.py"),
+    _fails("crash.base_exception.interrupt", "raises KeyboardInterrupt", "KeyboardInterrupt", traceback="victims.py"),
+    _fails("crash.base_exception.cancelled", "raises CancelledError of asyncio", "asyncio.exceptions.CancelledError",
+           traceback="victims.py"),
     _fails("crash.recursion", "recurses without end", "RecursionError", traceback="victims.py"),
     Kind("crash.memory", "allocates past its memory limit", "memory_exceeded", memory=256 * _MiB),
     Kind("crash.memory_child", "has a child that allocates past the limit", "memory_exceeded", memory=256 * _MiB),
@@ -112,31 +132,48 @@ _KINDS = (
     Kind("crash.unpickle_result.segv", "unpickling its result segfaults", "succeeded", callback="crashed", tasks=CODE),
     _fails("crash.bad_exception", "raises what cannot be made from its pickle", f"{_OURS}NeedsKeyword",
            traceback="victims.py"),
+    _fails("crash.bad_exception.init", "raises what is made from other arguments than it keeps", f"{_OURS}NeedsTwo",
+           says="one and two", traceback="victims.py"),
     _fails("crash.bad_exception.reduce", "raises what cannot be pickled", f"{_OURS}RaisingReduce",
            traceback="victims.py"),
     _fails("crash.bad_exception.str", "raises what has no text", f"{_OURS}RaisingStr", traceback="victims.py"),
     _fails("crash.bad_exception.members", "raises what holds a lock", f"{_OURS}HoldsLock", traceback="victims.py"),
     _fails("crash.bad_exception.cause", "raises from another", "ValueError", traceback="KeyError: 'the cause'"),
+    _fails("crash.bad_exception.notes", "raises with a note", "ValueError" if _GROUPS else f"{_OURS}Harm",
+           traceback="the note" if _GROUPS else ""),
+    _fails("crash.bad_exception.group", "raises a group", "ExceptionGroup" if _GROUPS else f"{_OURS}Harm",
+           traceback="KeyError: 'a member'" if _GROUPS else ""),
+    Kind("crash.del.argument", "an argument of it segfaults when it is collected, after the result was sent",
+         "succeeded", stage="arguments"),
     Kind("crash.del", "an object of it segfaults when it is collected, after the result was sent", "succeeded"),
     Kind("payload.huge", "returns 100 MiB", "succeeded", tasks=CODE),
-    _fails("payload.unpicklable", "returns a lambda", "TypeError", tasks=CODE, says="cannot be pickled"),
-    _fails("payload.unpicklable.lock", "returns a lock", "TypeError", tasks=CODE, says="cannot be pickled"),
-    _fails("payload.unpicklable.file", "returns an open file", "TypeError", tasks=CODE, says="cannot be pickled"),
-    _fails("payload.unpicklable.generator", "returns a generator", "TypeError", tasks=CODE, says="cannot be pickled"),
+    _fails("payload.unpicklable", "returns a lambda", "TypeError", tasks=CODE,
+           says="the result, a function, cannot be pickled: "),
+    _fails("payload.unpicklable.lock", "returns a lock", "TypeError", tasks=CODE,
+           says="the result, a lock, cannot be pickled: "),
+    _fails("payload.unpicklable.file", "returns an open file", "TypeError", tasks=CODE,
+           says="the result, a TextIOWrapper, cannot be pickled: "),
+    _fails("payload.unpicklable.generator", "returns a generator", "TypeError", tasks=CODE,
+           says="the result, a generator, cannot be pickled: "),
     Kind("payload.flood", "prints 64 MiB, with invalid UTF-8, NULs, control sequences and no end of line", "succeeded"),
-    Kind("callback.raise", "its callback raises", "succeeded", "callback", callback="failed"),
-    Kind("callback.exit_raised", "its callback raises SystemExit", "succeeded", "callback", callback="failed"),
-    Kind("callback.interrupt", "its callback raises KeyboardInterrupt", "succeeded", "callback", callback="failed"),
-    Kind("callback.memory_error", "its callback raises MemoryError", "succeeded", "callback", callback="failed"),
-    Kind("callback.hang", "its callback sleeps for ever", "succeeded", "callback", callback="timed_out"),
-    Kind("callback.gil", "its callback never lets go of the GIL", "succeeded", "callback", callback="timed_out"),
-    Kind("callback.exit", "its callback calls os._exit(1)", "succeeded", "callback", callback="crashed"),
-    Kind("callback.segv", "its callback segfaults", "succeeded", "callback", callback="crashed"),
-    Kind("callback.kill", "its callback kills the dispatcher", "succeeded", "callback", callback="crashed"),
-    _fails("error_callback.raise", "it fails, and its error_callback raises the same again", f"{_OURS}Harm",
-           stage="error_callback", callback="failed"),
+    _callback("raise", "raises", "failed", f"{_OURS}Harm"),
+    _callback("base_exception", "raises a BaseException of its own", "failed", f"{_OURS}Unusual"),
+    _callback("exit_raised", "raises SystemExit", "failed", "SystemExit"),
+    _callback("interrupt", "raises KeyboardInterrupt", "failed", "KeyboardInterrupt"),
+    _callback("memory_error", "raises MemoryError", "failed", "MemoryError"),
+    _callback("hang", "sleeps for ever", "timed_out", "TaskTimeout"),
+    _callback("gil", "never lets go of the GIL", "timed_out", "TaskTimeout"),
+    _callback("exit", "calls os._exit(1)", "crashed", "TaskCrashed"),
+    _callback("segv", "segfaults", "crashed", "TaskCrashed"),
+    _callback("kill", "kills the dispatcher", "crashed", "TaskCrashed"),
+    _error_callback("raise", "a new exception", f"{_OURS}Harm"),
+    _error_callback("reraise", "what it was given", f"{_OURS}Harm"),
+    _error_callback("base_exception", "a BaseException of its own", f"{_OURS}Unusual"),
+    _error_callback("exit_raised", "SystemExit", "SystemExit"),
+    _error_callback("interrupt", "KeyboardInterrupt", "KeyboardInterrupt"),
+    _error_callback("memory_error", "MemoryError", "MemoryError"),
     _fails("callback.missing", "there is no class of its name", "ImportError", stage="path",
-           tasks=frozenset({"module"}), callback="failed"),
+           tasks=frozenset({"module"}), callback="failed", callback_error="ImportError"),
 )  # fmt: skip
 
 KINDS: dict[str, Kind] = {kind.id: kind for kind in _KINDS}

@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from workflow.harness.aftermath import expected_after
 from workflow.harness.batch import Batch
 from workflow.harness.blows import Blow
 from workflow.harness.evidence import Evidence, Expected
-from workflow.harness.experiment import Run, perform, place
-from workflow.harness.oracle import Finding, Verdict, judge
+from workflow.harness.experiment import Interrupted, Run, perform, place
+from workflow.harness.oracle import Finding, Unjudged, Verdict, judge
 
 
 class CannotBeMade(Exception):
@@ -22,7 +23,7 @@ class CannotBeMade(Exception):
 
 
 Check = Callable[[Evidence], Iterator[str]]
-"""More than the nine promises say: yields what is broken."""
+"""More than the nine promises say: yields what is broken, raises ``Unjudged`` where evidence is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ class Trial:
     expected: Expected
     checks: Mapping[int, Check] = field(default_factory=dict)
     """More to be judged, by the promise that it belongs to."""
-    before: Trial | None = None
-    """What is performed and judged first: a run in a row with this one."""
+    forgiving: bool = False
+    """Whether the blows may cost what they justify (see ``aftermath``): for those whose victim is not known before."""
     beside: Trial | None = None
     """What is performed at the same time, and judged as well."""
 
@@ -68,11 +69,23 @@ class Result:
     """What went wrong in the harness itself."""
     details: str = ""
     """What a person needs to understand a failure: the last words of the run, its stacks."""
+    injected: tuple[str, ...] = ()
+    """Into a user's pipeline: each fault and its task."""
+    outcomes: Mapping[str, str] = field(default_factory=dict)
+    """Of a user's pipeline: how each task ended, by id."""
 
     @property
     def passed(self) -> bool:
         """Whether every promise holds or does not apply, and the harness did its work."""
         return self.error is None and bool(self.verdicts) and all(v.finding.passes for v in self.verdicts)
+
+    def explain(self) -> str:
+        """The story for people: which promises did not hold and why, what the run said, and how to do it again."""
+        from workflow.harness.results import story
+
+        if self.passed:
+            return f"{self.name}: every promise held\n  again: {self.reproduce}"
+        return f"{self.name}: {'the harness itself failed' if self.error else 'not every promise held'}\n{story(self)}"
 
 
 def check(scenario: Scenario, seed: int) -> Result:
@@ -82,7 +95,9 @@ def check(scenario: Scenario, seed: int) -> Result:
     try:
         with place() as folder:
             trial = scenario.prepare(folder, random.Random(f"{seed} {scenario.id}"))
-            verdicts, details = carried_out(trial, folder)
+            verdicts, details = carried_out(trial, folder)  # while the folder is there: checks may look into it
+    except Interrupted:
+        raise
     except CannotBeMade as reason:
         return Result(scenario.id, seed, (), time.monotonic() - began_s, reproduce, f"cannot be made here: {reason}")
     except Exception:  # noqa: BLE001  whatever it is, the other scenarios are to be run
@@ -91,27 +106,23 @@ def check(scenario: Scenario, seed: int) -> Result:
 
 
 def carried_out(trial: Trial, folder: Path) -> tuple[tuple[Verdict, ...], str]:
-    """Perform and judge a trial, with those before and beside it; the details are of what did not hold."""
-    others = []
-    with ThreadPoolExecutor(1) as threads:
-        if trial.before is not None:
-            others.append(carried_out(trial.before, _folder_in(folder, "before")))
-        beside = threads.submit(carried_out, trial.beside, _folder_in(folder, "beside")) if trial.beside else None
+    """Perform and judge a trial, and the one beside it; the details are of what did not hold."""
+    if trial.beside is None:
         evidence = perform(trial.run, trial.expected, folder)
-        if beside is not None:
-            others.append(beside.result())
-        verdicts = judged(trial, evidence)
-    held = all(verdict.finding.passes for verdict in verdicts)
-    details = [text for text in ("" if held else details_of(evidence), *(text for _, text in others)) if text]
-    for more, _ in others:
-        verdicts = tuple(_worse(*pair) for pair in zip(verdicts, more, strict=True))
-    return verdicts, "\n".join(details)
+        return _told(trial, evidence)
+    other = folder / "beside"
+    other.mkdir()
+    with ThreadPoolExecutor(1) as threads:
+        beside = threads.submit(perform, trial.beside.run, trial.beside.expected, other)
+        evidence = perform(trial.run, trial.expected, folder)
+        second, more = _told(trial.beside, beside.result())
+    first, details = _told(trial, evidence)
+    return tuple(_worse(*pair) for pair in zip(first, second, strict=True)), f"{details}{more}"
 
 
-def _folder_in(folder: Path, name: str) -> Path:
-    made = folder / name
-    made.mkdir()
-    return made
+def _told(trial: Trial, evidence: Evidence) -> tuple[tuple[Verdict, ...], str]:
+    verdicts = judged(trial, evidence)
+    return verdicts, "" if all(verdict.finding.passes for verdict in verdicts) else details_of(evidence)
 
 
 def _worse(one: Verdict, other: Verdict) -> Verdict:
@@ -124,15 +135,23 @@ def _worse(one: Verdict, other: Verdict) -> Verdict:
 
 def judged(trial: Trial, evidence: Evidence) -> tuple[Verdict, ...]:
     """The verdicts on the nine promises, with what the trial adds to them."""
-    verdicts = []
-    for verdict in judge(evidence, trial.expected):
-        more = trial.checks.get(verdict.promise)
-        broken = tuple(more(evidence)) if more is not None else ()
-        if broken:
-            verdicts.append(Verdict(verdict.promise, Finding.BROKEN, (*verdict.reasons, *broken)))
-        else:
-            verdicts.append(verdict)
-    return tuple(verdicts)
+    expected = expected_after(trial.expected, evidence) if trial.forgiving else trial.expected
+    return tuple(_with(verdict, trial.checks.get(verdict.promise), evidence) for verdict in judge(evidence, expected))
+
+
+def _with(verdict: Verdict, more: Check | None, evidence: Evidence) -> Verdict:
+    if more is None:
+        return verdict
+    try:
+        broken = tuple(more(evidence))
+    except Unjudged as missing:
+        known = verdict.finding is Finding.BROKEN
+        return verdict if known else Verdict(verdict.promise, Finding.UNJUDGED, (*verdict.reasons, str(missing)))
+    if broken:
+        return Verdict(verdict.promise, Finding.BROKEN, (*verdict.reasons, *broken))
+    if verdict.finding is Finding.DOES_NOT_APPLY:
+        return Verdict(verdict.promise, Finding.HELD)  # the check is what it was judged by
+    return verdict
 
 
 def details_of(evidence: Evidence) -> str:
@@ -151,11 +170,11 @@ def details_of(evidence: Evidence) -> str:
 
 def of_batch(
     batch: Batch, *, blows: Sequence[Blow] = (), point: str | None = None, checks: Mapping[int, Check] | None = None,
-    **more: object,
+    forgiving: bool = False, **more: object,
 ) -> Callable[[Path, random.Random], Trial]:  # fmt: skip
     """The preparation of a scenario that is a batch; ``more`` changes what is expected of it."""
 
     def prepare(folder: Path, _draw: random.Random) -> Trial:
-        return Trial(batch.run(folder, blows, point), batch.expected(**more), checks or {})
+        return Trial(batch.run(folder, blows, point), batch.expected(**more), checks or {}, forgiving)
 
     return prepare

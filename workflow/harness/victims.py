@@ -1,18 +1,15 @@
 """What the faults do, by the id of their kind.  Everything here is something a task should not do.
 
-A victim's value, if it has one, is the result of its task.  Each that hangs stays in a function of its own name, so
-that a stack can be held to show it.
+A victim's value, if it has one, is the result of its task; after one without, the task does its own work.  Each that
+hangs stays in a function of its own name, so that a stack can be held to show it.  What it needs is imported by each:
+loading all of it would be what is measured.
 """
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 import os
 import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,6 +29,7 @@ for descriptor in range(3):
 os.execvp("sleep", {_SLEEPER!r})
 """
 _BEYOND = 320 * 1024 * 1024
+_PAGE = 4096
 _FLOOD = 64 * 1024 * 1024
 
 
@@ -48,6 +46,13 @@ class NeedsKeyword(Exception):
 
     def __init__(self, *, code: int) -> None:
         super().__init__(f"code {code}")
+
+
+class NeedsTwo(Exception):
+    """Its pickle does not come back: the class is called with its text, and wants two arguments."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(f"{one} and {two}")
 
 
 class RaisingReduce(Exception):
@@ -69,7 +74,7 @@ class HoldsLock(Exception):
 
     def __init__(self) -> None:
         super().__init__("holds a lock")
-        self.lock = threading.Lock()
+        self.lock = lock()
 
 
 class Trap:
@@ -91,6 +96,8 @@ class Deadly:
     dies_with_its_task = True
 
     def __del__(self) -> None:
+        import ctypes
+
         ctypes.string_at(0)
 
 
@@ -133,26 +140,35 @@ def hang_stopped() -> None:
 
 
 def hang_grandchild() -> None:
+    import subprocess
+
     subprocess.run(_SLEEPER, check=False)
 
 
 def hang_setsid() -> None:
+    import subprocess
+
     subprocess.run(_SLEEPER, check=False, start_new_session=True)
 
 
 def hang_daemon() -> None:
+    import subprocess
+
     subprocess.run([sys.executable, "-c", _DAEMON], check=True)
     time.sleep(_LONG_S)
 
 
-def hang_pipe_held() -> str:
+def hang_pipe_held() -> None:
+    import subprocess
+
     subprocess.Popen(_SLEEPER)
     # Long enough to be looked back at: nothing that is over in a millisecond can have forked.
     time.sleep(0.05)
-    return "returned"
 
 
 def crash_segv() -> None:
+    import ctypes
+
     ctypes.string_at(0)
 
 
@@ -161,6 +177,8 @@ def crash_abort() -> None:
 
 
 def crash_bus() -> None:
+    import mmap
+
     file = os.memfd_create("victim") if hasattr(os, "memfd_create") else os.open("victim", os.O_RDWR | os.O_CREAT)
     os.ftruncate(file, mmap.PAGESIZE)
     page = mmap.mmap(file, mmap.PAGESIZE)
@@ -189,11 +207,15 @@ def crash_exit_3() -> None:
 
 
 def crash_libc_exit() -> None:
+    import ctypes
+
     ctypes.CDLL(None).exit(0)
 
 
 def crash_stack() -> None:
     """Through C and back into Python, until the stack is full: no limit of Python's counts that."""
+    import ctypes
+
     sys.setrecursionlimit(2**31 - 1)
     compare: Any = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
     sort, items = ctypes.CDLL(None).qsort, (ctypes.c_int * 2)(1, 2)
@@ -210,8 +232,22 @@ def crash_sys_exit() -> None:
     sys.exit(0)
 
 
+def crash_sys_exit_3() -> None:
+    sys.exit(3)
+
+
 def crash_base_exception() -> None:
     raise Unusual("not an Exception")
+
+
+def raise_generator_exit() -> None:
+    raise GeneratorExit
+
+
+def raise_cancelled() -> None:
+    import asyncio
+
+    raise asyncio.CancelledError
 
 
 def crash_recursion() -> None:
@@ -220,11 +256,13 @@ def crash_recursion() -> None:
 
 def crash_memory() -> None:
     held = bytearray(_BEYOND)
-    held[:: mmap.PAGESIZE] = b"1" * len(held[:: mmap.PAGESIZE])
+    held[::_PAGE] = b"1" * len(held[::_PAGE])
     time.sleep(_LONG_S)
 
 
 def crash_memory_child() -> None:
+    import subprocess
+
     program = (
         f"held = bytearray({_BEYOND}); held[::4096] = b'1' * len(held[::4096]); import time; time.sleep({_LONG_S})"
     )
@@ -237,6 +275,10 @@ def raise_harm() -> None:
 
 def raise_needs_keyword() -> None:
     raise NeedsKeyword(code=3)
+
+
+def raise_needs_two() -> None:
+    raise NeedsTwo("one", "two")
 
 
 def raise_reduce() -> None:
@@ -255,6 +297,20 @@ def raise_with_cause() -> None:
     raise ValueError("the effect") from KeyError("the cause")
 
 
+def raise_with_note() -> None:
+    if sys.version_info < (3, 11):
+        raise_harm()
+    error = ValueError("noted")
+    error.add_note("the note")
+    raise error
+
+
+def raise_group() -> None:
+    if sys.version_info < (3, 11):
+        raise_harm()
+    raise ExceptionGroup("a group", [KeyError("a member"), OSError("another")])
+
+
 def raise_interrupt() -> None:
     raise KeyboardInterrupt
 
@@ -267,15 +323,20 @@ def huge() -> bytes:
     return bytes(100 * 1024 * 1024)
 
 
+def lock() -> object:
+    import threading
+
+    return threading.Lock()
+
+
 def generator() -> Iterator[int]:
     yield 1
 
 
-def flood() -> str:
+def flood() -> None:
     part = (b"\xff\x00\x1b[2J\x1b]0;title\x07" * 4096)[: 1 << 16]
     for _ in range(_FLOOD // len(part)):
         os.write(1, part)
-    return "said"
 
 
 def _open_file() -> object:
@@ -307,7 +368,11 @@ ACTS: dict[str, Callable[[], object]] = {
     "crash.libc_exit": crash_libc_exit,
     "crash.stack": crash_stack,
     "crash.sys_exit": crash_sys_exit,
+    "crash.sys_exit.3": crash_sys_exit_3,
     "crash.base_exception": crash_base_exception,
+    "crash.base_exception.generator_exit": raise_generator_exit,
+    "crash.base_exception.interrupt": raise_interrupt,
+    "crash.base_exception.cancelled": raise_cancelled,
     "crash.recursion": crash_recursion,
     "crash.memory": crash_memory,
     "crash.memory_child": crash_memory_child,
@@ -321,14 +386,18 @@ ACTS: dict[str, Callable[[], object]] = {
     "crash.unpickle_result.exit": lambda: Trap(crash_exit_3),
     "crash.unpickle_result.segv": lambda: Trap(crash_segv),
     "crash.bad_exception": raise_needs_keyword,
+    "crash.bad_exception.init": raise_needs_two,
     "crash.bad_exception.reduce": raise_reduce,
     "crash.bad_exception.str": raise_str,
     "crash.bad_exception.members": raise_lock,
     "crash.bad_exception.cause": raise_with_cause,
+    "crash.bad_exception.notes": raise_with_note,
+    "crash.bad_exception.group": raise_group,
+    "crash.del.argument": Deadly,
     "crash.del": Deadly,
     "payload.huge": huge,
     "payload.unpicklable": lambda: lambda: 0,
-    "payload.unpicklable.lock": threading.Lock,
+    "payload.unpicklable.lock": lock,
     "payload.unpicklable.file": _open_file,
     "payload.unpicklable.generator": generator,
     "payload.flood": flood,
@@ -341,7 +410,21 @@ ACTS: dict[str, Callable[[], object]] = {
     "callback.exit": lambda: os._exit(1),
     "callback.segv": crash_segv,
     "callback.kill": crash_sigkill,
+    "callback.base_exception": crash_base_exception,
     "error_callback.raise": raise_harm,
+    "error_callback.reraise": raise_harm,
+    "error_callback.base_exception": crash_base_exception,
+    "error_callback.exit_raised": crash_sys_exit,
+    "error_callback.interrupt": raise_interrupt,
+    "error_callback.memory_error": raise_memory_error,
     "callback.missing": raise_harm,
 }
 """What each does where it strikes."""
+
+
+def raise_again(error: BaseException) -> None:
+    raise error
+
+
+IN_CALLBACK: dict[str, Callable[..., object]] = {"error_callback.reraise": raise_again}
+"""What some do instead when they strike in a callback: they are given what it was given."""

@@ -58,6 +58,8 @@ class RunOptions:
     """Where the report is wanted too."""
     events: Path | int | None = None
     """Where the events are wanted too: a path, or a descriptor."""
+    after_start: Callable[[], None] | None = None
+    """Called when the engine was started, and before anything is waited for."""
     grace_max_s: float | None = None
     """Bounds what tasks are given to end in when a signal ends the run."""
 
@@ -208,6 +210,8 @@ class _Conductor:
             self._engine.start()
         except (WorkflowError, OSError) as error:
             return self._broken(f"the engine could not start: {error}")
+        if self._options.after_start is not None:
+            self._options.after_start()
         return self._admission.begin()
 
     def _understand(self, items: Iterable[object]) -> list[Effect]:

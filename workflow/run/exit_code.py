@@ -18,6 +18,8 @@ class ExitCode(enum.IntEnum):
     """No task of the file is selected; nothing was run."""
     BROKEN = 4
     """The engine, or the disk that the run is recorded on, failed: what the tasks did is not the reason."""
+    NOT_HELD = 5
+    """A check of ``workflow chaos`` did not hold."""
     TIMED_OUT = 124
     """The run reached its own time limit."""
     HUNG_UP = 129

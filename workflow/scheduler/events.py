@@ -105,6 +105,8 @@ class WorkerExited(NamedTuple):
     worker: int
     running: Ticket | None
     sentence: str | None
+    how: str = ""
+    """For people, to be added to what is said of it."""
 
 
 class SpawnFailed(NamedTuple):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from workflow.info_task import RetryPolicy
+from workflow.restarts import IDLE_DEATHS_MAX, STARTS_MAX, Restarts
 
-STARTS_MAX = 5
-"""Workers that may die before they are ready, or not start at all, one after the other, before the pool gives up."""
 PAUSES_S = (0.0, 0.01, 0.05, 0.2)
 """Before a worker is replaced that did nothing: the longer, the more of them died shortly after one another."""
 CALM_S = 1.0
@@ -37,13 +36,14 @@ def _spread(number: int, attempt: int) -> float:
 class Starts:
     """Whether workers can be started at all, and when the next may be tried.
 
-    Two things are counted apart.  Failed starts in a row end the pool at ``STARTS_MAX``; any sign of life of any
-    worker ends the row.  Deaths of workers that did nothing, close to one another, make the pause longer; only time
-    makes it shorter, because a pool of which half can live must not spin on the other half.  What fails within a
-    pause was started before it and proves nothing new: it is not counted.
+    Three things are counted apart.  Failed starts in a row end the pool at ``STARTS_MAX``; any sign of life of any
+    worker ends the row.  Deaths of workers that were ready and did nothing end it at ``IDLE_DEATHS_MAX``; only a task
+    that was begun ends that row, for whoever dies of what it is sent was ready too.  Deaths close to one another make
+    the pause longer; only time makes it shorter, because a pool of which half can live must not spin on the other
+    half.  What fails within a pause was started before it and proves nothing new: it is not counted.
     """
 
-    __slots__ = ("_died_at", "_row", "_steps", "allowed_at")
+    __slots__ = ("_died_at", "_idle", "_row", "_steps", "allowed_at")
 
     def __init__(self) -> None:
         self.allowed_at = float("-inf")
@@ -51,20 +51,31 @@ class Starts:
         self._died_at = float("-inf")
         self._steps = 0
         self._row = 0
+        self._idle = Restarts(IDLE_DEATHS_MAX)
 
     def alive(self) -> None:
         """A worker gave a sign of life."""
         self._row = 0
 
+    def begun(self) -> None:
+        """A worker began an attempt of a task: the pool works."""
+        self._row = 0
+        self._idle.achieved()
+
     def failed(self, now: float) -> bool:
         """A worker did not start, or died before it was ready.  True when the pool must give up."""
         if now >= self.allowed_at:
             self._row += 1
-        self.died(now)
+        self._pause(now)
         return self._row >= STARTS_MAX
 
-    def died(self, now: float) -> None:
-        """A worker died that did nothing."""
+    def died(self, now: float) -> bool:
+        """A worker died that was ready and did nothing.  True when the pool must give up."""
+        given_up = now >= self.allowed_at and self._idle.died(now)
+        self._pause(now)
+        return given_up
+
+    def _pause(self, now: float) -> None:
         if now < self.allowed_at:
             return
         if now - self._died_at >= CALM_S:

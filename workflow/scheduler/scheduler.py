@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
+from workflow.restarts import IDLE_DEATHS_MAX, STARTS_MAX
 from workflow.scheduler import events as ev
 from workflow.scheduler import states as st
 from workflow.scheduler.effects import Discard, Effect, Fail, Kill, Recall, Retry, Settle
 from workflow.scheduler.events import Event, Task, Ticket
-from workflow.scheduler.pauses import STARTS_MAX
 from workflow.scheduler.pool import Pool
 from workflow.scheduler.seat import KILLING, OPEN, RECALLING, RETIRING, STUCK, Seat
 from workflow.scheduler.tasks import Tasks
@@ -140,7 +140,7 @@ class Scheduler:
     def _answered(self, event: ev.Answered, now: float, effects: list[Effect]) -> None:
         worker, answers = event
         tasks = self.tasks
-        self.pool.starts.alive()
+        self.pool.starts.begun()
         seat = self.pool.seats.get(worker)
         if seat is None:  # taken over, and to be adopted; or it is gone, and these are old
             for ticket, outcome in answers:
@@ -248,7 +248,7 @@ class Scheduler:
             self.pool.starts.alive()
 
     def _exited(self, event: ev.WorkerExited, now: float, effects: list[Effect]) -> None:
-        worker, running, sentence = event
+        worker, running, sentence, how = event
         seat = self.pool.seats.pop(worker, None)
         if running is not None:
             self._blame(seat, worker, running, sentence or "crashed", now, effects)
@@ -257,16 +257,17 @@ class Scheduler:
         self._take_back(seat, effects)
         if running is not None or sentence is not None or seat.alone or seat.state in (RETIRING, KILLING):
             return  # it had its reason
-        if seat.ready:
-            self.pool.starts.died(now)
-        else:
-            self._start_failed(f"worker {worker} died before it was ready", now, effects)
+        if not seat.ready:
+            self._start_failed(f"worker {worker} died before it was ready{how}", now, effects)
+        elif self.pool.starts.died(now):
+            reason = f"{IDLE_DEATHS_MAX} times, and no task was begun meanwhile; the last was worker {worker}{how}"
+            self._give_up(f"workers die again and again without doing anything: {reason}", effects)
 
     def _blame(
         self, seat: Seat | None, worker: int, ticket: Ticket, outcome: str, now: float, effects: list[Effect]
     ) -> None:
         """A worker died in the middle of this attempt."""
-        self.pool.starts.alive()  # it came so far as to begin a task
+        self.pool.starts.begun()
         task = None if seat is None else seat.tasks.pop(ticket, None)
         if task is not None and seat is not None:
             blamed: tuple[Task, str] | None = (task, self._state_sent(seat, task))
@@ -280,8 +281,13 @@ class Scheduler:
 
     def _start_failed(self, reason: str, now: float, effects: list[Effect]) -> None:
         if self.pool.starts.failed(now):
-            self.failed = f"workers cannot be started: {STARTS_MAX} tries in a row failed, the last one with: {reason}"
-            effects.append(Fail(self.failed))
+            self._give_up(
+                f"workers cannot be started: {STARTS_MAX} tries in a row failed, the last one with: {reason}", effects
+            )
+
+    def _give_up(self, reason: str, effects: list[Effect]) -> None:
+        self.failed = reason
+        effects.append(Fail(reason))
 
     def _worker_adopted(self, event: ev.WorkerAdopted, now: float, effects: list[Effect]) -> None:
         worker, running = event

@@ -450,3 +450,21 @@ class Hanging:
 class HangingDestructor(Model):
     def runnable(self) -> Hanging:
         return Hanging()
+
+
+class Large(Model):
+    def runnable(self, size: int) -> bytes:
+        return b"x" * size
+
+
+class LargeCallback(Large):
+    def callback(self, result: bytes) -> None:
+        assert len(result) == 100_000
+
+
+class SlowCallback(Model):
+    def runnable(self, seconds: float) -> float:
+        return seconds
+
+    def callback(self, result: float) -> None:
+        time.sleep(result)

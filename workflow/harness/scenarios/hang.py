@@ -2,8 +2,296 @@
 
 from __future__ import annotations
 
-from workflow.harness.batch import Batch
-from workflow.harness.scenario import Scenario, of_batch
+import json
+import random
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from workflow.harness import journal
+from workflow.harness.batch import CALLED, MODEL, Batch
+from workflow.harness.blows import Blow, When
+from workflow.harness.census import withheld_s
+from workflow.harness.evidence import NOT_EXPECTED, Evidence, Expected, ExpectedTask
+from workflow.harness.experiment import Run
+from workflow.harness.faulty import Strike, digest_of
+from workflow.harness.injection import Injected
+from workflow.harness.kinds import KINDS
+from workflow.harness.neighbours import value_of
+from workflow.harness.oracle import Unjudged
+from workflow.harness.order import taken_back, waits
+from workflow.harness.scenario import Check, Scenario, Trial, of_batch
+
+_ACTORS = "workflow.harness.actors."
+
+
+# -- processes that the task started -------------------------------------------------------------------------------
+
+
+def _had_a_process(command: str) -> Check:
+    """The worst of the fault is a process that the task started: it must have been there."""
+
+    def check(evidence: Evidence) -> Iterator[str]:
+        if not any(one.command == command and one.worker for one in evidence.sightings):
+            raise Unjudged(f"no process {command!r} of a task was ever seen")
+        yield from ()
+
+    return check
+
+
+_PIPE_HELD = """
+[tasks.shell]
+shell = "sleep 1000 & echo returned"
+timeout = 20
+
+[tasks.cmd]
+cmd = ["sh", "-c", "sleep 1000 & echo returned"]
+timeout = 20
+"""
+_LEFT_ONE = ExpectedTask(callback=NOT_EXPECTED, attempts=1, left=1)
+
+
+def _nobody_waited(evidence: Evidence) -> Iterator[str]:
+    for id_ in ("hang_pipe_held", "shell", "cmd"):
+        took_s = evidence.tasks[id_]["duration_s"]
+        if took_s > 5:
+            yield f"{id_} took {took_s:.1f} s: somebody waited for the end of output that is held open"
+
+
+# -- a grace that delays nobody ------------------------------------------------------------------------------------
+
+_STUBBORN = {"timeout_s": 0.6, "grace_s": 1.5}
+_STAGGERED = Batch(
+    ["hang.ignore_term"] * 2 + ["hang.sleep"] * 3,
+    pool=4,
+    changes={
+        "hang_ignore_term": _STUBBORN,
+        "hang_ignore_term_2": _STUBBORN,
+        "hang_sleep": {"timeout_s": 0.8, "grace_s": 0.1},
+        "hang_sleep_2": {"timeout_s": 1.0, "grace_s": 0.1},
+        "hang_sleep_3": {"timeout_s": 0.9, "grace_s": 0.1},
+    },
+)
+
+
+def _fell_into_the_grace(evidence: Evidence) -> Iterator[str]:
+    """Those of a short grace must have been due while a stubborn one had 0.6 s of its own left: else it proves little."""
+    began = {entry.task: entry.at_s for entry in evidence.journal if entry.what == journal.BEGAN}
+    expected = _STAGGERED.expected().tasks
+    stubborn = [(began[id_] + 0.6, began[id_] + 0.6 + 1.5 - 0.6) for id_ in began if "ignore_term" in id_]
+    due = [began[id_] + (expected[id_].timeout_s or 0) for id_ in began if id_.startswith("hang_sleep")]
+    inside = sum(any(begin <= at <= end for begin, end in stubborn) for at in due)
+    if inside < 2:
+        raise Unjudged(f"only {inside} other limits were reached while a stubborn task had its grace")
+    yield from ()
+
+
+# -- the race with the limit ---------------------------------------------------------------------------------------
+
+_RACERS = 1000
+_RACE_S, _SPREAD_S = 0.012, 0.002
+
+
+def _race(folder: Path, _draw: random.Random) -> Trial:
+    file = folder / "pipeline.toml"
+    file.write_text(
+        '[pipeline]\npool = 4\npreload = ["traceback", "workflow.harness.actors", "workflow.harness.faulty"]\n\n'
+        f"[tasks.race]\nmodule = {json.dumps(_ACTORS + 'Racer')}\n"
+        f'args = ["${{matrix.n}}", {_RACE_S}, {_SPREAD_S}]\ngrace = 2\ntimeout = 60\n'
+        f"matrix = {{ n = {{ range = [0, {2 * _RACERS}] }} }}\n",
+        encoding="utf-8",
+    )
+    tasks, injected = {}, {}
+    for number in range(2 * _RACERS):
+        races = number % 2 == 0
+        # A new worker may reach its limit while it still imports; its callback is then not called, and that is told.
+        tasks[f"race@{number}"] = ExpectedTask(
+            frozenset({"succeeded", "timed_out"} if races else {"succeeded"}),
+            CALLED | {"failed"} if races else CALLED,
+            timeout_s=_RACE_S if races else None,
+            grace_s=2.0,
+            attempts=1,
+            digest=digest_of(value_of(number)),
+        )
+        if races:
+            injected[f"race@{number}"] = Injected(timeout_s=_RACE_S)
+    return Trial(
+        Run((str(file),), injected=injected),
+        Expected(tasks, frozenset({1}), longest_s=90),
+        {2: _raced, 7: _called_but_for_imports},
+    )
+
+
+def _raced(evidence: Evidence) -> Iterator[str]:
+    """A race that always ends alike is none; and who is said to have succeeded has returned."""
+    outcomes = {id_: told["outcome"] for id_, told in evidence.tasks.items() if int(id_[5:]) % 2 == 0}
+    for outcome in ("succeeded", "timed_out"):
+        count = sum(one == outcome for one in outcomes.values())
+        if count < _RACERS // 20:
+            raise Unjudged(f"only {count} of {_RACERS} were {outcome}: that was no race")
+    returned = {entry.task for entry in evidence.journal if entry.what == journal.ENDED}
+    for id_, outcome in outcomes.items():
+        if outcome == "succeeded" and id_ not in returned:
+            yield f"{id_} is succeeded and never returned"
+
+
+def _called_but_for_imports(evidence: Evidence) -> Iterator[str]:
+    for id_, told in evidence.tasks.items():
+        imported = "while its module was imported" not in ((told["attempts"] or [{}])[-1].get("error") or {}).get(
+            "message", ""
+        )
+        if imported and (told["callback"] or {}).get("outcome") != "succeeded":
+            yield f"the callback of {id_} is {told['callback']}, although its module was imported"
+
+
+# -- behind another ------------------------------------------------------------------------------------------------
+#
+# Five workers, and at first each is sent four tasks.  Four of the firsts hold their workers up, each in its own way;
+# the fifth worker is busy for longer than those who stand behind them may take, and then free.
+#
+# How long one of them waits while that worker is free is taken from the journal, that is from the tasks' own word.
+# Under load such a wait holds time in which those who had to act, the dispatcher and the workers, stood ready and were
+# given no processor.  The kernel counts that for each of them, and it is taken off: what is left is what the engine
+# decided, with its timers, however slow the machine.
+
+_START_S = 0.05
+_HELD_S, _BUSY_S, _PATIENCE_S = 2.0, 1.1, 1.0
+_HUNG = {0: "hang.sleep", 4: "hang.gil"}
+_SLEEPS, _HOLDS = {8: _HELD_S, 16: _BUSY_S}, {12: _HELD_S}
+_HOLDERS, _BUSY = (0, 4, 8, 12), 16
+_CROWD = 40
+_PLACES = {f"crowd@{number}": number for number in range(_CROWD)}
+
+
+def _behind(folder: Path, _draw: random.Random) -> Trial:
+    tasks: dict[str, ExpectedTask] = {}
+    injected: dict[str, Injected] = {}
+    for id_, number in _PLACES.items():
+        tasks[id_] = ExpectedTask(callback=CALLED, attempts=1, digest=digest_of(value_of(number)))
+        if number in _HUNG:
+            kind = _HUNG[number]
+            injected[id_] = Injected((Strike(kind, None),), timeout_s=_HELD_S)
+            tasks[id_] = ExpectedTask(
+                frozenset({"timed_out"}), CALLED, (kind,), _HELD_S, 0.2, attempts=1, stack=KINDS[kind].stack
+            )
+        elif number not in (*_HOLDERS, _BUSY):
+            injected[id_] = Injected(timeout_s=_PATIENCE_S)
+    file = folder / "pipeline.toml"
+    file.write_text(
+        f"[pipeline]\npool = 5\n\n[tasks.crowd]\nmodule = {json.dumps(_ACTORS + 'OneOfACrowd')}\n"
+        f'args = ["${{matrix.n}}", {_inline(_SLEEPS)}, {_inline(_HOLDS)}]\n'
+        f"timeout = 20\ngrace = 0.2\nmatrix = {{ n = {{ range = [0, {_CROWD}] }} }}\n",
+        encoding="utf-8",
+    )
+    return Trial(
+        Run((str(file),), injected=injected),
+        Expected(tasks, frozenset({1}), longest_s=60),
+        {2: _waiting_did_not_count, 6: _started_elsewhere},
+    )
+
+
+def _inline(numbers: Mapping[int, float]) -> str:
+    return "{" + ", ".join(f'"{number}" = {seconds}' for number, seconds in numbers.items()) + "}"
+
+
+def _waiting_did_not_count(evidence: Evidence) -> Iterator[str]:
+    began = {entry.task: entry for entry in evidence.journal if entry.what == journal.BEGAN}
+    waited_s = []
+    for number in _HOLDERS:
+        holder = began[f"crowd@{number}"]
+        end_s = holder.at_s + _HELD_S
+        behind = [
+            entry
+            for entry in taken_back(evidence.journal, _PLACES)
+            if number < _PLACES[entry.task] < number + 4 and entry.pid != holder.pid and entry.at_s < end_s
+        ]
+        if not behind:
+            raise Unjudged(f"nobody stood behind {holder.task}")
+        waited_s += [entry.at_s - holder.at_s for entry in behind]
+        for entry in behind:
+            took_s = evidence.tasks[entry.task]["attempts"][-1]["duration_s"]
+            if took_s > _PATIENCE_S:
+                yield f"{entry.task} waited behind another, and is said to have taken {took_s:.2f} s"
+    if max(waited_s) < _PATIENCE_S:
+        raise Unjudged(f"nobody waited for longer than his own limit, but {max(waited_s):.2f} s at most")
+
+
+def _started_elsewhere(evidence: Evidence) -> Iterator[str]:
+    dispatchers = {one.pid for one in evidence.sightings if one.role == "dispatcher"}
+    for wait in waits(evidence.journal, _PLACES):
+        acting = {wait.pid, *wait.free, *dispatchers}
+        withheld = withheld_s(evidence.samples, acting, wait.since_s, wait.until_s)
+        if wait.took_s - withheld > _START_S:
+            yield (
+                f"{wait.task} waited for {wait.took_s * 1000:.0f} ms while another worker was free; of that the "
+                f"machine accounts for {withheld * 1000:.0f} ms"
+            )
+
+
+# -- in the queue --------------------------------------------------------------------------------------------------
+
+_QUEUED = f"""
+[tasks.long]
+module = {json.dumps(MODEL)}
+args = [1, 5]
+timeout = 30
+
+[tasks.queued]
+module = {json.dumps(MODEL)}
+args = ["${{matrix.n}}"]
+timeout = 1
+matrix = {{ n = {{ range = [0, 20] }} }}
+"""
+_IN_TIME = {f"queued@{n}": ExpectedTask(callback=CALLED, attempts=1, digest=digest_of(value_of(n))) for n in range(20)}
+
+
+def _waited(evidence: Evidence) -> Iterator[str]:
+    began = {entry.task: entry.at_s for entry in evidence.journal if entry.what == journal.BEGAN}
+    for id_ in _IN_TIME:
+        if began[id_] - began["long"] < 4.5:
+            raise Unjudged(f"{id_} did not wait")
+        took_s = evidence.tasks[id_]["attempts"][0]["duration_s"]
+        if took_s > 1:
+            yield f"{id_} is said to have taken {took_s:.1f} s: that was the queue"
+
+
+# -- the dispatcher stands still -----------------------------------------------------------------------------------
+
+_STOPPED_S = 3.0
+_STANDSTILL = Batch(
+    ["hang.sleep", "hang.gil", "hang.sleep"],
+    pool=4,
+    changes={
+        "hang_sleep": {"timeout_s": 0.6},
+        "hang_gil": {"timeout_s": 1.0},
+        "hang_sleep_2": {"timeout_s": 1.4},
+    },
+    extra=f"[tasks.long]\nmodule = {json.dumps(MODEL)}\nargs = [1, 3.3]\ntimeout = 8\n",
+    extra_tasks={"long": ExpectedTask(callback=CALLED, attempts=1, digest=digest_of(value_of(1)))},
+)  # fmt: skip
+_LATE = ("hang_sleep", "hang_gil", "hang_sleep_2")
+
+
+def _stood_still(evidence: Evidence) -> Iterator[str]:
+    """The limits must have been reached, and time have been left to the other, while nothing could be told."""
+    stopped = [blow.at_s for blow in evidence.struck if blow.signal == "SIGSTOP"]
+    continued = [blow.at_s for blow in evidence.struck if blow.signal == "SIGCONT"]
+    if not stopped or not continued:
+        raise Unjudged("the dispatcher was not stopped and continued")
+    began = {entry.task: entry.at_s for entry in evidence.journal if entry.what == journal.BEGAN}
+    limits = {id_: _STANDSTILL.changes[id_]["timeout_s"] for id_ in _LATE}
+    outside = [id_ for id_ in _LATE if not stopped[0] < began[id_] + limits[id_] < continued[0] - 1]
+    if outside or not began["long"] < stopped[0]:
+        raise Unjudged(f"not everything was under way when the dispatcher was stopped: {outside}")
+    for id_ in _LATE:
+        worker = next(one for one in evidence.sightings if one.pid == began_by(evidence, id_))
+        if worker.last_s > continued[0]:
+            yield f"{id_} lived until the dispatcher was continued"
+
+
+def began_by(evidence: Evidence, task: str) -> int:
+    """Pid of the worker that a task began on last."""
+    return [entry.pid for entry in evidence.journal if entry.what == journal.BEGAN and entry.task == task][-1]
+
 
 SCENARIOS = (
     Scenario(
@@ -20,4 +308,102 @@ SCENARIOS = (
         of_batch(Batch(["hang.gil", "hang.regex"])),
         smoke=True,
     ),
-)
+    Scenario(
+        "hang.ignore_term",
+        "two tasks ignore and block every signal that asks, and have 1.5 s of grace; the limits of others fall into it",
+        "timed_out, with its stack; dead at timeout + grace, and nobody's end is delayed by it",
+        of_batch(_STAGGERED, checks={3: _fell_into_the_grace}),
+    ),
+    Scenario(
+        "hang.swallow",
+        "a task swallows whatever is raised in it, in a loop",
+        "timed_out; dead at timeout + grace",
+        of_batch(Batch(["hang.swallow"])),
+    ),
+    Scenario(
+        "hang.stopped",
+        "a task stops itself with SIGSTOP",
+        "timed_out; dead on time",
+        of_batch(Batch(["hang.stopped"])),
+        smoke=True,
+    ),
+    Scenario(
+        "hang.grandchild",
+        "a task waits for a process that it started and that does not end",
+        "timed_out; both dead",
+        of_batch(Batch(["hang.grandchild"]), checks={3: _had_a_process("sleep 1000")}),
+    ),
+    Scenario(
+        "hang.setsid",
+        "the same, and that process has a session of its own",
+        "timed_out; both dead",
+        of_batch(Batch(["hang.setsid"]), checks={3: _had_a_process("sleep 1000")}),
+    ),
+    Scenario(
+        "hang.daemon",
+        "the same, and that process was forked twice, has no parent that lives and no open output",
+        "timed_out; both dead",
+        of_batch(Batch(["hang.daemon"]), checks={3: _had_a_process("sleep 1000")}),
+        smoke=True,
+    ),
+    Scenario(
+        "hang.pipe_held",
+        "a Python task, a shell line and a command each leave a process that holds their output open",
+        "succeeded at once: nothing waits for the end of that output; the process is counted and killed",
+        of_batch(
+            Batch(["hang.pipe_held"], extra=_PIPE_HELD, extra_tasks={"shell": _LEFT_ONE, "cmd": _LEFT_ONE}),
+            checks={4: _had_a_process("sleep 1000"), 5: _nobody_waited},
+        ),
+    ),
+    Scenario(
+        "hang.import",
+        "the import of a task's module does not return",
+        "timed_out; it says in which stage",
+        of_batch(Batch(["hang.import"])),
+    ),
+    Scenario(
+        "hang.init",
+        "the constructor of a task's Model does not return",
+        "timed_out; it says in which stage",
+        of_batch(Batch(["hang.init"])),
+    ),
+    Scenario(
+        "hang.pickle",
+        "pickling a task's result, and unpickling another's arguments, does not return",
+        "timed_out; it says in which stage",
+        of_batch(Batch(["hang.pickle", "hang.unpickle"])),
+    ),
+    Scenario(
+        "hang.deadline_race",
+        "a thousand tasks return within 2 ms before or after their limit, each with another behind it",
+        "one outcome each, succeeded or timed_out, with the callback that belongs to it; the next is safe",
+        _race,
+    ),
+    Scenario(
+        "hang.behind",
+        "tasks were sent ahead to a worker that is held up: by a hang or a slow task, with the GIL or without",
+        "each starts elsewhere within 50 ms of another worker being free; the wait is neither time nor an attempt of it",
+        _behind,
+    ),
+    Scenario(
+        "hang.queue",
+        "tasks with a limit of 1 s wait for 5 s behind a long one, some of them in its worker's own queue",
+        "succeeded: time counts from the start of the task",
+        of_batch(
+            Batch(neighbours=0, pool=1, extra=_QUEUED, extra_tasks={
+                "long": ExpectedTask(callback=CALLED, attempts=1, digest=digest_of(value_of(1))), **_IN_TIME,
+            }),
+            checks={2: _waited}, longest_s=60.0,
+        ),
+    ),
+    Scenario(
+        "hang.dispatcher_stopped",
+        "the dispatcher is stopped for 3 s, then continued, while tasks reach their limits and another has time left",
+        "the limits are kept meanwhile; nobody with time left is killed",
+        of_batch(
+            _STANDSTILL,
+            blows=[Blow("SIGSTOP", "dispatcher", When(task="long", delay_s=0.05), continue_after_s=_STOPPED_S)],
+            checks={3: _stood_still},
+        ),
+    ),
+)  # fmt: skip

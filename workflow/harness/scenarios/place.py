@@ -416,7 +416,7 @@ def _shared_state(state: Path, runs: int) -> Check:
                 database.close()
                 if said != "ok":
                     yield f"{path.name}: {said}"
-        if evidence.report is None:
+        if evidence.events is None:
             yield "the run is not in the shared folder"
 
     return check
@@ -430,13 +430,19 @@ def _two_at_once(folder: Path, _draw: random.Random) -> Trial:
 
 
 def _killed_before(folder: Path, draw: random.Random) -> Trial:
-    state = folder / "shared"
-    run = replace(_PAIR.run(folder), state=state)
+    run = _PAIR.run(folder)
     moment = When(journal.ENDED, "*", draw.randint(1, 60), draw.uniform(0, 0.05))
-    blow = Blow("SIGKILL", "parent", moment)
-    killed = _PAIR.expected(tasks=_neighbours(120, ENDED), exit_codes=frozenset({-9}), report=False)
-    before = Trial(replace(run, blows=(blow,)), killed)
-    return Trial(run, _PAIR.expected(), {8: _shared_state(state, 2)}, before=before)
+    run = replace(run, blows=(Blow("SIGKILL", "parent", moment),), then=run.arguments)
+    expected = _PAIR.expected(tasks=_neighbours(120, ENDED), exit_codes=frozenset({-9}), report=False)
+    return Trial(run, expected, {8: _each(_shared_state(folder / "state", 2), _second_is_whole)})
+
+
+def _second_is_whole(evidence: Evidence) -> Iterator[str]:
+    second = evidence.second
+    if second is None or second.exit_code != 0 or second.report is None:
+        yield f"the run behind it left with {second and second.exit_code}: {second and second.stderr[-300:]}"
+    elif any(task["outcome"] != "succeeded" for task in second.report["tasks"]) or len(second.report["tasks"]) != 120:
+        yield "the run behind it did not report every task as succeeded"
 
 
 _TWO_RUNS = (

@@ -1,0 +1,321 @@
+"""``workflow chaos``: whether the promises hold when things go wrong."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from workflow.cli.arguments import existing, tell, variables_option
+from workflow.run.exit_code import ExitCode
+
+if TYPE_CHECKING:
+    from workflow.harness.pipeline import Control, Hypothesis, Subject
+    from workflow.harness.rules import Rule
+    from workflow.harness.scenario import Result, Scenario
+
+PRESETS = ("smoke", "full")
+_PATH = click.Path(dir_okay=False, path_type=Path)
+_EXAMPLES = """\b
+Examples:
+  workflow chaos --preset smoke
+  workflow chaos pipeline.toml --inject 'crash.segv:fetch@*:0.1' --seed 7
+  workflow chaos pipeline.toml --sweep hang.sleep
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.argument("file", type=_PATH, required=False)
+@click.option("--preset", type=click.Choice(PRESETS), help="Catalogue: smoke, under a minute, or full (the default).")
+@click.option("--scenario", "globs", multiple=True, metavar="GLOB", help="Catalogue: only scenarios that match.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(1, 64), metavar="N", help="Catalogue: so many at a time (one for each CPU)."
+)
+@click.option(
+    "--inject",
+    "injections",
+    multiple=True,
+    metavar="KIND:GLOB[:P]",
+    help="FILE: this fault into tasks that match, each with probability P (1).",
+)
+@click.option("--faults", type=_PATH, metavar="TOML", help="FILE: the same from a file, with what is expected.")
+@click.option(
+    "--sweep",
+    metavar="KIND|POINT",
+    help="FILE: a run with this fault at each task in turn, and one with none.  Without FILE: the same at each hit of "
+    "the points of the engine that match; POINT:stop stops its process, POINT:kill kills it (the default).",
+)
+@variables_option
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="What chances are drawn from (drawn, and told).")
+@click.option("--repeat", type=click.IntRange(1), default=1, metavar="N", help="All of it N times, with growing seeds.")
+@click.option("--junit", type=_PATH, metavar="XML", help="Write the results as JUnit XML too.")
+@click.option("--json", "as_json", is_flag=True, help="Results as JSON on stdout; the table goes to stderr.")
+@click.option("--list", "listing", is_flag=True, help="Show all scenarios and kinds of faults, and run nothing.")
+def chaos(
+    file: Path | None,
+    globs: tuple[str, ...],
+    preset: str | None,
+    injections: tuple[str, ...],
+    faults: Path | None,
+    sweep: str | None,
+    seed: int | None,
+    repeat: int,
+    jobs: int | None,
+    junit: Path | None,
+    variables: dict[str, str],
+    *,
+    listing: bool,
+    as_json: bool,
+) -> int:
+    """Inject faults, and check that nine promises hold all the same.
+
+    Without FILE, the catalogue, against the engine on this machine: batches that hang, crash and flood, whose
+    processes are killed, stopped and starved.
+
+    With FILE, that pipeline: it is really run, once without any fault and then with faults put into its tasks. The
+    file itself is left as it is.
+
+    Exit code: 0 every check held, 5 one did not, 2 usage or an invalid file, 4 the harness itself failed or the
+    pipeline does not run by itself, 129/130/143 SIGHUP/SIGINT/SIGTERM.
+    """
+    if listing:
+        return _list()
+    if junit is not None and not junit.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {str(junit.parent)!r}", param_hint="--junit")
+    show = partial(_show, junit=junit, as_json=as_json, of_file=file is not None)
+    if file is None:
+        if injections or faults or variables:
+            raise click.UsageError("--inject, --faults and --var are for a pipeline: workflow chaos FILE …")
+        if sweep is not None and (globs or preset):
+            raise click.UsageError("--sweep goes without --scenario and --preset")
+        return show(*(_points(sweep, seed, repeat, jobs) if sweep else _catalogue(globs, preset, seed, repeat, jobs)))
+    if globs or preset or jobs:
+        raise click.UsageError("--scenario, --preset and -j are for the catalogue, which needs no FILE")
+    return show(*_pipeline(existing(file), injections, faults, sweep, seed, repeat, variables))
+
+
+def _list() -> int:
+    from workflow.harness.catalogue import SCENARIOS
+    from workflow.harness.kinds import KINDS
+
+    width = max(len(name) for name in [*KINDS, *(scenario.id for scenario in SCENARIOS)])
+    tell("scenarios (s: also in --preset smoke)")
+    for scenario in SCENARIOS:
+        tell(f"  {'s' if scenario.smoke else ' '} {scenario.id:<{width}}  {scenario.fault}: {scenario.must}")
+    tell("\nkinds of faults, for --inject KIND:GLOB[:PROBABILITY], --sweep KIND and faults files")
+    for kind in KINDS.values():
+        only = "" if len(kind.tasks) == 4 else f" (for tasks with {' or '.join(sorted(kind.tasks))})"
+        callback = f", its callback {kind.callback}" if kind.callback is not None else ""
+        tell(f"    {kind.id:<{width}}  {kind.what}: {kind.outcome}{callback}{only}")
+    return ExitCode.SUCCEEDED
+
+
+# What is to be checked: a heading, the seed, the widest name, and the results as they come.
+_Checks = tuple[str, int, int, "Generator[Result]"]
+
+
+def _catalogue(
+    globs: Sequence[str], preset: str | None, seed: int | None, repeat: int, jobs: int | None
+) -> _Checks:  # fmt: skip
+    from workflow.engine.system import usable_cpus
+    from workflow.harness.rules import new_seed
+    from workflow.harness.scenario import check
+    from workflow.harness.session import run_checks
+
+    chosen = _chosen(globs, preset)
+    seed = new_seed() if seed is None else seed
+    jobs = usable_cpus() if jobs is None else jobs
+    turns = [(scenario, seed + turn) for turn in range(repeat) for scenario in chosen]
+    checks = [partial(lambda *one: [check(*one)], scenario, of) for scenario, of in turns]
+    heading = f"{len(checks)} scenario{'s' if len(checks) != 1 else ''}, seed {seed}, {jobs} at a time"
+    return heading, seed, max(len(scenario.id) for scenario in chosen), run_checks(checks, jobs)
+
+
+def _points(sweep: str, seed: int | None, repeat: int, jobs: int | None) -> _Checks:
+    from workflow.engine.system import usable_cpus
+    from workflow.harness.points import NoPoint, parse_sweep, sweep_point
+    from workflow.harness.session import run_checks
+
+    try:
+        points, action = parse_sweep(sweep)
+    except NoPoint as error:
+        raise click.BadParameter(str(error), param_hint="--sweep") from error
+    seed = 0 if seed is None else seed
+    jobs = usable_cpus() if jobs is None else jobs
+    checks = [partial(sweep_point, point, action, seed + turn) for turn in range(repeat) for point in points]
+    heading = f"{action} at {len(points)} points of the engine, at each hit, {jobs} at a time"
+    return heading, seed, max(map(len, points)) + 10, run_checks(checks, jobs)
+
+
+def _chosen(globs: Sequence[str], preset: str | None) -> list[Scenario]:
+    from fnmatch import fnmatchcase
+
+    from workflow.diagnostics.suggest import did_you_mean
+    from workflow.harness.catalogue import SCENARIOS
+
+    ids = [scenario.id for scenario in SCENARIOS]
+    for glob in globs:
+        if not any(fnmatchcase(id_, glob) for id_ in ids):
+            hint = did_you_mean(glob, ids) or "workflow chaos --list shows them"
+            raise click.BadParameter(f"no scenario matches {glob!r}; {hint}", param_hint="--scenario")
+    meant = [each for each in SCENARIOS if not globs or any(fnmatchcase(each.id, glob) for glob in globs)]
+    chosen = [each for each in meant if each.smoke or preset != "smoke"]
+    if not chosen:
+        raise click.UsageError("none of these scenarios is in --preset smoke; leave that out")
+    return chosen
+
+
+def _pipeline(
+    file: Path, injections: Sequence[str], faults: Path | None, sweep: str | None, seed: int | None, repeat: int,
+    variables: dict[str, str],
+) -> _Checks:  # fmt: skip
+    from workflow.harness.faults_file import load_faults
+    from workflow.harness.pipeline import Hypothesis, Subject
+    from workflow.harness.rules import BadRule, check_rules, check_sweep, new_seed, parse_rule
+    from workflow.plan.build import load_plan
+
+    if not (injections or faults or sweep):
+        hint = "for example --inject 'crash.segv:*:0.1', or --sweep hang.sleep"
+        raise click.UsageError(f"there is nothing to inject into {str(file)!r}; {hint}")
+    if sweep and (injections or faults):
+        raise click.UsageError("--sweep injects by itself: it goes without --inject and --faults")
+    plan = load_plan(file, variables)
+    table = load_faults(existing(faults), plan) if faults is not None else None
+    try:
+        rules = [parse_rule(text) for text in injections]
+        check_rules(rules, plan)
+        if sweep:
+            check_sweep(sweep, plan)
+    except BadRule as error:
+        raise click.UsageError(str(error)) from error
+    if seed is None:
+        seed = table.seed if table is not None and table.seed is not None else new_seed()
+    seeds = range(seed, seed + repeat)
+    arguments = tuple(part for name, value in variables.items() for part in ("--var", f"{name}={value}"))
+    subject = Subject(file.absolute(), plan, arguments)
+    again = ["workflow", "chaos", str(file), *arguments]
+    if sweep:
+        width = max(len(task.id) for task in plan.tasks) + len(sweep) + 4
+        return f"{sweep} at each task of {file} in turn", seed, width, _sweep(subject, sweep, seeds, again)
+    again += [part for rule in injections for part in ("--inject", rule)]
+    again += ["--faults", str(faults)] if faults is not None else []
+    hypothesis = table.hypothesis() if table is not None else Hypothesis()
+    rules = [*(table.rules() if table is not None else ()), *rules]
+    results = _inject(subject, rules, hypothesis, seeds, again)
+    return f"faults into {file}, seed {seed}", seed, len(file.name) + 20, results
+
+
+def _inject(
+    subject: Subject, rules: Sequence[Rule], hypothesis: Hypothesis, seeds: Iterable[int], again: Sequence[str]
+) -> Generator[Result]:
+    from workflow.harness.pipeline import check_pipeline, drawn, name_of
+
+    control = _control(subject)
+    for seed in seeds:
+        struck = drawn(subject, control, rules, seed)
+        reproduce = shlex.join([*again, "--seed", str(seed)])
+        yield check_pipeline(subject, control, struck, name_of(subject, struck), seed, reproduce, hypothesis)
+
+
+def _sweep(subject: Subject, kind: str, seeds: Iterable[int], again: Sequence[str]) -> Generator[Result]:
+    from workflow.harness.pipeline import check_pipeline, sweep
+
+    control = _control(subject)
+    for seed in seeds:
+        for struck in sweep(subject, control, kind):
+            where = next(iter(struck), None)
+            arguments = ["--sweep", kind] if where is None else ["--inject", f"{kind}:{where}"]
+            reproduce = shlex.join([*again, *arguments])
+            yield check_pipeline(subject, control, struck, f"{kind} at {where or 'none'}", seed, reproduce)
+
+
+def _control(subject: Subject) -> Control:
+    from workflow.harness.pipeline import run_control
+
+    click.echo("a run without faults, to compare with …", err=True)
+    control = run_control(subject)
+    click.echo(f"… took {control.took_s:.1f} s and left with exit code {control.evidence.exit_code}", err=True)
+    return control
+
+
+def _show(
+    heading: str, seed: int, width: int, results: Generator[Result], *, junit: Path | None, as_json: bool,
+    of_file: bool,
+) -> int:  # fmt: skip
+    """Show results as they come, then what they come to."""
+    from workflow.harness.experiment import Interrupted
+    from workflow.harness.pipeline import NoControl
+    from workflow.harness.results import as_json as text_of
+    from workflow.harness.results import header, line, story, summary, write_junit
+
+    out = sys.stderr if as_json else sys.stdout
+    encoding = getattr(out, "encoding", None) or "ascii"
+    plain = encoding.lower().replace("-", "") != "utf8"
+
+    def say(text: str) -> None:
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
+        if as_json:
+            click.echo(text, err=True)
+        else:
+            tell(text)
+
+    say(heading)
+    taken: list[Result] = []
+    problem: str | None = None
+    with _signals() as arrived, closing(results):
+        try:
+            say(header(width))
+            for result in results:
+                taken.append(result)
+                say(line(result, width, ascii_only=plain))
+                if not result.passed:
+                    say(story(result))
+        except NoControl as error:
+            problem = f"the pipeline does not run by itself: {error}; `workflow run` says more"
+        except Interrupted:
+            pass
+    say(summary(taken))
+    if as_json:
+        tell(text_of(taken, seed))
+    if junit is not None:
+        try:
+            write_junit(taken, junit)
+        except OSError as error:
+            problem = f"cannot write {junit}: {error.strerror or error}"
+    if problem is not None:
+        click.echo(f"workflow: {problem}", err=True)
+    if arrived:
+        return ExitCode.of_signal(arrived[0])
+    if problem is not None or any(result.error is not None for result in taken):
+        return ExitCode.BROKEN
+    if of_file and not any(result.injected for result in taken):
+        click.echo("workflow: no fault struck any task, so nothing was tested; another --seed may", err=True)
+        return ExitCode.NOT_HELD
+    return ExitCode.SUCCEEDED if taken and all(result.passed for result in taken) else ExitCode.NOT_HELD
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """While checks run, a signal ends what they run, which takes no time to speak of, and is told."""
+    from workflow.harness.session import interrupt
+
+    arrived: list[int] = []
+
+    def take(number: int, _frame: object) -> None:
+        arrived.append(number)
+        interrupt()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, take) for number in numbers}
+    try:
+        yield arrived
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

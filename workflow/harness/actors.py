@@ -1,0 +1,78 @@
+"""Models for the scenarios that need something else than a victim and its neighbours: each acts a part."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Mapping
+
+from workflow.harness.neighbours import Neighbour, value_of
+
+_SPIN_S = 0.0005
+_EARLIER_S = 0.0005
+_GOLDEN = 0.6180339887498949
+
+
+class Racer(Neighbour):
+    """Returns about when its time is up: those of even number; the others, which come behind them, at once."""
+
+    def runnable(self, number: int, limit_s: float = 0.0, spread_s: float = 0.0) -> list[int]:
+        """Answer ``value_of(number)``, up to ``spread_s`` before or after ``limit_s``."""
+        begin = time.monotonic()
+        if number % 2 == 0:
+            # Spread evenly, whatever the number, and the same each time.  The engine's clock began a little earlier.
+            end = begin + limit_s - _EARLIER_S + (2 * (number * _GOLDEN % 1) - 1) * spread_s
+            time.sleep(max(0.0, end - time.monotonic() - _SPIN_S))
+            while time.monotonic() < end:
+                pass
+        return value_of(number)
+
+
+class OneOfACrowd(Neighbour):
+    """Most are done at once; some take their time, with the GIL held or without, or crash after a while."""
+
+    def runnable(  # type: ignore[override]
+        self,
+        number: int,
+        sleeping: Mapping[str, float],
+        holding: Mapping[str, float],
+        crashing: Mapping[str, float] | None = None,
+    ) -> list[int]:
+        """Answer ``value_of(number)``; those named sleep, hold the GIL, or live, for so many seconds."""
+        if crashing is not None and str(number) in crashing:
+            time.sleep(crashing[str(number)])
+            ctypes.string_at(0)
+        if str(number) in sleeping:
+            time.sleep(sleeping[str(number)])
+        if str(number) in holding:
+            # Called like a function of Python's own: nobody lets go of the GIL for it.
+            ctypes.PyDLL(None).usleep(int(holding[str(number)] * 1e6))
+        return value_of(number)
+
+
+class Lingerer(Neighbour):
+    """Its callback takes a while."""
+
+    def callback(self, _result: object) -> None:
+        """Take the result, slowly."""
+        time.sleep(0.8)
+
+
+class PickledOnce:
+    """Can be pickled where it was made, and nowhere else."""
+
+    def __init__(self, made: bool = False) -> None:
+        self._made = made
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if not self._made:
+            raise TypeError("it can be pickled once")
+        return (PickledOnce, ())
+
+
+class Source(Neighbour):
+    """Returns what can be a result, and not an argument."""
+
+    def runnable(self, number: int, _seconds: float = 0.0) -> PickledOnce:  # type: ignore[override]
+        """Answer that."""
+        return PickledOnce(made=bool(number + 1))
