@@ -11,6 +11,7 @@ import pytest
 from workflow.harness import pipeline
 from workflow.harness.evidence import OUTCOMES, Evidence, ExpectedTask
 from workflow.harness.faulty import Strike
+from workflow.harness.injection import Injected
 from workflow.harness.kinds import KINDS
 from workflow.harness.pipeline import Control, Hypothesis, applicable, expected_of, injections
 from workflow.harness.rules import BadRule
@@ -201,7 +202,7 @@ def test_limits_are_lowered_where_a_fault_would_only_wait_for_them(
     """Others stay: a fault must not change more than it has to."""
     plan, control = make_plan(ONE), make_control(a="succeeded")
     injected = injections(plan, control, {"a": strikes(kind), "b": strikes(kind)})
-    assert injected == {"a": (strikes(kind), timeout_s, callback_timeout_s, grace_s)}
+    assert injected == {"a": Injected(strikes(kind), timeout_s, callback_timeout_s, grace_s)}
 
 
 def test_a_limit_is_never_lowered_to_what_the_task_may_need(make_plan: MakePlan, make_control: MakeControl) -> None:

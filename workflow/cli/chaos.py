@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from workflow.harness.pipeline import Control, Hypothesis, Subject
     from workflow.harness.rules import Rule
     from workflow.harness.scenario import Result, Scenario
+    from workflow.harness.session import Check
 
-PRESETS = ("smoke", "full")
+PRESETS = ("smoke", "full", "soak")
+SOAK_S = 600.0
+"""Of ``--preset soak``."""
 _PATH = click.Path(dir_okay=False, path_type=Path)
 _EXAMPLES = """\b
 Examples:
@@ -33,7 +36,12 @@ Examples:
 
 @click.command(epilog=_EXAMPLES)
 @click.argument("file", type=_PATH, required=False)
-@click.option("--preset", type=click.Choice(PRESETS), help="Catalogue: smoke, under a minute, or full (the default).")
+@click.option(
+    "--preset",
+    type=click.Choice(PRESETS),
+    help="Catalogue: smoke, under a minute; full (the default); soak: full, all points of the engine, ten minutes of "
+    "random blows.",
+)
 @click.option("--scenario", "globs", multiple=True, metavar="GLOB", help="Catalogue: only scenarios that match.")
 @click.option(
     "-j", "--jobs", type=click.IntRange(1, 64), metavar="N", help="Catalogue: so many at a time (one for each CPU)."
@@ -52,6 +60,12 @@ Examples:
     help="FILE: a run with this fault at each task in turn, and one with none.  Without FILE: the same at each hit of "
     "the points of the engine that match; POINT:stop stops its process, POINT:kill kills it (the default).",
 )
+@click.option(
+    "--soak",
+    metavar="DURATION",
+    help="Kill, stop and signal random processes of live runs (of FILE) at random moments, as the seed has it.",
+)
+@click.option("--replay", type=_PATH, metavar="JSON", help="Do again what --soak has kept of a broken round.")
 @variables_option
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="What chances are drawn from (drawn, and told).")
 @click.option("--repeat", type=click.IntRange(1), default=1, metavar="N", help="All of it N times, with growing seeds.")
@@ -65,6 +79,8 @@ def chaos(
     injections: tuple[str, ...],
     faults: Path | None,
     sweep: str | None,
+    soak: str | None,
+    replay: Path | None,
     seed: int | None,
     repeat: int,
     jobs: int | None,
@@ -90,15 +106,34 @@ def chaos(
     if junit is not None and not junit.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no folder {str(junit.parent)!r}", param_hint="--junit")
     show = partial(_show, junit=junit, as_json=as_json, of_file=file is not None)
+    given = {"--sweep": sweep, "--soak": soak, "--replay": replay, "--scenario": globs, "--preset": preset}
+    modes = [name for name in ("--sweep", "--soak", "--replay") if given[name] is not None]
+    if len(modes) > 1 or (modes and (globs or preset)):
+        other = next(name for name in given if given[name] and name != modes[0])
+        raise click.UsageError(f"{modes[0]} and {other} exclude each other")
+    if soak is not None and repeat > 1:
+        raise click.UsageError("--soak goes on for as long as it says: it goes without --repeat")
+    duration_s = None if soak is None else _duration_s(soak)
     if file is None:
         if injections or faults or variables:
             raise click.UsageError("--inject, --faults and --var are for a pipeline: workflow chaos FILE …")
-        if sweep is not None and (globs or preset):
-            raise click.UsageError("--sweep goes without --scenario and --preset")
+        if replay is not None:
+            return show(*_replay(existing(replay), repeat))
+        if duration_s is not None:
+            return show(*_soak(duration_s, seed, jobs))
         return show(*(_points(sweep, seed, repeat, jobs) if sweep else _catalogue(globs, preset, seed, repeat, jobs)))
-    if globs or preset or jobs:
-        raise click.UsageError("--scenario, --preset and -j are for the catalogue, which needs no FILE")
-    return show(*_pipeline(existing(file), injections, faults, sweep, seed, repeat, variables))
+    if globs or preset or jobs or replay:
+        raise click.UsageError("--scenario, --preset, --replay and -j are for the catalogue, which needs no FILE")
+    return show(*_pipeline(existing(file), injections, faults, sweep, duration_s, seed, repeat, variables))
+
+
+def _duration_s(text: str) -> float:
+    from workflow.spec.values import Refused, duration_s
+
+    try:
+        return duration_s(float(text) if text.replace(".", "", 1).isdecimal() else text)
+    except Refused as error:
+        raise click.BadParameter(f"{text!r}: {error}", param_hint="--soak") from error
 
 
 def _list() -> int:
@@ -133,25 +168,65 @@ def _catalogue(
     seed = new_seed() if seed is None else seed
     jobs = usable_cpus() if jobs is None else jobs
     turns = [(scenario, seed + turn) for turn in range(repeat) for scenario in chosen]
-    checks = [partial(lambda *one: [check(*one)], scenario, of) for scenario, of in turns]
+    checks: list[Check] = [partial(lambda *one: [check(*one)], scenario, of) for scenario, of in turns]
     heading = f"{len(checks)} scenario{'s' if len(checks) != 1 else ''}, seed {seed}, {jobs} at a time"
-    return heading, seed, max(len(scenario.id) for scenario in chosen), run_checks(checks, jobs)
+    width = max(len(scenario.id) for scenario in chosen)
+    if preset == "soak":
+        more, points = _point_checks("*", seed), _point_checks("*:stop", seed)
+        checks += [*more, *points, *_soak_checks(SOAK_S, seed, jobs)]
+        heading += f"; {len(more)} points of the engine, killed and stopped; {SOAK_S:g} s of random blows"
+        width = max(width, 36)
+    return heading, seed, width, run_checks(checks, jobs)
 
 
 def _points(sweep: str, seed: int | None, repeat: int, jobs: int | None) -> _Checks:
     from workflow.engine.system import usable_cpus
-    from workflow.harness.points import NoPoint, parse_sweep, sweep_point
     from workflow.harness.session import run_checks
+
+    seed = 0 if seed is None else seed
+    jobs = usable_cpus() if jobs is None else jobs
+    checks = [check for turn in range(repeat) for check in _point_checks(sweep, seed + turn)]
+    return f"{sweep}: {len(checks)} points of the engine, {jobs} at a time", seed, 36, run_checks(checks, jobs)
+
+
+def _point_checks(sweep: str, seed: int) -> list[Check]:
+    from workflow.harness.points import NoPoint, parse_sweep, sweep_point
 
     try:
         points, action = parse_sweep(sweep)
     except NoPoint as error:
         raise click.BadParameter(str(error), param_hint="--sweep") from error
-    seed = 0 if seed is None else seed
+    return [partial(sweep_point, point, action, seed) for point in points]
+
+
+def _soak(duration_s: float, seed: int | None, jobs: int | None) -> _Checks:
+    from workflow.engine.system import usable_cpus
+    from workflow.harness.rules import new_seed
+    from workflow.harness.session import run_checks
+
+    seed = new_seed() if seed is None else seed
     jobs = usable_cpus() if jobs is None else jobs
-    checks = [partial(sweep_point, point, action, seed + turn) for turn in range(repeat) for point in points]
-    heading = f"{action} at {len(points)} points of the engine, at each hit, {jobs} at a time"
-    return heading, seed, max(map(len, points)) + 10, run_checks(checks, jobs)
+    heading = f"{duration_s:g} s of random blows, seed {seed}, {jobs} at a time"
+    return heading, seed, 24, run_checks(_soak_checks(duration_s, seed, jobs), jobs)
+
+
+def _soak_checks(duration_s: float, seed: int, jobs: int) -> list[Check]:
+    from workflow.harness.soak import soak
+
+    return [partial(soak, duration_s, seed + number, jobs, Path.cwd()) for number in range(jobs)]
+
+
+def _replay(path: Path, repeat: int) -> _Checks:
+    from workflow.harness.schedule import BadSchedule, read
+    from workflow.harness.session import run_checks
+    from workflow.harness.soak import replay
+
+    try:
+        schedule = read(path)
+    except BadSchedule as error:
+        raise click.UsageError(str(error)) from error
+    checks: list[Check] = [lambda: [replay(schedule)] for _ in range(repeat)]
+    return f"the schedule of {path}", schedule.seed, 24, run_checks(checks, 1)
 
 
 def _chosen(globs: Sequence[str], preset: str | None) -> list[Scenario]:
@@ -173,19 +248,19 @@ def _chosen(globs: Sequence[str], preset: str | None) -> list[Scenario]:
 
 
 def _pipeline(
-    file: Path, injections: Sequence[str], faults: Path | None, sweep: str | None, seed: int | None, repeat: int,
-    variables: dict[str, str],
+    file: Path, injections: Sequence[str], faults: Path | None, sweep: str | None, soak_s: float | None,
+    seed: int | None, repeat: int, variables: dict[str, str],
 ) -> _Checks:  # fmt: skip
     from workflow.harness.faults_file import load_faults
     from workflow.harness.pipeline import Hypothesis, Subject
     from workflow.harness.rules import BadRule, check_rules, check_sweep, new_seed, parse_rule
     from workflow.plan.build import load_plan
 
-    if not (injections or faults or sweep):
+    if not (injections or faults or sweep or soak_s):
         hint = "for example --inject 'crash.segv:*:0.1', or --sweep hang.sleep"
         raise click.UsageError(f"there is nothing to inject into {str(file)!r}; {hint}")
-    if sweep and (injections or faults):
-        raise click.UsageError("--sweep injects by itself: it goes without --inject and --faults")
+    if (sweep or soak_s) and (injections or faults):
+        raise click.UsageError("--sweep and --soak strike by themselves: they go without --inject and --faults")
     plan = load_plan(file, variables)
     table = load_faults(existing(faults), plan) if faults is not None else None
     try:
@@ -201,6 +276,9 @@ def _pipeline(
     arguments = tuple(part for name, value in variables.items() for part in ("--var", f"{name}={value}"))
     subject = Subject(file.absolute(), plan, arguments)
     again = ["workflow", "chaos", str(file), *arguments]
+    if soak_s is not None:
+        results = _soak_pipeline(subject, soak_s, seed, shlex.join([*again, "--soak", "1s"]))
+        return f"{soak_s:g} s of random blows at runs of {file}, seed {seed}", seed, 24, results
     if sweep:
         width = max(len(task.id) for task in plan.tasks) + len(sweep) + 4
         return f"{sweep} at each task of {file} in turn", seed, width, _sweep(subject, sweep, seeds, again)
@@ -234,6 +312,12 @@ def _sweep(subject: Subject, kind: str, seeds: Iterable[int], again: Sequence[st
             arguments = ["--sweep", kind] if where is None else ["--inject", f"{kind}:{where}"]
             reproduce = shlex.join([*again, *arguments])
             yield check_pipeline(subject, control, struck, f"{kind} at {where or 'none'}", seed, reproduce)
+
+
+def _soak_pipeline(subject: Subject, duration_s: float, seed: int, again: str) -> Generator[Result]:
+    from workflow.harness.soak import soak_pipeline
+
+    yield from soak_pipeline(subject, _control(subject), duration_s, seed, again)
 
 
 def _control(subject: Subject) -> Control:

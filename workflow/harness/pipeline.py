@@ -107,7 +107,7 @@ def run_control(subject: Subject) -> Control:
     """Run it without faults.  Raises NoControl when it does not end by itself, or leaves no report."""
     longest_s = subject.longest_s or _LONGEST_S
     with place() as folder:
-        evidence = perform(_run(subject, {}), Expected({}, longest_s=longest_s), folder)
+        evidence = perform(run_of(subject, {}), Expected({}, longest_s=longest_s), folder)
     if evidence.exit_code is None:
         raise NoControl(f"it had not ended after {longest_s:g} s, without any fault")
     last = evidence.stderr.strip().rpartition("\n")[2]
@@ -127,7 +127,7 @@ def check_pipeline(
     try:
         limit_s = subject.longest_s or _limit_s(subject, control, struck)
         with place() as folder:
-            run = _run(subject, injections(subject.plan, control, struck))
+            run = run_of(subject, injections(subject.plan, control, struck))
             evidence = perform(run, Expected({}, longest_s=limit_s), folder)
         verdicts = _judge(subject, control, struck, evidence, limit_s, hypothesis or Hypothesis())
         if _results_differ(verdicts):
@@ -228,6 +228,14 @@ def expected_of(
     return expected
 
 
+def expected_of_run(
+    plan: Plan, control: Control, struck: Mapping[str, Sequence[Strike]], evidence: Evidence, longest_s: float
+) -> Expected:
+    """What the whole run had to come to, given what its report tells."""
+    tasks = expected_of(plan, control, struck, evidence.tasks)
+    return Expected(tasks, _exit_codes(plan, evidence.tasks), longest_s=longest_s)
+
+
 def _halts(plan: Plan) -> bool:
     return plan.settings.halt != "never" or plan.settings.timeout_s is not None
 
@@ -241,7 +249,8 @@ def _if_halted(one: ExpectedTask, outcome: str | None) -> ExpectedTask:
     return replace(one, outcomes=one.outcomes | {"cancelled"})
 
 
-def _run(subject: Subject, injected: Mapping[str, Injected]) -> Run:
+def run_of(subject: Subject, injected: Mapping[str, Injected]) -> Run:
+    """How it is run."""
     # Sets of text are pickled in an order that changes from process to process, unless the hashes are told to stay.
     environment = {} if "PYTHONHASHSEED" in os.environ else {"PYTHONHASHSEED": "0"}
     return Run(
@@ -259,15 +268,19 @@ def _judge(
     subject: Subject, control: Control, struck: Mapping[str, Sequence[Strike]], evidence: Evidence, limit_s: float,
     hypothesis: Hypothesis,
 ) -> tuple[Verdict, ...]:  # fmt: skip
-    tasks = expected_of(subject.plan, control, struck, evidence.tasks)
-    expected = Expected(tasks, _exit_codes(subject.plan, evidence.tasks), longest_s=limit_s)
-    evidence = replace(evidence, left=tuple(_not_its_own(evidence.left, control.evidence.left)))
+    expected = expected_of_run(subject.plan, control, struck, evidence, limit_s)
+    evidence = without_its_own(evidence, control)
     checks: dict[int, Check] = {2: _outcomes_check(subject.plan, hypothesis, struck), 5: _ending_check(hypothesis)}
-    return judged(Trial(_run(subject, {}), expected, checks), evidence)
+    return judged(Trial(run_of(subject, {}), expected, checks), evidence)
 
 
 def _results_differ(verdicts: Sequence[Verdict]) -> bool:
     return any(verdict.promise == 6 and verdict.finding is Finding.BROKEN for verdict in verdicts)
+
+
+def without_its_own(evidence: Evidence, control: Control) -> Evidence:
+    """The evidence without what the pipeline leaves by itself."""
+    return replace(evidence, left=tuple(_not_its_own(evidence.left, control.evidence.left)))
 
 
 def _not_its_own(left: Sequence[str], left_without: Sequence[str]) -> Iterator[str]:
