@@ -155,7 +155,7 @@ def _run_again(run: Run, expected: Expected, folder: Path, mark: str, census: Ce
     code = process.poll()
     process.kill()
     process.wait()
-    return Second(code, _read_run(folder / "state")[0], _text(out / "stderr"))
+    return Second(code, _read_run((run.state or folder / "state") / "latest")[0], _text(out / "stderr"))
 
 
 def _start(run: Run, folder: Path, mark: str, out: Path | None = None) -> subprocess.Popen[bytes]:
