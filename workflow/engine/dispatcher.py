@@ -293,7 +293,7 @@ class Dispatcher:
             reached("dispatcher.sent")
         if not sent:
             link.outbox.append(frames)
-            if not link.writing and link.open:
+            if not link.writing and link.open and link.tasks.fileno() in self._sources:
                 link.writing = True
                 self._poll.modify(link.tasks.fileno(), select.POLLIN | select.POLLOUT)
 
@@ -404,9 +404,11 @@ class Dispatcher:
         if not data:
             self._ignore(link.tasks.fileno())
             return False
-        self._pass_on(link, data, *descriptors)
+        passed_on = self._pass_on(link, data, *descriptors)
         for descriptor in descriptors:  # before they come again, which needs room
             os.close(descriptor)
+        if not passed_on:
+            return False
         for descriptor in receive_message(link.tasks, DONT_WAIT)[1]:
             os.close(descriptor)
         return True
@@ -423,14 +425,18 @@ class Dispatcher:
             if end > size:
                 break
             frame = data[position:end]
+            if flags & SENTENCED:
+                # The warden's word stands; it comes when the process is gone.  Until that is told, this stays where
+                # it is, for the next dispatcher to find; there is nothing behind it.
+                alike = False
+                self._ignore(link.answers.descriptor)
+                self._ignore(link.tasks.fileno())
+                link.sentenced = (ticket, status, with_file(frame, os.dup(descriptor)) if flags & IN_FILE else frame)
+                break
             position = end
             if status >= messages.READY:
                 alike = False
                 self._decide(events.WorkerReady(link.worker))
-            elif flags & SENTENCED:
-                # The warden's word stands; it comes when the process is gone.
-                alike = False
-                link.sentenced = (ticket, status, with_file(frame, os.dup(descriptor)) if flags & IN_FILE else frame)
             else:
                 task = pop(ticket >> TICKET_BITS, b"")
                 answers.append((ticket, STATUSES[status]))
