@@ -298,17 +298,17 @@ def raise_with_cause() -> None:
 
 
 def raise_with_note() -> None:
-    if sys.version_info < (3, 11):
-        raise_harm()
-    error = ValueError("noted")
-    error.add_note("the note")
-    raise error
+    if sys.version_info >= (3, 11):
+        error = ValueError("noted")
+        error.add_note("the note")
+        raise error
+    raise_harm()
 
 
 def raise_group() -> None:
-    if sys.version_info < (3, 11):
-        raise_harm()
-    raise ExceptionGroup("a group", [KeyError("a member"), OSError("another")])
+    if sys.version_info >= (3, 11):
+        raise ExceptionGroup("a group", [KeyError("a member"), OSError("another")])  # noqa: F821  # not before 3.11
+    raise_harm()
 
 
 def raise_interrupt() -> None:

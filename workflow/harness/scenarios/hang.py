@@ -74,7 +74,7 @@ _STAGGERED = Batch(
 
 
 def _fell_into_the_grace(evidence: Evidence) -> Iterator[str]:
-    """Those of a short grace must have been due while a stubborn one had 0.6 s of its own left: else it proves little."""
+    """Others must have been due while a stubborn one had 0.6 s of its grace left: else it proves little."""
     began = {entry.task: entry.at_s for entry in evidence.journal if entry.what == journal.BEGAN}
     expected = _STAGGERED.expected().tasks
     stubborn = [(began[id_] + 0.6, began[id_] + 0.6 + 1.5 - 0.6) for id_ in began if "ignore_term" in id_]
@@ -382,7 +382,7 @@ SCENARIOS = (
     Scenario(
         "hang.behind",
         "tasks were sent ahead to a worker that is held up: by a hang or a slow task, with the GIL or without",
-        "each starts elsewhere within 50 ms of another worker being free; the wait is neither time nor an attempt of it",
+        "each starts elsewhere within 50 ms of another worker being free; its wait counts for nothing",
         _behind,
     ),
     Scenario(
