@@ -26,7 +26,7 @@ else:
 
 _ADOPTION_S = 5.0
 _NAMED = 17
-"""Exit code of the one in the middle, when it has named its worker: one that nobody else would choose to end it with."""
+"""Exit code of the one in the middle, when it has named its worker: a number that nobody else would choose."""
 
 
 def run_template(config: dict[str, Any], warden: Socket, words: memoryview, warden_pid: int) -> NoReturn:
