@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from workflow.harness import journal
@@ -36,6 +36,14 @@ def _had_a_process(command: str) -> Check:
         yield from ()
 
     return check
+
+
+def _leaving(kind: str) -> Callable[[Path, random.Random], Trial]:
+    """With a neighbour that outlasts it: what the end of the run kills says nothing about the end of the task."""
+    outlasting = f"[tasks.long]\nmodule = {json.dumps(MODEL)}\nargs = [1, 2.0]\n"
+    long = ExpectedTask(callback=CALLED, attempts=1, digest=digest_of(value_of(1)))
+    batch = Batch([kind], timeout_s=0.6, grace_s=0.2, extra=outlasting, extra_tasks={"long": long})
+    return of_batch(batch, checks={3: _had_a_process("sleep 1000")})
 
 
 _PIPE_HELD = """
@@ -331,19 +339,19 @@ SCENARIOS = (
         "hang.grandchild",
         "a task waits for a process that it started and that does not end",
         "timed_out; both dead",
-        of_batch(Batch(["hang.grandchild"]), checks={3: _had_a_process("sleep 1000")}),
+        _leaving("hang.grandchild"),
     ),
     Scenario(
         "hang.setsid",
         "the same, and that process has a session of its own",
         "timed_out; both dead",
-        of_batch(Batch(["hang.setsid"]), checks={3: _had_a_process("sleep 1000")}),
+        _leaving("hang.setsid"),
     ),
     Scenario(
         "hang.daemon",
         "the same, and that process was forked twice, has no parent that lives and no open output",
         "timed_out; both dead",
-        of_batch(Batch(["hang.daemon"]), checks={3: _had_a_process("sleep 1000")}),
+        _leaving("hang.daemon"),
         smoke=True,
     ),
     Scenario(
