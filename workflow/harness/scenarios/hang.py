@@ -67,16 +67,17 @@ def _nobody_waited(evidence: Evidence) -> Iterator[str]:
 
 # -- a grace that delays nobody ------------------------------------------------------------------------------------
 
+# The others stopped themselves: nobody but the warden can end them, and it must not be waiting for somebody else.
 _STUBBORN = {"timeout_s": 0.6, "grace_s": 1.5}
 _STAGGERED = Batch(
-    ["hang.ignore_term"] * 2 + ["hang.sleep"] * 3,
+    ["hang.ignore_term"] * 2 + ["hang.stopped"] * 3,
     pool=4,
     changes={
         "hang_ignore_term": _STUBBORN,
         "hang_ignore_term_2": _STUBBORN,
-        "hang_sleep": {"timeout_s": 0.8, "grace_s": 0.1},
-        "hang_sleep_2": {"timeout_s": 1.0, "grace_s": 0.1},
-        "hang_sleep_3": {"timeout_s": 0.9, "grace_s": 0.1},
+        "hang_stopped": {"timeout_s": 0.8, "grace_s": 0.1},
+        "hang_stopped_2": {"timeout_s": 1.0, "grace_s": 0.1},
+        "hang_stopped_3": {"timeout_s": 0.9, "grace_s": 0.1},
     },
 )
 
@@ -86,7 +87,7 @@ def _fell_into_the_grace(evidence: Evidence) -> Iterator[str]:
     began = {entry.task: entry.at_s for entry in evidence.journal if entry.what == journal.BEGAN}
     expected = _STAGGERED.expected().tasks
     stubborn = [(began[id_] + 0.6, began[id_] + 0.6 + 1.5 - 0.6) for id_ in began if "ignore_term" in id_]
-    due = [began[id_] + (expected[id_].timeout_s or 0) for id_ in began if id_.startswith("hang_sleep")]
+    due = [began[id_] + (expected[id_].timeout_s or 0) for id_ in began if id_.startswith("hang_stopped")]
     inside = sum(any(begin <= at <= end for begin, end in stubborn) for at in due)
     if inside < 2:
         raise Unjudged(f"only {inside} other limits were reached while a stubborn task had its grace")
@@ -318,7 +319,7 @@ SCENARIOS = (
     ),
     Scenario(
         "hang.ignore_term",
-        "two tasks ignore and block every signal that asks, and have 1.5 s of grace; the limits of others fall into it",
+        "two tasks ignore and block every signal that asks; the limits of others fall into their grace of 1.5 s",
         "timed_out, with its stack; dead at timeout + grace, and nobody's end is delayed by it",
         of_batch(_STAGGERED, checks={3: _fell_into_the_grace}),
     ),
