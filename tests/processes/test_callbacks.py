@@ -15,7 +15,7 @@ HARMS = {
     "sys_exit": ("failed", "SystemExit"),
     "keyboard": ("failed", "KeyboardInterrupt"),
     "hang": ("timed_out", "TaskTimeout"),
-    "gil": ("timed_out", "TaskCrashed"),
+    "gil": ("timed_out", "TaskTimeout"),
     "exit": ("crashed", "TaskCrashed"),
     "segv": ("crashed", "TaskCrashed"),
 }

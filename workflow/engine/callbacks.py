@@ -132,10 +132,12 @@ class Callbacks:
                 self._done.append(ticket >> TICKET_BITS)
             self._tell_done()
             if self._words[scoreboard.CALLBACK_END] == begun:
-                outcome, story = "timed_out", "it held the interpreter past its limit; its process was replaced"
+                outcome, error = "timed_out", "TaskTimeout"
+                story = "it held the interpreter past its limit; its process was replaced"
             else:
-                outcome, story = "crashed", "the dispatcher, the process in which it ran, died; it was replaced"
-            self._tell(self._items.popleft(), outcome, ("TaskCrashed", story, None, None))
+                outcome, error = "crashed", "TaskCrashed"
+                story = "the dispatcher, the process in which it ran, died; it was replaced"
+            self._tell(self._items.popleft(), outcome, (error, story, None, None))
         if self._items:
             self.owe([])
 

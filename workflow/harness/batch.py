@@ -21,6 +21,10 @@ from workflow.harness.kinds import KINDS, Kind
 from workflow.harness.neighbours import value_of
 
 MODEL = "workflow.harness.neighbours.Neighbour"
+HOOK = "workflow.harness.neighbours:take"
+_MODULE = f"module = {json.dumps(MODEL)}"
+_CALL = f"""call = "workflow.harness.neighbours:value_of"
+on = {{ success = "{HOOK}", failure = "{HOOK}" }}"""
 PLENTY_S = 30.0
 CALLED: frozenset[str | None] = frozenset({"succeeded"})
 """A callback that was called, and did what it should."""
@@ -32,6 +36,8 @@ class Batch:
 
     kinds: Sequence[str] = ()
     """One victim for each, whose id is the kind's with ``_`` for ``.``; the second of a kind has ``_2`` behind it."""
+    calls: Sequence[str] = ()
+    """The same for victims that are plain functions with hooks; ``call_`` stands before their ids."""
     neighbours: int = 20
     neighbour_s: float = 0.005
     """How long each works."""
@@ -52,13 +58,15 @@ class Batch:
     """More TOML, at the end."""
     extra_tasks: Mapping[str, ExpectedTask] = field(default_factory=dict)
     """What the tasks in it have to come to."""
+    extra_injected: Mapping[str, Injected] = field(default_factory=dict)
+    """What is done to them."""
 
     @property
     def victims(self) -> dict[str, Kind]:
         """The victims, by id."""
         found: dict[str, Kind] = {}
-        for name in self.kinds:
-            base = id_ = name.replace(".", "_")
+        for prefix, name in (*(("", kind) for kind in self.kinds), *(("call_", kind) for kind in self.calls)):
+            base = id_ = prefix + name.replace(".", "_")
             again = 1
             while id_ in found:
                 again += 1
@@ -70,7 +78,7 @@ class Batch:
         """Write the file."""
         settings = {"pool": self.pool, **self.settings}
         victims = "".join(
-            f"[tasks.{id_}]\nmodule = {json.dumps(MODEL)}\nargs = [0]\n"
+            f"[tasks.{id_}]\n{_CALL if id_.startswith('call_') else _MODULE}\nargs = [0]\n"
             f"timeout = {expected.timeout_s}\ngrace = {expected.grace_s}\n"
             f"callback_timeout = {self._callback_limit_s(self.victims[id_])}\n{self.lines.get(id_, '')}\n\n"
             for id_, expected in self._expected_victims().items()
@@ -90,6 +98,7 @@ class Batch:
     def run(self, folder: Path, blows: Sequence[Blow] = (), point: str | None = None) -> Run:
         """Write the file, and how it is run."""
         injected = {id_: Injected((Strike(kind.id, None),)) for id_, kind in self.victims.items()}
+        injected.update(self.extra_injected)
         return Run((str(self.write(folder)),), injected=injected, blows=blows, point=point)
 
     def expected(self, **more: object) -> Expected:
@@ -111,6 +120,7 @@ class Batch:
         return ExpectedTask(
             outcomes=frozenset({kind.outcome}),
             callback=frozenset({kind.callback or "succeeded"}),
+            callback_error=kind.callback_error,
             faults=(kind.id,),
             timeout_s=self._limit_s(kind),
             grace_s=self.grace_s,
@@ -137,5 +147,5 @@ class Batch:
         """The sum of all limits, and time for a slow machine."""
         victims = self._expected_victims().values()
         limits = sum(each.timeout_s + each.grace_s for each in victims if each.timeout_s and each.timeout_s < PLENTY_S)
-        limits += (self.callback_timeout_s + 1) * len(self.kinds)
+        limits += (self.callback_timeout_s + 1) * len(self.victims)
         return 20 + limits + self.neighbours * (self.neighbour_s + 0.01)

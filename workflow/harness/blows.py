@@ -32,12 +32,15 @@ class Blow(NamedTuple):
     signal: str
     """Such as ``SIGKILL``."""
     role: str
-    """``parent``, ``guardian``, ``warden``, ``dispatcher``, ``template``, ``worker`` (one, the first), ``workers``
-    (all), ``idle workers`` (all that are in the middle of nothing), ``worker of ID`` (the one that began that task
-    last), ``group`` (the process group of the run, as a terminal does it) or ``engine`` (everything but the parent)."""
+    """``parent``, ``guardian``, ``warden``, ``dispatcher``, ``template``, ``worker`` (one), ``workers`` (all),
+    ``idle workers`` (all that are in the middle of nothing), ``worker of ID`` (the one that began that task last),
+    ``task`` (one of the processes that tasks started), ``group`` (the process group of the run, as a terminal does it)
+    or ``engine`` (everything but the parent)."""
     when: When = When()
     continue_after_s: float | None = None
     """After a SIGSTOP: when SIGCONT follows; None: never."""
+    pick: float = 0.0
+    """Which of several in this role: 0 is the one seen first, just below 1 the one seen last."""
 
 
 class Striker:
@@ -88,39 +91,43 @@ class Striker:
             self._note("group", self._root, blow.signal)
             os.killpg(self._root, _number(blow.signal))
             return True
-        pids = self._targets(blow.role, entries)
-        for pid in pids:
-            self._send(pid, blow.role, blow.signal)
-            if blow.continue_after_s is not None:
-                self._continue.append((time.monotonic() + blow.continue_after_s, pid, blow.role))
-        return bool(pids)
+        hit = [(pid, role) for pid, role in self._targets(blow, entries) if self._send(pid, role, blow.signal)]
+        if blow.continue_after_s is not None:
+            again_s = time.monotonic() + blow.continue_after_s
+            self._continue += [(again_s, pid, role) for pid, role in hit]
+        return bool(hit)
 
-    def _targets(self, role: str, entries: Sequence[journal.Entry]) -> list[int]:
+    def _targets(self, blow: Blow, entries: Sequence[journal.Entry]) -> list[tuple[int, str]]:
+        """Pids, each with the role it has."""
+        role = blow.role
         if role == "parent":
-            return [self._root]
+            return [(self._root, role)]
+        alive = self._census.look()
         if role.startswith("worker of "):
             task = role.removeprefix("worker of ")
             pids = [e.pid for e in entries if e.task == task and e.what in (journal.BEGAN, journal.FIRED)]
-            return pids[-1:]
-        alive = self._census.look()
+            return [(pid, "worker") for pid in pids[-1:] if any(seen.pid == pid for seen in alive)]
         if role == "engine":
             # From the top, or those above would end those below before they are struck.
             order = ("guardian", "warden", "template", "dispatcher", "worker")
-            return [seen.pid for name in order for seen in alive if seen.role == name]
+            return [(seen.pid, name) for name in order for seen in alive if seen.role == name]
         if role == "workers":
-            return [seen.pid for seen in alive if seen.role == "worker"]
+            return [(seen.pid, seen.role) for seen in alive if seen.role == "worker"]
         if role == "idle workers":
             latest = {e.pid: e.what for e in entries}
             busy = {pid for pid, what in latest.items() if what in (journal.BEGAN, journal.FIRED)}
-            return [seen.pid for seen in alive if seen.role == "worker" and seen.pid not in busy]
-        return [seen.pid for seen in alive if seen.role == role][:1]
+            return [(seen.pid, seen.role) for seen in alive if seen.role == "worker" and seen.pid not in busy]
+        pids = [seen.pid for seen in alive if seen.role == role]
+        return [(pids[int(blow.pick * len(pids))], role)] if pids else []
 
-    def _send(self, pid: int, role: str, name: str) -> None:
+    def _send(self, pid: int, role: str, name: str) -> bool:
+        """Whether there was somebody to get it."""
         try:
             os.kill(pid, _number(name))
         except ProcessLookupError:
-            return
+            return False
         self._note(role, pid, name)
+        return True
 
     def _note(self, role: str, pid: int, name: str) -> None:
         self.struck.append(Struck(time.monotonic(), role, pid, name))

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from workflow.harness.scenario import Scenario
-from workflow.harness.scenarios import crash, hang
+from workflow.harness.scenarios import callback, crash, death, hang, payload
 
-SCENARIOS: tuple[Scenario, ...] = (*hang.SCENARIOS, *crash.SCENARIOS)
+SCENARIOS: tuple[Scenario, ...] = (
+    *hang.SCENARIOS,
+    *crash.SCENARIOS,
+    *payload.SCENARIOS,
+    *callback.SCENARIOS,
+    *death.SCENARIOS,
+)
 
 
 def by_id() -> dict[str, Scenario]:

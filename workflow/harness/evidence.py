@@ -21,8 +21,18 @@ class Struck(NamedTuple):
     at_s: float
     """Monotonic."""
     role: str
+    """Of the process that was hit; ``group`` for the whole process group of the run."""
     pid: int
     signal: str
+
+
+class Second(NamedTuple):
+    """What came of a run behind the one that was hurt."""
+
+    exit_code: int | None
+    """None: it did not end in time."""
+    report: Mapping[str, Any] | None
+    stderr: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,14 @@ class ExpectedTask:
     timeout_s: float | None = None
     grace_s: float = 5.0
     attempts: int | None = None
+    attempts_more: int = 0
+    """So many more are as good: what blows from outside may have cost it."""
+    retries: int = 0
+    """How often it is tried again, whatever ends an attempt."""
+    needs: tuple[str, ...] = ()
+    """Ids of the tasks whose success it waits for."""
+    allow_failure: bool = False
+    """Whether the exit code does not count it."""
     signal: str | None = None
     exit_code: int | None = None
     error: str | None = None
@@ -47,6 +65,8 @@ class ExpectedTask:
     left: int | None = None
     digest: str | None = None
     """Of its result without the fault; None: not compared."""
+    callback_error: str | None = None
+    """Type of the error that its callback is told to have ended with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +114,8 @@ class Evidence:
     """Of every process, if the run hung."""
     samples: Sequence[Sample] = ()
     """What the engine's processes held, look by look."""
+    second: Second | None = None
+    """Of the run behind it, where there was one."""
     tasks: Mapping[str, Mapping[str, Any]] = field(init=False)
     """Of the report, by id."""
 

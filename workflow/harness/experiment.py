@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,13 @@ from workflow.failpoints import FOLDER_VARIABLE, POINT_VARIABLE
 from workflow.harness import journal
 from workflow.harness.blows import Blow, Striker
 from workflow.harness.census import LOOK_S, Census
-from workflow.harness.evidence import Evidence, Expected
+from workflow.harness.evidence import Evidence, Expected, Second
 from workflow.harness.injection import Injected, write_injection
 from workflow.harness.stacks import dump_stacks
 
 MARK_VARIABLE = "WORKFLOW_CHAOS_MARK"
+TEMPORARY = "temporary file "
+"""How what is left in the folder for temporary files is told."""
 
 
 interrupted = threading.Event()
@@ -63,6 +65,8 @@ class Run:
     """A command that is given the run's command: a shell that sets a limit or ignores SIGINT, say."""
     stdout: int | None = None
     """A descriptor for its standard output, in place of a file."""
+    then: tuple[str, ...] = ()
+    """Arguments of another ``workflow run`` with the same state folder, once this has ended, in whatever way."""
 
 
 @contextlib.contextmanager
@@ -104,13 +108,14 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
             _pause(process, striker)
         hung = process.poll() is None
         ended_s = time.monotonic()
+        report, events = _read_run(state)
+        second = None if hung or not run.then else _run_again(run, expected, folder, mark, census)
         left = [] if hung else _wait_until_gone(census, process.pid, expected.gone_s)
     finally:
         _end_all(census, process)
     reader.news()
-    left += [f"temporary file {path.name}" for path in sorted(temporary.rglob("*"))]
+    left += [f"{TEMPORARY}{path.name}" for path in sorted(temporary.rglob("*"))]
     left += [f"shared memory {name}" for name in census.shared_left()]
-    report, events = _read_run(state)
     if report is not None:
         left += _strays(state)
     return Evidence(
@@ -129,10 +134,27 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         point=_text(chaos / "point") if (chaos / "point").exists() else None,
         stacks=stacks,
         samples=tuple(census.samples),
+        second=second,
     )
 
 
-def _start(run: Run, folder: Path, mark: str) -> subprocess.Popen[bytes]:
+def _run_again(run: Run, expected: Expected, folder: Path, mark: str, census: Census) -> Second:
+    """The run behind the one that was hurt; it is given as long, and looked at as well."""
+    out = folder / "second"
+    out.mkdir()
+    process = _start(replace(run, arguments=run.then, then=(), program=False, point=None), folder, mark, out)
+    end = time.monotonic() + expected.longest_s
+    while process.poll() is None and time.monotonic() < end:
+        census.look()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(LOOK_S)
+    code = process.poll()
+    process.kill()
+    process.wait()
+    return Second(code, _read_run(folder / "state")[0], _text(out / "stderr"))
+
+
+def _start(run: Run, folder: Path, mark: str, out: Path | None = None) -> subprocess.Popen[bytes]:
     name, _, value = mark.partition("=")
     environment = {key: text for key, text in os.environ.items() if not key.startswith("WORKFLOW_")}
     environment.update(
@@ -149,12 +171,12 @@ def _start(run: Run, folder: Path, mark: str) -> subprocess.Popen[bytes]:
     else:
         options = ("--state-dir", str(folder / "state"))
         command = [sys.executable, "-m", "workflow.cli.subject", *options, *run.arguments]
-    with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
+    with open((out or folder) / "stdout", "wb") as stdout, open((out or folder) / "stderr", "wb") as stderr:
         return subprocess.Popen(
             [*run.launcher, *command],
             stdin=subprocess.DEVNULL,
-            stdout=out if run.stdout is None else run.stdout,
-            stderr=err,
+            stdout=stdout if run.stdout is None else run.stdout,
+            stderr=stderr,
             env=environment,
             cwd=run.cwd or folder,
             start_new_session=True,

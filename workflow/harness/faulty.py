@@ -136,7 +136,7 @@ def _callback(task: str, name: str, striking: list[str], of_base: Callable[..., 
             journal.note(journal.ERROR, task, 0, f"{type(argument).__module__}.{type(argument).__qualname__}")
         for kind in striking:
             _fire(kind, task)
-            _act(kind)
+            _act_in_callback(kind, argument)
         return of_base(self, argument)
 
     return callback
@@ -150,26 +150,38 @@ def _hook(disguise: Disguise) -> Callable[..., object]:
         for strike in disguise.strikes:
             if _kind(strike.kind).stage == name:
                 _fire(strike.kind, disguise.task)
-                _act(strike.kind)
+                _act_in_callback(strike.kind, argument)
         if disguise.target is None:
             return None
-        from inspect import signature
-
         function = resolve_name(disguise.target)
-        return function(argument, task=task) if "task" in signature(function).parameters else function(argument)
+        return function(argument, task=task) if _takes_task(function) else function(argument)
 
     return hook
 
 
+def _takes_task(function: Callable[..., object]) -> bool:
+    from inspect import Parameter, signature
+
+    try:
+        parameters = signature(function).parameters.values()
+    except (TypeError, ValueError):  # some of those written in C do not tell
+        return False
+    named = (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return any(
+        each.kind is Parameter.VAR_KEYWORD or (each.name == "task" and each.kind in named) for each in parameters
+    )
+
+
 def _strike(disguise: Disguise, *stages: str) -> object:
-    """Let whatever strikes at this stage of this attempt strike; its value, if it has one."""
+    """Let what strikes at this stage of this attempt strike, up to the first that has a value: that value."""
     attempt = _attempt()
-    value: object = None
     for strike in disguise.strikes:
         if _kind(strike.kind).stage in stages and strike.attempt in (None, attempt):
             _fire(strike.kind, disguise.task)
             value = _act(strike.kind)
-    return value
+            if value is not None:
+                return value
+    return None
 
 
 def _fire(kind: str, task: str) -> None:
@@ -180,6 +192,15 @@ def _act(kind: str) -> object:
     from workflow.harness.victims import ACTS
 
     return ACTS[kind]()
+
+
+def _act_in_callback(kind: str, argument: object) -> None:
+    from workflow.harness.victims import ACTS, IN_CALLBACK
+
+    if kind in IN_CALLBACK:
+        IN_CALLBACK[kind](argument)
+    else:
+        ACTS[kind]()
 
 
 def _kind(name: str) -> Kind:

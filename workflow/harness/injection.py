@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workflow import Handle, InfoTask, MultiProcess
+from workflow import Handle, InfoTask, MultiProcess, RetryPolicy
 from workflow.harness.faulty import Charge, Disguise, Strike, hook_of, missing_path_of, path_of
 from workflow.harness.kinds import KINDS
 
@@ -26,6 +26,12 @@ class Injected(NamedTuple):
     """The longest it may be given, so that a hang does not take the hour that its file allows."""
     callback_timeout_s: float | None = None
     grace_s: float | None = None
+    bare: bool = False
+    """Whether it is run as it is, without disguise: for a task that is itself the fault."""
+    retries: int = 0
+    """How often it is tried again, whatever its file says."""
+    delay_s: float = 0.0
+    """What lies between two tries."""
 
 
 NOTHING = Injected()
@@ -54,7 +60,8 @@ class FaultyEngine(MultiProcess):
 
     def push(self, task: InfoTask) -> Handle:
         """Push it, to do the same, to note it, and to be struck by what is meant for it."""
-        return super().push(disguised(task, self._injected.get(task.id or "", NOTHING)))
+        injected = self._injected.get(task.id or "", NOTHING)
+        return super().push(task if injected.bare else disguised(task, injected))
 
 
 def disguised(task: InfoTask, injected: Injected) -> InfoTask:
@@ -83,6 +90,8 @@ def disguised(task: InfoTask, injected: Injected) -> InfoTask:
     if injected.callback_timeout_s is not None:
         own = task.callback_timeout
         new["callback_timeout"] = min(injected.callback_timeout_s, own if own is not None else float("inf"))
+    if injected.retries:
+        new["retries"] = RetryPolicy(injected.retries, delay_s=injected.delay_s, jitter=False)
     if injected.grace_s is not None:
         new["grace"] = min(injected.grace_s, task.grace)
     if injected.timeout_s is not None:

@@ -30,6 +30,8 @@ class Kind:
     """Kinds of tasks it can apply to."""
     callback: str | None = None
     """The outcome of the callback that it makes go wrong; None for a fault of the task itself."""
+    callback_error: str | None = None
+    """Type of the error that is told of that callback."""
     signal: str | None = None
     exit_code: int | None = None
     error: str | None = None
@@ -61,6 +63,16 @@ def _crash(name: str, what: str, *, signal: str | None = None, **more: object) -
 
 def _fails(id_: str, what: str, error: str, **more: object) -> Kind:
     return Kind(id_, what, "failed", error=error, **more)  # type: ignore[arg-type]
+
+
+def _callback(name: str, what: str, outcome: str, error: str) -> Kind:
+    return Kind(f"callback.{name}", f"its callback {what}", "succeeded", "callback", callback=outcome,
+                callback_error=error)  # fmt: skip
+
+
+def _error_callback(name: str, what: str, error: str) -> Kind:
+    return Kind(f"error_callback.{name}", f"it fails, and its error_callback raises {what}", "failed",
+                "error_callback", callback="failed", callback_error=error, error=error)  # fmt: skip
 
 
 _MiB = 1024 * 1024
@@ -135,24 +147,33 @@ _KINDS = (
          "succeeded", stage="arguments"),
     Kind("crash.del", "an object of it segfaults when it is collected, after the result was sent", "succeeded"),
     Kind("payload.huge", "returns 100 MiB", "succeeded", tasks=CODE),
-    _fails("payload.unpicklable", "returns a lambda", "TypeError", tasks=CODE, says="cannot be pickled"),
-    _fails("payload.unpicklable.lock", "returns a lock", "TypeError", tasks=CODE, says="cannot be pickled"),
-    _fails("payload.unpicklable.file", "returns an open file", "TypeError", tasks=CODE, says="cannot be pickled"),
-    _fails("payload.unpicklable.generator", "returns a generator", "TypeError", tasks=CODE, says="cannot be pickled"),
+    _fails("payload.unpicklable", "returns a lambda", "TypeError", tasks=CODE,
+           says="the result, a function, cannot be pickled: "),
+    _fails("payload.unpicklable.lock", "returns a lock", "TypeError", tasks=CODE,
+           says="the result, a lock, cannot be pickled: "),
+    _fails("payload.unpicklable.file", "returns an open file", "TypeError", tasks=CODE,
+           says="the result, a TextIOWrapper, cannot be pickled: "),
+    _fails("payload.unpicklable.generator", "returns a generator", "TypeError", tasks=CODE,
+           says="the result, a generator, cannot be pickled: "),
     Kind("payload.flood", "prints 64 MiB, with invalid UTF-8, NULs, control sequences and no end of line", "succeeded"),
-    Kind("callback.raise", "its callback raises", "succeeded", "callback", callback="failed"),
-    Kind("callback.exit_raised", "its callback raises SystemExit", "succeeded", "callback", callback="failed"),
-    Kind("callback.interrupt", "its callback raises KeyboardInterrupt", "succeeded", "callback", callback="failed"),
-    Kind("callback.memory_error", "its callback raises MemoryError", "succeeded", "callback", callback="failed"),
-    Kind("callback.hang", "its callback sleeps for ever", "succeeded", "callback", callback="timed_out"),
-    Kind("callback.gil", "its callback never lets go of the GIL", "succeeded", "callback", callback="timed_out"),
-    Kind("callback.exit", "its callback calls os._exit(1)", "succeeded", "callback", callback="crashed"),
-    Kind("callback.segv", "its callback segfaults", "succeeded", "callback", callback="crashed"),
-    Kind("callback.kill", "its callback kills the dispatcher", "succeeded", "callback", callback="crashed"),
-    _fails("error_callback.raise", "it fails, and its error_callback raises the same again", f"{_OURS}Harm",
-           stage="error_callback", callback="failed"),
+    _callback("raise", "raises", "failed", f"{_OURS}Harm"),
+    _callback("base_exception", "raises a BaseException of its own", "failed", f"{_OURS}Unusual"),
+    _callback("exit_raised", "raises SystemExit", "failed", "SystemExit"),
+    _callback("interrupt", "raises KeyboardInterrupt", "failed", "KeyboardInterrupt"),
+    _callback("memory_error", "raises MemoryError", "failed", "MemoryError"),
+    _callback("hang", "sleeps for ever", "timed_out", "TaskTimeout"),
+    _callback("gil", "never lets go of the GIL", "timed_out", "TaskTimeout"),
+    _callback("exit", "calls os._exit(1)", "crashed", "TaskCrashed"),
+    _callback("segv", "segfaults", "crashed", "TaskCrashed"),
+    _callback("kill", "kills the dispatcher", "crashed", "TaskCrashed"),
+    _error_callback("raise", "a new exception", f"{_OURS}Harm"),
+    _error_callback("reraise", "what it was given", f"{_OURS}Harm"),
+    _error_callback("base_exception", "a BaseException of its own", f"{_OURS}Unusual"),
+    _error_callback("exit_raised", "SystemExit", "SystemExit"),
+    _error_callback("interrupt", "KeyboardInterrupt", "KeyboardInterrupt"),
+    _error_callback("memory_error", "MemoryError", "MemoryError"),
     _fails("callback.missing", "there is no class of its name", "ImportError", stage="path",
-           tasks=frozenset({"module"}), callback="failed"),
+           tasks=frozenset({"module"}), callback="failed", callback_error="ImportError"),
 )  # fmt: skip
 
 KINDS: dict[str, Kind] = {kind.id: kind for kind in _KINDS}

@@ -12,6 +12,10 @@ def value_of(number: int) -> list[int]:
     return [number, number * number, -number]
 
 
+def take(_argument: object) -> None:
+    """Take the result, or the error, of a plain function: a hook that does nothing."""
+
+
 class Neighbour(Model):
     """Works for a while and returns something that can be foretold; its callbacks do nothing."""
 

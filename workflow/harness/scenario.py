@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from workflow.harness.aftermath import expected_after
 from workflow.harness.batch import Batch
 from workflow.harness.blows import Blow
 from workflow.harness.evidence import Evidence, Expected
@@ -27,6 +28,8 @@ class Trial:
     expected: Expected
     checks: Mapping[int, Check] = field(default_factory=dict)
     """More to be judged, by the promise that it belongs to."""
+    forgiving: bool = False
+    """Whether the blows may cost what they justify (see ``aftermath``): for those whose victim is not known before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,14 @@ class Result:
         """Whether every promise holds or does not apply, and the harness did its work."""
         return self.error is None and bool(self.verdicts) and all(v.finding.passes for v in self.verdicts)
 
+    def explain(self) -> str:
+        """The story for people: which promises did not hold and why, what the run said, and how to do it again."""
+        from workflow.harness.results import story
+
+        if self.passed:
+            return f"{self.name}: every promise held\n  again: {self.reproduce}"
+        return f"{self.name}: {'the harness itself failed' if self.error else 'not every promise held'}\n{story(self)}"
+
 
 def check(scenario: Scenario, seed: int) -> Result:
     """Run a scenario and judge it.  Never raises for what the scenario does; an error of ours is in the result."""
@@ -77,7 +88,7 @@ def check(scenario: Scenario, seed: int) -> Result:
         with place() as folder:
             trial = scenario.prepare(folder, random.Random(f"{seed} {scenario.id}"))
             evidence = perform(trial.run, trial.expected, folder)
-        verdicts = judged(trial, evidence)
+            verdicts = judged(trial, evidence)  # while the folder is there: checks may look into it
     except Interrupted:
         raise
     except Exception:  # noqa: BLE001  whatever it is, the other scenarios are to be run
@@ -89,18 +100,23 @@ def check(scenario: Scenario, seed: int) -> Result:
 
 def judged(trial: Trial, evidence: Evidence) -> tuple[Verdict, ...]:
     """The verdicts on the nine promises, with what the trial adds to them."""
-    return tuple(
-        _with(verdict, trial.checks.get(verdict.promise), evidence) for verdict in judge(evidence, trial.expected)
-    )
+    expected = expected_after(trial.expected, evidence) if trial.forgiving else trial.expected
+    return tuple(_with(verdict, trial.checks.get(verdict.promise), evidence) for verdict in judge(evidence, expected))
 
 
 def _with(verdict: Verdict, more: Check | None, evidence: Evidence) -> Verdict:
+    if more is None:
+        return verdict
     try:
-        broken = tuple(more(evidence)) if more is not None else ()
+        broken = tuple(more(evidence))
     except Unjudged as missing:
         known = verdict.finding is Finding.BROKEN
         return verdict if known else Verdict(verdict.promise, Finding.UNJUDGED, (*verdict.reasons, str(missing)))
-    return Verdict(verdict.promise, Finding.BROKEN, (*verdict.reasons, *broken)) if broken else verdict
+    if broken:
+        return Verdict(verdict.promise, Finding.BROKEN, (*verdict.reasons, *broken))
+    if verdict.finding is Finding.DOES_NOT_APPLY:
+        return Verdict(verdict.promise, Finding.HELD)  # the check is what it was judged by
+    return verdict
 
 
 def details_of(evidence: Evidence) -> str:
@@ -119,11 +135,11 @@ def details_of(evidence: Evidence) -> str:
 
 def of_batch(
     batch: Batch, *, blows: Sequence[Blow] = (), point: str | None = None, checks: Mapping[int, Check] | None = None,
-    **more: object,
+    forgiving: bool = False, **more: object,
 ) -> Callable[[Path, random.Random], Trial]:  # fmt: skip
     """The preparation of a scenario that is a batch; ``more`` changes what is expected of it."""
 
     def prepare(folder: Path, _draw: random.Random) -> Trial:
-        return Trial(batch.run(folder, blows, point), batch.expected(**more), checks or {})
+        return Trial(batch.run(folder, blows, point), batch.expected(**more), checks or {}, forgiving)
 
     return prepare

@@ -1,7 +1,8 @@
 """What the faults do, by the id of their kind.  Everything here is something a task should not do.
 
-A victim's value, if it has one, is the result of its task.  Each that hangs stays in a function of its own name, so
-that a stack can be held to show it.  What it needs is imported by each: loading all of it would be what is measured.
+A victim's value, if it has one, is the result of its task; after one without, the task does its own work.  Each that
+hangs stays in a function of its own name, so that a stack can be held to show it.  What it needs is imported by each:
+loading all of it would be what is measured.
 """
 
 from __future__ import annotations
@@ -157,13 +158,12 @@ def hang_daemon() -> None:
     time.sleep(_LONG_S)
 
 
-def hang_pipe_held() -> str:
+def hang_pipe_held() -> None:
     import subprocess
 
     subprocess.Popen(_SLEEPER)
     # Long enough to be looked back at: nothing that is over in a millisecond can have forked.
     time.sleep(0.05)
-    return "returned"
 
 
 def crash_segv() -> None:
@@ -333,11 +333,10 @@ def generator() -> Iterator[int]:
     yield 1
 
 
-def flood() -> str:
+def flood() -> None:
     part = (b"\xff\x00\x1b[2J\x1b]0;title\x07" * 4096)[: 1 << 16]
     for _ in range(_FLOOD // len(part)):
         os.write(1, part)
-    return "said"
 
 
 def _open_file() -> object:
@@ -411,7 +410,21 @@ ACTS: dict[str, Callable[[], object]] = {
     "callback.exit": lambda: os._exit(1),
     "callback.segv": crash_segv,
     "callback.kill": crash_sigkill,
+    "callback.base_exception": crash_base_exception,
     "error_callback.raise": raise_harm,
+    "error_callback.reraise": raise_harm,
+    "error_callback.base_exception": crash_base_exception,
+    "error_callback.exit_raised": crash_sys_exit,
+    "error_callback.interrupt": raise_interrupt,
+    "error_callback.memory_error": raise_memory_error,
     "callback.missing": raise_harm,
 }
 """What each does where it strikes."""
+
+
+def raise_again(error: BaseException) -> None:
+    raise error
+
+
+IN_CALLBACK: dict[str, Callable[..., object]] = {"error_callback.reraise": raise_again}
+"""What some do instead when they strike in a callback: they are given what it was given."""
