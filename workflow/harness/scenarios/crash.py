@@ -21,7 +21,7 @@ from workflow.harness.faulty import Strike, digest_of
 from workflow.harness.injection import Injected
 from workflow.harness.kinds import KINDS
 from workflow.harness.neighbours import value_of
-from workflow.harness.oracle import Unjudged
+from workflow.harness.oracle import Unjudged, beginning_of, last_attempt_of, told_of
 from workflow.harness.order import stood_behind
 from workflow.harness.scenario import Scenario, Trial, of_batch
 
@@ -103,7 +103,7 @@ args = ["${{tasks.source.result}}"]
 
 
 def _refused(evidence: Evidence) -> Iterator[str]:
-    reason = evidence.tasks["unpicklable"]["reason"] or ""
+    reason = told_of(evidence, "unpicklable")["reason"] or ""
     if "it can be pickled once" not in reason:
         yield f"the reason of what cannot be pushed is {reason!r}, and does not say why"
 
@@ -113,7 +113,7 @@ def _refused(evidence: Evidence) -> Iterator[str]:
 
 def _peak_is_told(evidence: Evidence) -> Iterator[str]:
     for id_ in ("crash_memory", "crash_memory_child"):
-        peak = evidence.tasks[id_]["attempts"][-1]["peak_rss_bytes"]
+        peak = last_attempt_of(evidence, id_)["peak_rss_bytes"]
         if peak is None or peak < (KINDS["crash.memory"].memory or 0):
             yield f"{id_}: its peak is {peak}"
 
@@ -349,9 +349,9 @@ def _blame(folder: Path, _draw: random.Random) -> Trial:
 
 
 def _ran_elsewhere(evidence: Evidence) -> Iterator[str]:
-    began = {entry.task: entry for entry in evidence.journal if entry.what == journal.BEGAN}
     for victim, place in _VICTIMS.items():
-        crash_s = began[victim].at_s + _CRASH_S
+        began = beginning_of(evidence, victim)
+        crash_s = began.at_s + _CRASH_S
         behind = [
             entry
             for entry in stood_behind(evidence.journal, _BLAME_PLACES, victim, crash_s)
@@ -360,7 +360,7 @@ def _ran_elsewhere(evidence: Evidence) -> Iterator[str]:
         if not behind:
             raise Unjudged(f"nobody stood behind {victim}")
         for entry in behind:
-            if entry.pid == began[victim].pid:
+            if entry.pid == began.pid:
                 yield f"{entry.task} began on the worker that had died with {victim}"
 
 
