@@ -252,10 +252,13 @@ def test_a_result_above_the_limit_fails_its_task(make_pool: Callable[..., MultiP
 
 @pytest.mark.parametrize("child", [False, True])
 def test_a_task_above_its_memory_is_killed_with_its_tree(push: Push, child: bool) -> None:
+    """And told with what all of it used together, also of an attempt of less than half a second."""
     handle = push("Hoard", 300 * 2**20, memory=100 * 2**20, grace=0.2, kwargs={"child": child})
     error = handle.exception(30)
     assert handle.outcome is Outcome.MEMORY_EXCEEDED
     assert isinstance(error, MemoryLimitExceeded)
+    peak = handle.attempts[0].peak_rss_bytes
+    assert peak is not None and 100 * 2**20 < peak < 400 * 2**20
 
 
 def test_a_crashing_task_is_tried_again_as_often_as_it_may(push: Push, tmp_path: Path) -> None:

@@ -321,6 +321,7 @@ class Warden:
             self._stacks.text(seat.slot),
             left,
             time.monotonic_ns(),
+            0 if seat.sentence is None else seat.sentence.used,
         )
         self._tell(seat.died)
 
