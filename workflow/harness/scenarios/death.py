@@ -90,9 +90,12 @@ def _kill_parent(id_: str, fault: str, batch: Batch, *blows: Blow, smoke: bool =
 
 
 def _both(folder: Path, draw: Random) -> Trial:
-    roles = draw.sample(["parent", "dispatcher"], 2)
+    """The parent is stopped first, so that it can do nothing about the death of the dispatcher."""
     moment = When("fired", "*", len(_BUSY.kinds), draw.uniform(0, 0.3))
-    blows = [Blow("SIGKILL", role, moment) for role in roles]
+    blows = [
+        Blow(signal, role, moment)
+        for signal, role in (("SIGSTOP", "parent"), ("SIGKILL", "dispatcher"), ("SIGKILL", "parent"))
+    ]
     expected = _BUSY.expected(report=False, exit_codes=frozenset({-9}))
     return Trial(_BUSY.run(folder, blows), expected, {8: _announced_is_durable})
 
