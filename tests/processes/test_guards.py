@@ -195,6 +195,21 @@ def test_what_is_left_when_all_tiers_die_in_one_instant_is_ended_by_the_next_com
     assert alive(living_pids) == []
 
 
+@pytest.mark.parametrize("killed", [["guardian"], ["warden"], ["guardian", "warden"]])
+def test_a_run_whose_guards_are_killed_ends_with_exit_code_4_and_leaves_nothing(
+    tmp_path: Path, python: Program, pids_in: Pids, wait_until: Wait, killed: list[str]
+) -> None:
+    run, grandchildren = begin(tmp_path / "run", python, pids_in, wait_until)
+    (guardian,) = processes.children(run.pid)
+    (warden,) = processes.children(guardian)
+    everybody = [*processes.descendants(run.pid), *grandchildren]
+    kill_at_once([{"guardian": guardian, "warden": warden}[name] for name in killed])
+    _, err = run.communicate(timeout=40)
+    assert run.returncode == 4, err
+    assert "the engine failed: its warden died" in err
+    wait_until(lambda: not alive(everybody))
+
+
 def begin(folder: Path, python: Program, pids_in: Pids, wait_until: Wait) -> tuple[subprocess.Popen[str], list[int]]:
     """A run whose task has started processes in sessions of their own; their numbers."""
     folder.mkdir()
