@@ -10,13 +10,16 @@ import os
 import signal
 import sys
 
+from workflow.cli.leaving import leave_on_signals
 from workflow.engine.system import die_with_parent
 
 
 def run() -> None:
     """Run what the arguments say."""
-    # Before anything is imported, which takes a while: a harness that is killed leaves no run behind.
+    # Before anything is imported, which takes a while: a harness that is killed leaves no run behind, and signals are
+    # answered as by ``python -m workflow``.
     die_with_parent(signal.SIGKILL)
+    leave_on_signals()
     from functools import partial
     from pathlib import Path
 

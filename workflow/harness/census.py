@@ -168,6 +168,13 @@ class Census:
         """Pids of those alive in this role, at this moment."""
         return [seen.pid for seen in self.look() if seen.role == role]
 
+    def catches(self, pid: int, number: int) -> bool:
+        """Whether it has a handler for that signal."""
+        for line in _read(f"/proc/{pid}/status").split(b"\n"):
+            if line.startswith(b"SigCgt:"):
+                return bool(int(line.partition(b":")[2], 16) >> (number - 1) & 1)
+        return False
+
     def sightings(self) -> tuple[Sighting, ...]:
         """All that were ever seen, in the order in which they were."""
         return tuple(
