@@ -229,10 +229,18 @@ def _new_shared_memory(before: set[Path], patience_s: float) -> list[Path]:
 
 
 def _is_used(path: Path) -> bool:
-    """Whether some living process has it mapped: then it is another program's, for all of the run's are dead."""
+    """Whether some living process has it mapped: then it is another program's, for all of the run's are dead.
+
+    By its inode: a named semaphore is mapped under the name that it was made with, which is not the one it got.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return True
+    inode = f" {os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x} {status.st_ino} "
     for maps in Path("/proc").glob("[0-9]*/maps"):
         with contextlib.suppress(OSError):
-            if str(path) in maps.read_text():
+            if inode in maps.read_text():
                 return True
     return False
 
