@@ -210,7 +210,13 @@ def _shared_memory() -> set[str]:
 
 
 def _has_open(pid: int, path: str) -> bool:
-    if path.encode() in _read(f"/proc/{pid}/maps"):
+    """Mapped or open.  By the inode: a named semaphore is mapped under the name that it had when it was made."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+    if f" {device} {status.st_ino} ".encode() in _read(f"/proc/{pid}/maps"):
         return True
     try:
         return any(os.readlink(f"/proc/{pid}/fd/{name}") == path for name in os.listdir(f"/proc/{pid}/fd"))
