@@ -225,3 +225,12 @@ def test_a_killed_parent_reports_nothing_and_tells_nothing_twice() -> None:
     assert broken(expected, replace(found, exit_code=0))
     fired = [*found.journal, Entry(1.0, WORKER, FIRED, "b", 1, "hang.sleep")]
     assert expected_after(expected, replace(found, journal=fired)).tasks["b"].faults == ("hang.sleep",)
+
+
+def test_the_error_of_a_callback_is_held_to_what_it_raised() -> None:
+    expected = Expected({"a": replace(OK, callback=frozenset({"failed"}), callback_error="KeyError")})
+    task = told("a", attempt(), callback="failed")
+    journal = noted("a")
+    assert broken(expected, evidence([task], journal=journal))
+    task["callback"]["error"] = {"type": "KeyError", "message": ""}
+    assert not broken(expected, evidence([task], journal=journal))

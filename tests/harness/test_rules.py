@@ -29,6 +29,7 @@ cmd = ["true"]
         ("crash.segv:fetch@*:0.1", Rule("crash.segv", "fetch@*", 0.1)),
         ("hang.sleep:*:1", Rule("hang.sleep", "*")),
         ("hang.sleep:*:1e-3", Rule("hang.sleep", "*", 0.001)),
+        ("hang.sleep:*:0.123456789", Rule("hang.sleep", "*", 0.123456789)),
     ],
 )
 def test_a_rule_is_read_from_text_and_told_as_text(text: str, rule: Rule) -> None:

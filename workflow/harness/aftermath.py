@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from workflow.harness import journal
 from workflow.harness.evidence import Evidence, Expected, ExpectedTask, Struck
+from workflow.harness.kinds import KINDS
 
 ENGINE_FAILED = "the engine failed"
 """What a run says that has lost one of those that guard it."""
@@ -243,10 +244,18 @@ def _dispatcher_was_hit(blow: Struck, evidence: Evidence, tasks: dict[str, Expec
         task = tasks.get(id_)
         if task is None or id_ not in told:
             continue
-        if task.callback is None or told[id_] in task.callback:
-            continue  # it had to come to that anyway
-        tasks[id_] = replace(task, callback=frozenset({told[id_]}), callback_error=None)
+        faults = _fired_callback_faults(id_, task, evidence)
+        if (task.callback is None or told[id_] in task.callback) and faults == task.faults:
+            continue  # it had to come to that anyway, and came to it by itself
+        callback = None if task.callback is None else frozenset({told[id_]})
+        tasks[id_] = replace(task, callback=callback, callback_error=None, faults=faults)
         return
+
+
+def _fired_callback_faults(id_: str, task: ExpectedTask, evidence: Evidence) -> tuple[str, ...]:
+    """Its faults without those of a callback that were kept from firing."""
+    fired = {entry.detail for entry in evidence.journal if entry.what == journal.FIRED and entry.task == id_}
+    return tuple(kind for kind in task.faults if KINDS[kind].stage != "callback" or kind in fired)
 
 
 def _engine_failed(expected: Expected, evidence: Evidence, at_s: float) -> Expected:

@@ -67,6 +67,8 @@ class Sample(NamedTuple):
     """Children that have ended and were not reaped."""
     waited_s: float
     """How long its threads have stood ready to run, and did not, since they began; 0 where the kernel does not tell."""
+    stopped: bool = False
+    """Whether it was stopped, as by SIGSTOP."""
 
 
 def withheld_s(samples: Sequence[Sample], pids: Collection[int], since_s: float, until_s: float) -> float:
@@ -208,7 +210,13 @@ def _shared_memory() -> set[str]:
 
 
 def _has_open(pid: int, path: str) -> bool:
-    if path.encode() in _read(f"/proc/{pid}/maps"):
+    """Mapped or open.  By the inode: a named semaphore is mapped under the name that it had when it was made."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+    if f" {device} {status.st_ino} ".encode() in _read(f"/proc/{pid}/maps"):
         return True
     try:
         return any(os.readlink(f"/proc/{pid}/fd/{name}") == path for name in os.listdir(f"/proc/{pid}/fd"))
@@ -242,9 +250,9 @@ def _sample(seen: _Seen, stat: _Stat, zombies: int) -> Sample:
             waited_ns += int((_read(f"/proc/{seen.pid}/task/{thread}/schedstat").split() or [b"", b"0"])[1])
     except OSError:
         pass  # it has ended in this moment
-    return Sample(
-        seen.last_s, seen.pid, seen.role, descriptors, threads, pages * mmap.PAGESIZE, zombies, waited_ns / 1e9
-    )
+    resident = pages * mmap.PAGESIZE
+    stopped = stat.fields[0] == b"T"
+    return Sample(seen.last_s, seen.pid, seen.role, descriptors, threads, resident, zombies, waited_ns / 1e9, stopped)
 
 
 def _command(pid: int) -> str:

@@ -83,6 +83,29 @@ def _verdict(
     return Verdict(number, Finding.BROKEN, tuple(reasons)) if reasons else otherwise
 
 
+def told_of(evidence: Evidence, task: str) -> Mapping[str, Any]:
+    """What the report says of a task."""
+    if task not in evidence.tasks:
+        raise Unjudged(f"nothing is told of {task}")
+    return evidence.tasks[task]
+
+
+def last_attempt_of(evidence: Evidence, task: str) -> Mapping[str, Any]:
+    """What the report says of a task's last attempt."""
+    attempts: Sequence[Mapping[str, Any]] = told_of(evidence, task)["attempts"]
+    if not attempts:
+        raise Unjudged(f"no attempt of {task} is told of")
+    return attempts[-1]
+
+
+def beginning_of(evidence: Evidence, task: str) -> journal.Entry:
+    """Where a task's last attempt reached its code."""
+    for entry in reversed(evidence.journal):
+        if entry.task == task and entry.what == journal.BEGAN:
+            return entry
+    raise Unjudged(f"{task} was not seen to begin")
+
+
 def _report(evidence: Evidence, expected: Expected) -> None:
     _report_if_any(evidence, expected)
     if evidence.report is None:
@@ -146,6 +169,9 @@ def _details(id_: str, task: ExpectedTask, told: Mapping[str, Any]) -> Iterator[
     if task.attempts is not None and not 0 <= len(attempts) - task.attempts <= task.attempts_more:
         more = f" to {task.attempts + task.attempts_more}" if task.attempts_more else ""
         yield f"{id_} had {len(attempts)} attempts, not {task.attempts}{more}"
+    numbers = [attempt["number"] for attempt in attempts]
+    if numbers != list(range(1, len(attempts) + 1)):
+        yield f"the attempts of {id_} are numbered {numbers}"
     wanted = {"signal": task.signal, "exit_code": task.exit_code, "left": task.left}
     last = attempts[-1] if attempts else {}
     for name, value in wanted.items():

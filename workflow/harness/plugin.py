@@ -36,12 +36,14 @@ def workflow_chaos(request: pytest.FixtureRequest) -> Callable[..., Result]:
         return folder / fault if isinstance(fault, os.PathLike) else fault
 
     def check(file: str | os.PathLike[str], faults: Fault | Sequence[Fault], **options: Any) -> Result:
+        __tracebackhide__ = True
         several = [faults] if isinstance(faults, (Rule, str, os.PathLike)) else faults
         result = controls.run_under_faults(folder / file, [here(fault) for fault in several], **options)
         if not result.passed:
             pytest.fail(result.explain(), pytrace=False)
         if not result.injected:
-            pytest.fail(f"no fault struck any task, so nothing was tested; another seed may: {result.reproduce}")
+            told = f"no fault struck any task, so nothing was tested; another seed may: {result.reproduce}"
+            pytest.fail(told, pytrace=False)
         return result
 
     return check

@@ -35,7 +35,7 @@ class Rule:
 
     def __str__(self) -> str:
         """As ``--inject`` takes it; that knows no attempts."""
-        return f"{self.kind}:{self.task}" + (f":{self.probability:g}" if self.probability < 1 else "")
+        return f"{self.kind}:{self.task}" + (f":{self.probability!r}" if self.probability < 1 else "")
 
     def matches(self, task: PlannedTask) -> bool:
         """Whether the task is meant."""

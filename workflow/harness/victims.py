@@ -17,17 +17,6 @@ from typing import Any
 _LONG_S = 1000
 """For ever, for a test; even if nobody ended it, it would end."""
 _SLEEPER = ["sleep", str(_LONG_S)]
-_DAEMON = f"""
-import os
-if os.fork():
-    os._exit(0)
-os.setsid()
-if os.fork():
-    os._exit(0)
-for descriptor in range(3):
-    os.close(descriptor)
-os.execvp("sleep", {_SLEEPER!r})
-"""
 _BEYOND = 320 * 1024 * 1024
 _PAGE = 4096
 _FLOOD = 64 * 1024 * 1024
@@ -142,19 +131,26 @@ def hang_stopped() -> None:
 def hang_grandchild() -> None:
     import subprocess
 
-    subprocess.run(_SLEEPER, check=False)
+    # Not subprocess.run, which kills what it waits for when it is interrupted.
+    os.waitpid(subprocess.Popen(_SLEEPER).pid, 0)
 
 
 def hang_setsid() -> None:
     import subprocess
 
-    subprocess.run(_SLEEPER, check=False, start_new_session=True)
+    os.waitpid(subprocess.Popen(_SLEEPER, start_new_session=True).pid, 0)
 
 
 def hang_daemon() -> None:
-    import subprocess
-
-    subprocess.run([sys.executable, "-c", _DAEMON], check=True)
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        for descriptor in range(3):
+            os.close(descriptor)
+        os.execvp(_SLEEPER[0], _SLEEPER)  # noqa: S606  # a shell would be one more process
+    os.waitpid(child, 0)
     time.sleep(_LONG_S)
 
 
@@ -298,17 +294,17 @@ def raise_with_cause() -> None:
 
 
 def raise_with_note() -> None:
-    if sys.version_info < (3, 11):
-        raise_harm()
-    error = ValueError("noted")
-    error.add_note("the note")
-    raise error
+    if sys.version_info >= (3, 11):
+        error = ValueError("noted")
+        error.add_note("the note")
+        raise error
+    raise_harm()
 
 
 def raise_group() -> None:
-    if sys.version_info < (3, 11):
-        raise_harm()
-    raise ExceptionGroup("a group", [KeyError("a member"), OSError("another")])
+    if sys.version_info >= (3, 11):
+        raise ExceptionGroup("a group", [KeyError("a member"), OSError("another")])  # noqa: F821  # not before 3.11
+    raise_harm()
 
 
 def raise_interrupt() -> None:

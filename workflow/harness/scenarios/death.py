@@ -18,12 +18,15 @@ from workflow.harness.evidence import Evidence, ExpectedTask
 from workflow.harness.faulty import Strike, digest_of
 from workflow.harness.injection import Injected
 from workflow.harness.neighbours import value_of
+from workflow.harness.oracle import Unjudged
 from workflow.harness.scenario import Check, Scenario, Trial, of_batch
 
 REPLACED_S = 1.0
 """By when a dead dispatcher has a successor."""
 NOTICED_S = 3.0
 """By when a run has ended that has lost one of those that guard it."""
+_WOKEN_S = 7.0
+"""By when one that was stopped goes on; it is looked at every second, and not woken at once."""
 
 _RETRIED = f"""
 [tasks.retried]
@@ -87,9 +90,12 @@ def _kill_parent(id_: str, fault: str, batch: Batch, *blows: Blow, smoke: bool =
 
 
 def _both(folder: Path, draw: Random) -> Trial:
-    roles = draw.sample(["parent", "dispatcher"], 2)
+    """The parent is stopped first, so that it can do nothing about the death of the dispatcher."""
     moment = When("fired", "*", len(_BUSY.kinds), draw.uniform(0, 0.3))
-    blows = [Blow("SIGKILL", role, moment) for role in roles]
+    blows = [
+        Blow(signal, role, moment)
+        for signal, role in (("SIGSTOP", "parent"), ("SIGKILL", "dispatcher"), ("SIGKILL", "parent"))
+    ]
     expected = _BUSY.expected(report=False, exit_codes=frozenset({-9}))
     return Trial(_BUSY.run(folder, blows), expected, {8: _announced_is_durable})
 
@@ -168,7 +174,7 @@ def _guard(id_: str, fault: str, *blows: Blow, smoke: bool = False) -> Scenario:
 
 def _all_tiers(folder: Path, _draw: Random) -> Trial:
     """Stopped first, so that none of them can do anything about the death of another."""
-    tiers = ("guardian", "warden", "dispatcher", "parent")
+    tiers = ("dispatcher", "guardian", "warden", "parent")  # the dispatcher would follow the warden by itself
     moment = When("fired", "*", len(_BUSY.kinds), 0.15)
     blows = [Blow(signal, role, moment) for signal in ("SIGSTOP", "SIGKILL") for role in tiers]
     after = folder / "after.toml"
@@ -213,6 +219,15 @@ def _ended_soon(evidence: Evidence) -> Iterator[str]:
     late_s = evidence.ended_s - max((blow.at_s for blow in evidence.struck), default=evidence.ended_s)
     if late_s > NOTICED_S:
         yield f"it ended {late_s:.1f} s after it had lost its guard"
+
+
+def _woken(evidence: Evidence) -> Iterator[str]:
+    for blow in evidence.struck:
+        stopped = [sample.at_s for sample in evidence.samples if sample.pid == blow.pid and sample.stopped]
+        if not stopped:
+            raise Unjudged(f"the {blow.role} was never seen stopped")
+        if stopped[-1] > blow.at_s + _WOKEN_S:
+            yield f"the {blow.role} was still stopped {stopped[-1] - blow.at_s:.1f} s later"
 
 
 def _second_succeeded(evidence: Evidence) -> Iterator[str]:
@@ -262,8 +277,17 @@ SCENARIOS = (
         # Stopped first, so that neither can do anything about the death of the other.
         *(Blow(signal, role, _MIDDLE) for signal in ("SIGSTOP", "SIGKILL") for role in ("guardian", "warden")),
     ),
-    _guard("death.guardian.stopped", "the guardian is stopped, for good", Blow("SIGSTOP", "guardian", _MIDDLE)),
-    _guard("death.guardian.warden_stopped", "the warden is stopped, for good", Blow("SIGSTOP", "warden", _MIDDLE)),
+    Scenario(
+        "death.guardian.stopped",
+        "guardian and warden are stopped, for good",
+        "noticed: they are made to go on, and so does the run; or it ends with exit code 4 and a reason",
+        of_batch(
+            replace(_GUARDED, timeout_s=_WOKEN_S + 1.0),
+            blows=[Blow("SIGSTOP", role, _MIDDLE) for role in ("guardian", "warden")],
+            checks={5: _woken},
+            forgiving=True,
+        ),
+    ),
     Scenario(
         "death.guardian.continued",
         "guardian and warden are stopped for half a second, one after the other",

@@ -109,7 +109,7 @@ def _renewed() -> Scenario:
 
 def _killed_writing(folder: Path, draw: Random) -> Trial:
     """Each is killed a moment after it has returned, while its result is pickled, or written, or sent."""
-    size, delays_s = 128 * _MiB, (0.0, draw.uniform(0.0, 0.1), draw.uniform(0.0, 0.3))
+    size, delays_s = 128 * _MiB, [0.05 * step + draw.uniform(0.0, 0.05) for step in (0, 1, 2, 3, 5)]
     ids = [f"large@{number}" for number in range(len(delays_s))]
     batch = Batch(
         extra=f'[tasks.large]\nmodule = "workflow.harness.payloads.Huge"\nargs = [{size}]\n'
