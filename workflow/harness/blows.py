@@ -19,9 +19,9 @@ class When(NamedTuple):
 
     what: str = journal.BEGAN
     """``began``, ``ended``, ``fired`` or ``callback`` as in the journal; ``start`` for the start of the run's process,
-    ``engine`` for when its warden is there."""
+    ``engine`` for when its warden is there, ``children`` for when tasks have so many processes alive at once."""
     task: str = "*"
-    """A glob over task ids."""
+    """A glob over task ids; for ``children``, over their command lines."""
     count: int = 1  # type: ignore[assignment]  # hides tuple's method, which nobody wants of a moment
     delay_s: float = 0.0
 
@@ -83,6 +83,10 @@ class Striker:
             return self._began_s + when.delay_s
         if when.what == "engine":
             return time.monotonic() + when.delay_s if self._census.of_role("warden") else None
+        if when.what == "children":
+            alive = [seen for seen in self._census.look() if seen.role == "task"]
+            there = sum(fnmatchcase(seen.command, when.task) for seen in alive)
+            return time.monotonic() + when.delay_s if there >= when.count else None
         found = [e for e in entries if e.what == when.what and fnmatchcase(e.task, when.task)]
         return found[when.count - 1].at_s + when.delay_s if len(found) >= when.count else None
 
