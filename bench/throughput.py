@@ -127,7 +127,7 @@ class OfBilliard(AbstractContextManager[Push]):
     def __init__(self, pool: int, countdown: Countdown) -> None:
         import billiard
 
-        self._pool = billiard.Pool(pool)
+        self._pool = billiard.Pool(pool, timeout=LIMIT_S)  # without it the limit of a task is not looked at
         self._countdown = countdown
 
     def __enter__(self) -> Push:

@@ -119,8 +119,16 @@ def _shared() -> set[Path]:
 
 
 def _is_a_strangers(path: Path, mark: str) -> bool:
-    """Whether a process that has nothing to do with this test uses that piece of shared memory: it may come and go."""
+    """Whether a process that has nothing to do with this test uses that piece of shared memory: it may come and go.
+
+    By its inode, for a named semaphore is mapped under the name that it was made with, which is not the one it got.
+    """
     ours = {os.getpid(), *_children(), *_marked(mark)}
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return True
+    inode = f" {os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x} {status.st_ino} "
     for process in psutil.process_iter():
         if process.pid in ours:
             continue
@@ -128,6 +136,6 @@ def _is_a_strangers(path: Path, mark: str) -> bool:
             maps = Path(f"/proc/{process.pid}/maps").read_text()
         except OSError:
             continue
-        if str(path) in maps:
+        if inode in maps:
             return True
     return False

@@ -100,7 +100,8 @@ class InfoTask:
         if module not in _known_paths:
             _check_path(module)
         if timeout is not None and not (type(timeout) is float and timeout > 0):
-            timeout = _seconds("timeout", timeout, above_zero=True)
+            whole = type(timeout) is int and 0 < timeout < _PLAIN_INT
+            timeout = float(timeout) if whole else _seconds("timeout", timeout, above_zero=True)
         _set_module(self, module)
         _set_timeout(self, timeout)
         _set_args(self, args)
@@ -158,6 +159,8 @@ _set_args = _slots["args"].__set__
 _set_plain = _slots["plain"].__set__
 
 _known_paths: set[str] = set()
+_PLAIN_INT = 1 << 53
+"""Below this a whole number is a float as it is."""
 
 
 def _check_path(module: str) -> None:

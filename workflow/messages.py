@@ -152,11 +152,11 @@ Forget = namedtuple("Forget", ["worker"])
 WorkerForked = namedtuple("WorkerForked", ["worker", "slot", "pid"])
 """Its task channel and its answer channel come along."""
 WorkerDied = namedtuple(
-    "WorkerDied", ["worker", "exit_code", "signal", "sentenced", "reason", "stack", "left", "at_ns"]
+    "WorkerDied", ["worker", "exit_code", "signal", "sentenced", "reason", "stack", "left", "at_ns", "used"]
 )
 """``sentenced`` is the ticket it was killed for (0: none) and ``reason`` the status to give; ``stack`` what
 faulthandler wrote; ``left`` how many processes it left; ``at_ns``
-when it was found dead, monotonic."""
+when it was found dead, monotonic; ``used`` how many bytes it and all it started used when that was too much."""
 ForkFailed = namedtuple("ForkFailed", ["reason"])
 
 # -- warden to template, and back ----------------------------------------------------------------------------------

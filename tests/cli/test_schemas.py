@@ -27,7 +27,7 @@ def test_check_says_which_files_are_not_current(workflow: Callable[..., Any], tm
     """Exit code 1, the command that mends it, and nothing written."""
     missing = workflow("schema", "--check")
     assert missing.returncode == 1
-    assert missing.stderr.count("is not current; python -m workflow schema --dir schemas writes it") == 3
+    assert missing.stderr.count("is not current; python -m workflow schema --dir schemas writes it") == 4
     assert list(tmp_path.iterdir()) == []
     assert workflow("schema").returncode == 0
     assert workflow("schema", "--check").returncode == 0

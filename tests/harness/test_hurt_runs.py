@@ -49,10 +49,12 @@ def test_what_a_seed_draws_is_drawn_again(tmp_path: Path) -> None:
     assert prepare(tmp_path / "one", random.Random("8")).run.blows != first
 
 
-def test_a_blow_that_found_nobody_is_not_taken_for_one_that_struck() -> None:
+def test_a_blow_that_found_nobody_is_not_taken_for_one_that_struck(tmp_path: Path) -> None:
     """The process had ended between its line in the journal and the blow."""
     gone = 2**22 - 3  # above any pid that is given out here
-    striker = Striker([Blow("SIGKILL", "worker of a", When(BEGAN, "a"))], Census("NAME=nobody", gone), gone)
+    striker = Striker(
+        [Blow("SIGKILL", "worker of a", When(BEGAN, "a"))], Census("NAME=nobody", gone), gone, tmp_path / "report.json"
+    )
     striker.act([Entry(0.0, gone, BEGAN, "a", 1)])
     assert not striker.struck
     assert striker.missed() == ["SIGKILL to worker of a at began a"]

@@ -174,7 +174,7 @@ while not all(os.path.exists(sys.argv[1] + str(n)) for n in range(2)): time.slee
     ],
     ids=["idle", "sleeping", "holding the interpreter", "ignoring signals", "with grandchildren"],
 )
-@pytest.mark.parametrize("stopped", [None, "dispatcher", "warden"])
+@pytest.mark.parametrize("stopped", [None, "dispatcher", "warden", "guardian"])
 def test_nothing_survives_the_death_of_the_parent(
     tmp_path: Path, python: Program, wait_until: Wait, push: str, running: int, stopped: str | None
 ) -> None:
@@ -187,6 +187,8 @@ def test_nothing_survives_the_death_of_the_parent(
     assert len(everybody) >= 5
     if stopped == "warden":
         os.kill(warden, signal.SIGSTOP)
+    elif stopped == "guardian":
+        os.kill(guardian, signal.SIGSTOP)
     elif stopped == "dispatcher":
         os.kill(processes.children(warden)[0], signal.SIGSTOP)
     program.kill()

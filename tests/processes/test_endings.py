@@ -236,6 +236,26 @@ def test_a_child_that_returns_from_the_task_answers_nothing(push: Push) -> None:
     assert push("Echo", 2).result(20) == 2
 
 
+def test_results_of_every_size_arrive_whole(push: Push) -> None:
+    """Small ones, those that do not fit into a page, and those in a file go different ways, and meet at the end."""
+    sizes = [1, 60, 3900, 4000, 4040, 4096, 5000, 60_000, 65_400, 65_536, 70_000, 1 << 20]
+    results = [bytes([number]) * size for number in range(10) for size in sizes]
+    handles = [push("Echo", result) for result in results]
+    assert [handle.result(30) for handle in handles] == results
+
+
+@pytest.mark.parametrize("size", [10, 5000, 100_000])
+def test_an_error_of_every_size_is_that_of_its_attempt(push: Push, size: int) -> None:
+    """Also of one that is followed by another attempt, whose callback is the last one's."""
+    handle = push("Raise", "x" * size, retries=2)
+    neighbours = [push("Echo", number) for number in range(20)]
+    assert handle.outcome is None or handle.outcome is Outcome.FAILED
+    assert "x" * size in str(handle.exception(20))
+    assert [attempt.outcome for attempt in handle.attempts] == [Outcome.FAILED] * 3
+    assert all(attempt.error is not None and "xxxxxxxxxx" in attempt.error.message for attempt in handle.attempts)
+    assert [neighbour.result(20) for neighbour in neighbours] == list(range(20))
+
+
 def test_large_arguments_and_results_arrive_whole(push: Push) -> None:
     """Far above what a channel holds, beside small ones, in both directions."""
     large = bytes(range(256)) * 40_000
@@ -252,10 +272,13 @@ def test_a_result_above_the_limit_fails_its_task(make_pool: Callable[..., MultiP
 
 @pytest.mark.parametrize("child", [False, True])
 def test_a_task_above_its_memory_is_killed_with_its_tree(push: Push, child: bool) -> None:
+    """And told with what all of it used together, also of an attempt of less than half a second."""
     handle = push("Hoard", 300 * 2**20, memory=100 * 2**20, grace=0.2, kwargs={"child": child})
     error = handle.exception(30)
     assert handle.outcome is Outcome.MEMORY_EXCEEDED
     assert isinstance(error, MemoryLimitExceeded)
+    peak = handle.attempts[0].peak_rss_bytes
+    assert peak is not None and 100 * 2**20 < peak < 400 * 2**20
 
 
 def test_a_crashing_task_is_tried_again_as_often_as_it_may(push: Push, tmp_path: Path) -> None:

@@ -100,6 +100,18 @@ def test_a_preload_that_ends_its_process_ends_the_engine_with_a_reason(module: s
         mp.stop()
 
 
+def test_a_fork_that_ends_as_if_all_were_well_is_not_taken_for_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 0 of the process between the template and its worker says nothing: it has to have named one."""
+    monkeypatch.setenv("AT_FORK", "0")
+    mp = MultiProcess(2, preload=["dies_at_fork"])
+    mp.start()
+    handle = mp.push(InfoTask("victims.Echo", 20))
+    with pytest.raises(EngineError, match=f"workers cannot be started: {STARTS_MAX} tries in a row failed"):
+        handle.result(5)
+    with pytest.raises(EngineError):
+        mp.stop()
+
+
 def test_a_preload_that_hangs_in_each_fork_ends_the_engine_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     """The template that waits for such a fork is replaced, but not for ever."""
     monkeypatch.setenv("AT_FORK", "hang")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -244,8 +245,16 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
         console = Console(Terminal(stream, "never"), verbosity)
         options = {"state_dir": tmp_path / ".workflow", **options}
         started = time.monotonic()
-        result = run_plan(plan, RunOptions(**options), console, make)
+        concluded: list[tuple[int, object]] = []
+        result = run_plan(
+            plan,
+            RunOptions(**options),
+            console,
+            make,
+            lambda code: concluded.append((code, signal.getsignal(signal.SIGTERM))),
+        )
         return Ran(
+            concluded=concluded,
             result=result,
             engine=engines[0],
             text=stream.getvalue(),

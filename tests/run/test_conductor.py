@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -16,9 +17,10 @@ from pydantic import TypeAdapter
 
 from workflow.outcome import CallbackRecord, ErrorRecord, Outcome
 from workflow.plan.plan import Plan, PlannedTask
+from workflow.report.events import EventLog
 from workflow.report.models import Event, Report
 from workflow.run.exit_code import ExitCode
-from workflow.run.folder import StateError
+from workflow.run.folder import StateError, new_run_folder
 
 
 def events_of(folder: Path) -> list[dict[str, Any]]:
@@ -139,6 +141,34 @@ def test_a_signal_ends_the_run_and_the_report_is_written(
     assert ran.result.exit_code is code
     assert json.loads((ran.folder / "report.json").read_text())["run"]["status"] == "interrupted"
     assert {record.reason for record in ran.result.records} == {f"the run was ended by {number.name}"}
+
+
+def test_a_signal_while_the_folder_is_made_leaves_a_report_in_it(
+    go: Callable[..., Any],
+    make_plan: Callable[..., Plan],
+    make_task: Callable[..., PlannedTask],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A folder without one would be the newest run, and say nothing."""
+
+    def interrupted(*arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return new_run_folder(*arguments)
+
+    monkeypatch.setattr("workflow.run.conductor.new_run_folder", interrupted)
+    ran = go(make_plan(make_task("a"), make_task("b", ["a"])))
+    assert ran.result.exit_code is ExitCode.TERMINATED
+    assert json.loads((ran.folder / "report.json").read_text())["run"]["exit_code"] == 143
+
+
+def test_the_exit_code_is_told_while_signals_are_still_the_runs(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
+    """So that none can come in between and have another."""
+    before = signal.getsignal(signal.SIGTERM)
+    ((code, handler),) = go(make_plan(make_task("a"))).concluded
+    assert code is ExitCode.SUCCEEDED
+    assert handler is not before
 
 
 def test_a_second_signal_kills_now(
@@ -326,6 +356,30 @@ def test_a_disk_that_fills_up_ends_the_run_as_broken(
         == "cannot write /dev/full: No space left on device; --state-dir puts what a run leaves elsewhere"
     )
     assert json.loads((ran.folder / "report.json").read_text())["run"]["status"] == "broken"
+
+
+def test_what_the_disk_does_not_take_is_told_after_the_reason(
+    go: Callable[..., Any],
+    make_plan: Callable[..., Plan],
+    make_task: Callable[..., PlannedTask],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An outcome that was announced before it is in the events."""
+
+    def full(self: EventLog) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "events.jsonl")
+
+    monkeypatch.setattr(EventLog, "flush", full)
+    for tasks in ([make_task("a"), make_task("b", ["a"])], [make_task("a")]):  # in the middle, and at the very end
+        ran = go(make_plan(*tasks))
+        assert ran.result.exit_code is ExitCode.BROKEN
+        lines = ran.text.splitlines()
+        (reason,) = (
+            number for number, line in enumerate(lines) if line.startswith("ending: cannot write events.jsonl")
+        )
+        told = [number for number, line in enumerate(lines) if line.startswith("[")]
+        assert len(told) == len(tasks)
+        assert min(told) > reason
 
 
 def test_a_copy_of_the_report_is_the_report(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,38 +20,58 @@ if TYPE_CHECKING:
     from workflow.harness.pipeline import Control, Hypothesis, Subject
     from workflow.harness.rules import Rule
     from workflow.harness.scenario import Result, Scenario
+    from workflow.harness.session import Check
 
-PRESETS = ("smoke", "full")
+PRESETS = ("smoke", "full", "soak")
+SOAK_S = 600.0
+"""Of ``--preset soak``."""
 _PATH = click.Path(dir_okay=False, path_type=Path)
+_EXAMPLES = """\b
+Examples:
+  workflow chaos --preset smoke
+  workflow chaos pipeline.toml --inject 'crash.segv:fetch@*:0.1' --seed 7
+  workflow chaos pipeline.toml --sweep hang.sleep
+"""
 
 
-@click.command()
+@click.command(epilog=_EXAMPLES)
 @click.argument("file", type=_PATH, required=False)
-@click.option("--list", "listing", is_flag=True, help="Show the scenarios and the kinds of faults, and run nothing.")
-@click.option("--scenario", "globs", multiple=True, metavar="GLOB", help="Only scenarios that match.")
-@click.option("--preset", type=click.Choice(PRESETS), help="smoke: those of a minute; full: all (the default).")
+@click.option(
+    "--preset",
+    type=click.Choice(PRESETS),
+    help="Catalogue: smoke, under a minute; full (the default); soak: full, all points of the engine, ten minutes of "
+    "random blows.",
+)
+@click.option("--scenario", "globs", multiple=True, metavar="GLOB", help="Catalogue: only scenarios that match.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(1, 64), metavar="N", help="Catalogue: so many at a time (one for each CPU)."
+)
 @click.option(
     "--inject",
     "injections",
     multiple=True,
     metavar="KIND:GLOB[:P]",
-    help="Into FILE: a fault for the tasks that match, for each with this probability.",
+    help="FILE: this fault into tasks that match, each with probability P (1).",
 )
-@click.option("--faults", type=_PATH, metavar="FAULTS.toml", help="The same from a file, with what is expected.")
+@click.option("--faults", type=_PATH, metavar="TOML", help="FILE: the same from a file, with what is expected.")
 @click.option(
     "--sweep",
     metavar="KIND|POINT",
-    help="Into FILE: at the first task, the second, … until a run meets none.  Without FILE: at each hit of the points "
-    "of the engine that match this glob; POINT:stop stops the process, POINT:kill kills it (the default).",
+    help="FILE: a run with this fault at each task in turn, and one with none.  Without FILE: the same at each hit of "
+    "the points of the engine that match; POINT:stop stops its process, POINT:kill kills it (the default).",
 )
-@click.option("--seed", type=click.IntRange(0), help="What is drawn is drawn from this (drawn itself, and told).")
-@click.option("--repeat", type=click.IntRange(1), default=1, metavar="N", help="All of it N times, with growing seeds.")
-@click.option("-j", "--jobs", type=click.IntRange(1, 64), metavar="N", help="Scenarios at a time (one for each CPU).")
 @click.option(
-    "--json", "as_json", is_flag=True, help="Results as JSON on standard output, the table on standard error."
+    "--soak",
+    metavar="DURATION",
+    help="Kill, stop and signal random processes of live runs (of FILE) at random moments, as the seed has it.",
 )
-@click.option("--junit", type=_PATH, metavar="OUT.xml", help="Write the results as JUnit XML too.")
+@click.option("--replay", type=_PATH, metavar="JSON", help="Do again what --soak has kept of a broken round.")
 @variables_option
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="What chances are drawn from (drawn, and told).")
+@click.option("--repeat", type=click.IntRange(1), default=1, metavar="N", help="All of it N times, with growing seeds.")
+@click.option("--junit", type=_PATH, metavar="XML", help="Write the results as JUnit XML too.")
+@click.option("--json", "as_json", is_flag=True, help="Results as JSON on stdout; the table goes to stderr.")
+@click.option("--list", "listing", is_flag=True, help="Show all scenarios and kinds of faults, and run nothing.")
 def chaos(
     file: Path | None,
     globs: tuple[str, ...],
@@ -59,6 +79,8 @@ def chaos(
     injections: tuple[str, ...],
     faults: Path | None,
     sweep: str | None,
+    soak: str | None,
+    replay: Path | None,
     seed: int | None,
     repeat: int,
     jobs: int | None,
@@ -70,26 +92,48 @@ def chaos(
 ) -> int:
     """Inject faults, and check that nine promises hold all the same.
 
-    Without FILE, the catalogue: batches that hang, crash and flood, whose processes are killed, stopped and starved.
-    With FILE, that pipeline, left as it is, with faults put into its tasks: it is run without any first, then with.
+    Without FILE, the catalogue, against the engine on this machine: batches that hang, crash and flood, whose
+    processes are killed, stopped and starved.
 
-    Exit code: 0 every check held, 5 one did not, 2 usage or an invalid file, 4 the harness itself failed,
-    129/130/143 SIGHUP/SIGINT/SIGTERM.
-    """  # fmt: skip
+    With FILE, that pipeline: it is really run, once without any fault and then with faults put into its tasks. The
+    file itself is left as it is.
+
+    Exit code: 0 every check held, 5 one did not, 2 usage or an invalid file, 4 the harness itself failed or the
+    pipeline does not run by itself, 129/130/143 SIGHUP/SIGINT/SIGTERM.
+    """
     if listing:
         return _list()
     if junit is not None and not junit.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no folder {str(junit.parent)!r}", param_hint="--junit")
-    show = partial(_show, junit=junit, as_json=as_json)
+    show = partial(_show, junit=junit, as_json=as_json, of_file=file is not None)
+    given = {"--sweep": sweep, "--soak": soak, "--replay": replay, "--scenario": globs, "--preset": preset}
+    modes = [name for name in ("--sweep", "--soak", "--replay") if given[name] is not None]
+    if len(modes) > 1 or (modes and (globs or preset)):
+        other = next(name for name in given if given[name] and name != modes[0])
+        raise click.UsageError(f"{modes[0]} and {other} exclude each other")
+    if soak is not None and repeat > 1:
+        raise click.UsageError("--soak goes on for as long as it says: it goes without --repeat")
+    duration_s = None if soak is None else _duration_s(soak)
     if file is None:
         if injections or faults or variables:
             raise click.UsageError("--inject, --faults and --var are for a pipeline: workflow chaos FILE …")
-        if sweep is not None and (globs or preset):
-            raise click.UsageError("--sweep goes without --scenario and --preset")
+        if replay is not None:
+            return show(*_replay(existing(replay), repeat))
+        if duration_s is not None:
+            return show(*_soak(duration_s, seed, jobs))
         return show(*(_points(sweep, seed, repeat, jobs) if sweep else _catalogue(globs, preset, seed, repeat, jobs)))
-    if globs or preset or jobs:
-        raise click.UsageError("--scenario, --preset and -j are for the catalogue, which needs no FILE")
-    return show(*_pipeline(existing(file), injections, faults, sweep, seed, repeat, variables))
+    if globs or preset or jobs or replay:
+        raise click.UsageError("--scenario, --preset, --replay and -j are for the catalogue, which needs no FILE")
+    return show(*_pipeline(existing(file), injections, faults, sweep, duration_s, seed, repeat, variables))
+
+
+def _duration_s(text: str) -> float:
+    from workflow.spec.values import Refused, duration_s
+
+    try:
+        return duration_s(float(text) if text.replace(".", "", 1).isdecimal() else text)
+    except Refused as error:
+        raise click.BadParameter(f"{text!r}: {error}", param_hint="--soak") from error
 
 
 def _list() -> int:
@@ -103,12 +147,13 @@ def _list() -> int:
     tell("\nkinds of faults, for --inject KIND:GLOB[:PROBABILITY], --sweep KIND and faults files")
     for kind in KINDS.values():
         only = "" if len(kind.tasks) == 4 else f" (for tasks with {' or '.join(sorted(kind.tasks))})"
-        tell(f"    {kind.id:<{width}}  {kind.what}: {kind.outcome}{only}")
+        callback = f", its callback {kind.callback}" if kind.callback is not None else ""
+        tell(f"    {kind.id:<{width}}  {kind.what}: {kind.outcome}{callback}{only}")
     return ExitCode.SUCCEEDED
 
 
 # What is to be checked: a heading, the seed, the widest name, and the results as they come.
-_Checks = tuple[str, int, int, "Iterator[Result]"]
+_Checks = tuple[str, int, int, "Generator[Result]"]
 
 
 def _catalogue(
@@ -123,25 +168,65 @@ def _catalogue(
     seed = new_seed() if seed is None else seed
     jobs = usable_cpus() if jobs is None else jobs
     turns = [(scenario, seed + turn) for turn in range(repeat) for scenario in chosen]
-    checks = [partial(lambda *one: [check(*one)], scenario, of) for scenario, of in turns]
+    checks: list[Check] = [partial(lambda *one: [check(*one)], scenario, of) for scenario, of in turns]
     heading = f"{len(checks)} scenario{'s' if len(checks) != 1 else ''}, seed {seed}, {jobs} at a time"
-    return heading, seed, max(len(scenario.id) for scenario in chosen), run_checks(checks, jobs)
+    width = max(len(scenario.id) for scenario in chosen)
+    if preset == "soak":
+        more, points = _point_checks("*", seed), _point_checks("*:stop", seed)
+        checks += [*more, *points, *_soak_checks(SOAK_S, seed, jobs)]
+        heading += f"; {len(more)} points of the engine, killed and stopped; {SOAK_S:g} s of random blows"
+        width = max(width, 36)
+    return heading, seed, width, run_checks(checks, jobs)
 
 
 def _points(sweep: str, seed: int | None, repeat: int, jobs: int | None) -> _Checks:
     from workflow.engine.system import usable_cpus
-    from workflow.harness.points import NoPoint, parse_sweep, sweep_point
     from workflow.harness.session import run_checks
+
+    seed = 0 if seed is None else seed
+    jobs = usable_cpus() if jobs is None else jobs
+    checks = [check for turn in range(repeat) for check in _point_checks(sweep, seed + turn)]
+    return f"{sweep}: {len(checks)} points of the engine, {jobs} at a time", seed, 36, run_checks(checks, jobs)
+
+
+def _point_checks(sweep: str, seed: int) -> list[Check]:
+    from workflow.harness.points import NoPoint, parse_sweep, sweep_point
 
     try:
         points, action = parse_sweep(sweep)
     except NoPoint as error:
         raise click.BadParameter(str(error), param_hint="--sweep") from error
-    seed = 0 if seed is None else seed
+    return [partial(sweep_point, point, action, seed) for point in points]
+
+
+def _soak(duration_s: float, seed: int | None, jobs: int | None) -> _Checks:
+    from workflow.engine.system import usable_cpus
+    from workflow.harness.rules import new_seed
+    from workflow.harness.session import run_checks
+
+    seed = new_seed() if seed is None else seed
     jobs = usable_cpus() if jobs is None else jobs
-    checks = [partial(sweep_point, point, action, seed + turn) for turn in range(repeat) for point in points]
-    heading = f"{action} at {len(points)} points of the engine, at each hit, {jobs} at a time"
-    return heading, seed, max(map(len, points)) + 10, run_checks(checks, jobs)
+    heading = f"{duration_s:g} s of random blows, seed {seed}, {jobs} at a time"
+    return heading, seed, 24, run_checks(_soak_checks(duration_s, seed, jobs), jobs)
+
+
+def _soak_checks(duration_s: float, seed: int, jobs: int) -> list[Check]:
+    from workflow.harness.soak import soak
+
+    return [partial(soak, duration_s, seed + number, jobs, Path.cwd()) for number in range(jobs)]
+
+
+def _replay(path: Path, repeat: int) -> _Checks:
+    from workflow.harness.schedule import BadSchedule, read
+    from workflow.harness.session import run_checks
+    from workflow.harness.soak import replay
+
+    try:
+        schedule = read(path)
+    except BadSchedule as error:
+        raise click.UsageError(str(error)) from error
+    checks: list[Check] = [lambda: [replay(schedule)] for _ in range(repeat)]
+    return f"the schedule of {path}", schedule.seed, 24, run_checks(checks, 1)
 
 
 def _chosen(globs: Sequence[str], preset: str | None) -> list[Scenario]:
@@ -163,63 +248,76 @@ def _chosen(globs: Sequence[str], preset: str | None) -> list[Scenario]:
 
 
 def _pipeline(
-    file: Path, injections: Sequence[str], faults: Path | None, sweep: str | None, seed: int | None, repeat: int,
-    variables: dict[str, str],
+    file: Path, injections: Sequence[str], faults: Path | None, sweep: str | None, soak_s: float | None,
+    seed: int | None, repeat: int, variables: dict[str, str],
 ) -> _Checks:  # fmt: skip
     from workflow.harness.faults_file import load_faults
     from workflow.harness.pipeline import Hypothesis, Subject
-    from workflow.harness.rules import BadRule, check_rules, new_seed, parse_rule, sweep_rule
+    from workflow.harness.rules import BadRule, check_rules, check_sweep, new_seed, parse_rule
     from workflow.plan.build import load_plan
 
-    if not (injections or faults or sweep):
-        hint = "for example --inject crash.segv:*:0.1, or --sweep hang.sleep"
+    if not (injections or faults or sweep or soak_s):
+        hint = "for example --inject 'crash.segv:*:0.1', or --sweep hang.sleep"
         raise click.UsageError(f"there is nothing to inject into {str(file)!r}; {hint}")
-    if sweep and (injections or faults):
-        raise click.UsageError("--sweep injects by itself: it goes without --inject and --faults")
+    if (sweep or soak_s) and (injections or faults):
+        raise click.UsageError("--sweep and --soak strike by themselves: they go without --inject and --faults")
     plan = load_plan(file, variables)
-    table = load_faults(existing(faults)) if faults is not None else None
+    table = load_faults(existing(faults), plan) if faults is not None else None
     try:
-        rules = [*(table.rules() if table else ()), *map(parse_rule, injections)]
+        rules = [parse_rule(text) for text in injections]
         check_rules(rules, plan)
         if sweep:
-            rules = [sweep_rule(sweep, plan)]
+            check_sweep(sweep, plan)
     except BadRule as error:
         raise click.UsageError(str(error)) from error
     if seed is None:
         seed = table.seed if table is not None and table.seed is not None else new_seed()
+    seeds = range(seed, seed + repeat)
     arguments = tuple(part for name, value in variables.items() for part in ("--var", f"{name}={value}"))
     subject = Subject(file.absolute(), plan, arguments)
     again = ["workflow", "chaos", str(file), *arguments]
+    if soak_s is not None:
+        results = _soak_pipeline(subject, soak_s, seed, shlex.join([*again, "--soak", "1s"]))
+        return f"{soak_s:g} s of random blows at runs of {file}, seed {seed}", seed, 24, results
     if sweep:
         width = max(len(task.id) for task in plan.tasks) + len(sweep) + 4
-        return f"{sweep} at each task of {file} in turn", seed, width, _sweep(subject, rules[0], seed, again)
+        return f"{sweep} at each task of {file} in turn", seed, width, _sweep(subject, sweep, seeds, again)
     again += [part for rule in injections for part in ("--inject", rule)]
     again += ["--faults", str(faults)] if faults is not None else []
     hypothesis = table.hypothesis() if table is not None else Hypothesis()
-    results = _inject(subject, rules, hypothesis, range(seed, seed + repeat), again)
+    rules = [*(table.rules() if table is not None else ()), *rules]
+    results = _inject(subject, rules, hypothesis, seeds, again)
     return f"faults into {file}, seed {seed}", seed, len(file.name) + 20, results
 
 
 def _inject(
     subject: Subject, rules: Sequence[Rule], hypothesis: Hypothesis, seeds: Iterable[int], again: Sequence[str]
-) -> Iterator[Result]:
-    from workflow.harness.pipeline import applicable, check_pipeline
-    from workflow.harness.rules import draw
+) -> Generator[Result]:
+    from workflow.harness.pipeline import check_pipeline, drawn, name_of
 
     control = _control(subject)
     for seed in seeds:
-        struck = applicable(control, draw(rules, subject.plan, seed))
-        faults = sum(map(len, struck.values()))
-        name = f"{subject.file.name}, {faults} fault{'s' if faults != 1 else ''}"
+        struck = drawn(subject, control, rules, seed)
         reproduce = shlex.join([*again, "--seed", str(seed)])
-        yield check_pipeline(subject, control, struck, name, seed, reproduce, hypothesis)
+        yield check_pipeline(subject, control, struck, name_of(subject, struck), seed, reproduce, hypothesis)
 
 
-def _sweep(subject: Subject, rule: Rule, seed: int, again: Sequence[str]) -> Iterator[Result]:
-    from workflow.harness.pipeline import sweep
+def _sweep(subject: Subject, kind: str, seeds: Iterable[int], again: Sequence[str]) -> Generator[Result]:
+    from workflow.harness.pipeline import check_pipeline, sweep
 
-    reproduce = shlex.join([*again, "--sweep", rule.kind])
-    yield from sweep(subject, _control(subject), rule, seed, reproduce)
+    control = _control(subject)
+    for seed in seeds:
+        for struck in sweep(subject, control, kind):
+            where = next(iter(struck), None)
+            arguments = ["--sweep", kind] if where is None else ["--inject", f"{kind}:{where}"]
+            reproduce = shlex.join([*again, *arguments])
+            yield check_pipeline(subject, control, struck, f"{kind} at {where or 'none'}", seed, reproduce)
+
+
+def _soak_pipeline(subject: Subject, duration_s: float, seed: int, again: str) -> Generator[Result]:
+    from workflow.harness.soak import soak_pipeline
+
+    yield from soak_pipeline(subject, _control(subject), duration_s, seed, again)
 
 
 def _control(subject: Subject) -> Control:
@@ -232,7 +330,8 @@ def _control(subject: Subject) -> Control:
 
 
 def _show(
-    heading: str, seed: int, width: int, results: Iterator[Result], *, junit: Path | None, as_json: bool
+    heading: str, seed: int, width: int, results: Generator[Result], *, junit: Path | None, as_json: bool,
+    of_file: bool,
 ) -> int:  # fmt: skip
     """Show results as they come, then what they come to."""
     from workflow.harness.experiment import Interrupted
@@ -241,12 +340,20 @@ def _show(
     from workflow.harness.results import header, line, story, summary, write_junit
 
     out = sys.stderr if as_json else sys.stdout
-    plain = (getattr(out, "encoding", None) or "ascii").lower().replace("-", "") != "utf8"
-    say = partial(click.echo, file=out) if as_json else tell
+    encoding = getattr(out, "encoding", None) or "ascii"
+    plain = encoding.lower().replace("-", "") != "utf8"
+
+    def say(text: str) -> None:
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
+        if as_json:
+            click.echo(text, err=True)
+        else:
+            tell(text)
+
     say(heading)
     taken: list[Result] = []
     problem: str | None = None
-    with _signals() as arrived:
+    with _signals() as arrived, closing(results):
         try:
             say(header(width))
             for result in results:
@@ -255,7 +362,7 @@ def _show(
                 if not result.passed:
                     say(story(result))
         except NoControl as error:
-            problem = f"{error}; workflow run says more"
+            problem = f"the pipeline does not run by itself: {error}; `workflow run` says more"
         except Interrupted:
             pass
     say(summary(taken))
@@ -272,12 +379,15 @@ def _show(
         return ExitCode.of_signal(arrived[0])
     if problem is not None or any(result.error is not None for result in taken):
         return ExitCode.BROKEN
+    if of_file and not any(result.injected for result in taken):
+        click.echo("workflow: no fault struck any task, so nothing was tested; another --seed may", err=True)
+        return ExitCode.NOT_HELD
     return ExitCode.SUCCEEDED if taken and all(result.passed for result in taken) else ExitCode.NOT_HELD
 
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """While checks run, a signal ends what they run, and is told; the second ends the command."""
+    """While checks run, a signal ends what they run, which takes no time to speak of, and is told."""
     from workflow.harness.session import interrupt
 
     arrived: list[int] = []

@@ -7,7 +7,6 @@ mistake in the arguments cost no more than click itself.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from typing import TYPE_CHECKING, NoReturn
@@ -19,6 +18,7 @@ from workflow.cli.arguments import NoOutput
 from workflow.cli.chaos import chaos
 from workflow.cli.doctor import doctor
 from workflow.cli.inspect import plan, validate
+from workflow.cli.leaving import ignore_signals, leave_on_signals
 from workflow.cli.run import run
 from workflow.cli.schema import schema
 from workflow.engine.system import fill_standard_descriptors
@@ -54,9 +54,10 @@ def main(args: list[str] | None = None, engine: EngineFactory | None = None) -> 
         _say(NOT_ON_WINDOWS)
         sys.exit(ExitCode.BROKEN)
     _have_streams()
-    _leave_on_signals()
+    leave_on_signals()
     code = _run(sys.argv[1:] if args is None else args, engine)
     _let_go()
+    ignore_signals()
     sys.exit(code)
 
 
@@ -66,12 +67,6 @@ def _have_streams() -> None:
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:
             setattr(sys, name, open(descriptor, "w", encoding="utf-8", errors="replace", closefd=False))  # noqa: SIM115
-
-
-def _leave_on_signals() -> None:
-    """Outside of a run, which has handlers of its own, a signal ends the command at once, with the code of a run."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda arrived, _frame: os._exit(128 + arrived))
 
 
 def _run(args: list[str], engine: EngineFactory | None) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from workflow.cli.arguments import existing, file_argument, nothing_selected, selection_options, tell, variables_option
+from workflow.cli.leaving import keep_code
 from workflow.info_task import POOL_MAX
 from workflow.run.exit_code import ExitCode
 
@@ -110,7 +111,8 @@ def run(
         after_start=sweep.start,
         grace_max_s=CI_GRACE_MAX_S if os.environ.get("CI", "").lower() not in {"", "0", "false"} else None,
     )
-    result = run_plan(plan, options, Console(Terminal(sys.stderr, how.color), how.verbosity), engine or MultiProcess)
+    console = Console(Terminal(sys.stderr, how.color), how.verbosity)
+    result = run_plan(plan, options, console, engine or MultiProcess, keep_code)
     if result.problem is not None and result.problem != result.verdict.reason:  # which the console has told
         click.echo(f"workflow: {result.problem}", err=True)
     for line in sweep.told():

@@ -6,19 +6,31 @@ its engine is another, which disguises every task (see ``workflow.harness.inject
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import sys
-from pathlib import Path
 
-from workflow.cli.main import main
+from workflow.cli.leaving import leave_on_signals
 from workflow.engine.system import die_with_parent
-from workflow.failpoints import FOLDER_VARIABLE, show_stacks_when_asked
-from workflow.harness.injection import FaultyEngine, read_injection
 
-if __name__ == "__main__":
-    die_with_parent(signal.SIGKILL)  # a harness that is killed leaves no run behind
+
+def run() -> None:
+    """Run what the arguments say."""
+    # Before anything is imported, which takes a while: a harness that is killed leaves no run behind, and signals are
+    # answered as by ``python -m workflow``.
+    die_with_parent(signal.SIGKILL)
+    leave_on_signals()
+    from functools import partial
+    from pathlib import Path
+
+    from workflow.cli.main import main
+    from workflow.failpoints import FOLDER_VARIABLE, show_stacks_when_asked
+    from workflow.harness.injection import FaultyEngine, read_injection
+
     show_stacks_when_asked()
     injected = read_injection(Path(os.environ[FOLDER_VARIABLE]))
-    main(["run", *sys.argv[1:]], engine=functools.partial(FaultyEngine, injected))
+    main(["run", *sys.argv[1:]], engine=partial(FaultyEngine, injected))
+
+
+if __name__ == "__main__":
+    run()

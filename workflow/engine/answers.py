@@ -59,12 +59,11 @@ class Answers:
             os.close(self.descriptor)
 
 
-_copies: tuple[int, int] | None = None
+copies: list[int] = []
+"""Both ends of the pipe that the others are copied into, once there is one; it is empty between two looks."""
 
 
-def _copy() -> tuple[int, int]:
-    """The pipe that the others are copied into; empty between two looks."""
-    global _copies
-    if _copies is None:
-        _copies = os.pipe()
-    return _copies
+def _copy() -> list[int]:
+    if not copies:
+        copies.extend(os.pipe())
+    return copies

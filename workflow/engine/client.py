@@ -33,7 +33,18 @@ from workflow.engine.output import log_file_name
 from workflow.engine.vigil import GIVE_UP, LOOK_S, WAKE, Vigil
 from workflow.errors import EngineError
 from workflow.failpoints import ARMED, halves, reached
-from workflow.messages import IN_FILE, MORE_ATTEMPTS, RETURNED, TASK, TICKET_BITS, owes_callback
+from workflow.messages import (
+    ANSWER,
+    HAS_CALLBACK,
+    HAS_ERROR_CALLBACK,
+    IN_FILE,
+    MORE_ATTEMPTS,
+    PUSH,
+    RETURNED,
+    TASK,
+    TICKET_BITS,
+    UNRESOLVED,
+)
 from workflow.outcome import LogRange
 from workflow.restarts import DISPATCHERS_MAX, Restarts
 
@@ -118,6 +129,8 @@ class Client:
         self._rest: bytes | memoryview = b""
         """What is left of what was being written; a view, for it may be large."""
         self._wake = threading.Event()
+        self._sender_due = False
+        """Whether the sender thread was woken by a push and has not begun to write."""
         self._cancelled: set[int] = set()
         self._cancel_grace: float | None = None
         self._released = False
@@ -303,15 +316,17 @@ class Client:
 
     # -- pushing ---------------------------------------------------------------------------------------------------
 
-    def push(self, task: InfoTask, module: str) -> Handle:
-        """Take a task.  Raises what pickling its arguments raises; blocks only for ``max_pending``."""
+    def push(self, task: InfoTask, path: bytes) -> Handle:
+        """Take a task of the class at ``path``.
+
+        Raises what pickling its arguments raises; blocks only for ``max_pending``.
+        """
         if task.plain:
-            options, task_id = b"", None
+            options = b""
             payload = dumps(task.args, 5)
         else:
-            options, task_id = pack_options(task), task.id
+            options = pack_options(task)
             payload = dumps(task.args if task.kwargs is None else (task.args, task.kwargs), 5)
-        path = module.encode()
         timeout = float("inf") if task.timeout is None else task.timeout
         length = TASK.size + len(path) + len(options) + len(payload)
         if length > 0xFFFFFFFF:
@@ -326,15 +341,9 @@ class Client:
                 message = "the program is ending, and its pool takes no more tasks"
                 raise RuntimeError(message)
             number = self._last_number = self._last_number + 1
-            frame = b"".join(
-                (
-                    TASK.pack(length, messages.PUSH, 1, number, timeout, len(path), len(options)),
-                    path,
-                    options,
-                    payload,
-                )
-            )
-            handle = Handle(number, frame, task_id, self)
+            # Added up and not joined: all but the payload is short, and that is copied once either way.
+            frame = TASK.pack(length, PUSH, 1, number, timeout, len(path), len(options)) + path + options + payload
+            handle = Handle(number, frame, self)
             alone = not self._table
             self._table[number] = handle
             self._buffer.append(frame)
@@ -344,7 +353,8 @@ class Client:
             reached("parent.pushed")
         if flush:
             self._flush()
-        elif not self._wake.is_set():
+        elif not self._sender_due:
+            self._sender_due = True
             self._wake.set()
         return handle
 
@@ -428,6 +438,7 @@ class Client:
                 return
             time.sleep(_LINGER_S)
             self._wake.clear()
+            self._sender_due = False  # before it writes: whoever saw the flag up had put his frame there
             done = False
             while not done and not self._ending:
                 with self._sending:
@@ -486,20 +497,21 @@ class Client:
 
     def _take(self, data: bytearray, descriptors: list[int]) -> int:
         """End the tasks that these frames are about; how many bytes they were."""
-        unpack, size, position, end = RETURNED.unpack_from, RETURNED.size, 0, len(data)
+        head, size, position, end = ANSWER.unpack_from, RETURNED.size, 0, len(data)
         get, pop, owed = self._table.get, self._table.pop, self._owed
         told: list[Handle] = []
-        if end < size or unpack(data)[0] > end:
+        if end < size or head(data)[0] > end:
             return 0
         whole = bytes(data)
         if ARMED:
             reached("parent.took")
         while end - position >= size:
-            length, status, flags, _, ticket, _, _, _, _, _, _ = unpack(whole, position)
-            if position + length > end:
+            length, status, flags, _left, ticket = head(whole, position)
+            start, position = position, position + length
+            if position > end:
+                position = start
                 break
-            frame = whole[position : position + length]
-            position += length
+            frame = whole[start:position]
             if status >= messages.READY:
                 self._take_other(status, ticket, frame, told)
                 continue
@@ -512,7 +524,7 @@ class Client:
             if flags & MORE_ATTEMPTS:
                 handle._attempt_ended(frame)  # noqa: SLF001
                 continue
-            if owes_callback(status, flags):
+            if flags & (HAS_ERROR_CALLBACK | UNRESOLVED if status else HAS_CALLBACK):  # owes_callback, without the call
                 owed[number] = handle
             else:
                 told.append(handle)

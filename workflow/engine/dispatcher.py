@@ -145,8 +145,11 @@ class Dispatcher:
         self._poll.register(descriptor, select.POLLIN)
 
     def _decide(self, event: events.Event) -> None:
-        for effect in self._scheduler.handle(event, time.monotonic()):
-            self._perform(effect)
+        self._perform_all(self._scheduler.handle(event, time.monotonic()))
+
+    def _perform_all(self, orders: list[effects.Effect]) -> None:
+        for order in orders:
+            self._perform(order)
 
     def _perform(self, effect: effects.Effect) -> None:
         if isinstance(effect, effects.Run):
@@ -293,7 +296,7 @@ class Dispatcher:
             reached("dispatcher.sent")
         if not sent:
             link.outbox.append(frames)
-            if not link.writing and link.open:
+            if not link.writing and link.open and link.tasks.fileno() in self._sources:
                 link.writing = True
                 self._poll.modify(link.tasks.fileno(), select.POLLIN | select.POLLOUT)
 
@@ -386,12 +389,13 @@ class Dispatcher:
             return False
         if ARMED:
             reached("dispatcher.peeked")
-        count = self._pass_on(link, data)
+        count, orders = self._pass_on(link, data)
         if ARMED:
             reached("dispatcher.forwarded")
         link.answers.take_out(count)
         if ARMED:
             reached("dispatcher.consumed")
+        self._perform_all(orders)
         # Half a frame: the rest comes, or the worker is dead and nobody waits for it.
         return count > 0
 
@@ -404,18 +408,26 @@ class Dispatcher:
         if not data:
             self._ignore(link.tasks.fileno())
             return False
-        self._pass_on(link, data, *descriptors)
+        passed_on, orders = self._pass_on(link, data, *descriptors)
         for descriptor in descriptors:  # before they come again, which needs room
             os.close(descriptor)
+        if not passed_on:
+            return False
         for descriptor in receive_message(link.tasks, DONT_WAIT)[1]:
             os.close(descriptor)
+        self._perform_all(orders)
         return True
 
-    def _pass_on(self, link: Link, data: bytes, descriptor: int = -1) -> int:
-        """Decide about the answers in it and forward them; how many bytes that is."""
+    def _pass_on(self, link: Link, data: bytes, descriptor: int = -1) -> tuple[int, list[effects.Effect]]:
+        """Decide about the answers in it and forward them; how many bytes that is, and what is ordered.
+
+        The orders are for when that is consumed, not before: a recall among them reads answers too, and would meet
+        these once more.
+        """
         head, pop, size, position = ANSWER.unpack_from, self._tasks.pop, len(data), 0
         answers: list[tuple[int, str]] = []
         ended: list[Settled] = []
+        orders: list[effects.Effect] = []
         alike = descriptor < 0  # whether all are answers that need no more than to be passed on, and owe a callback
         while size - position >= RETURNED.size:
             length, status, flags, _left, ticket = head(data, position)
@@ -423,20 +435,22 @@ class Dispatcher:
             if end > size:
                 break
             frame = data[position:end]
-            position = end
-            if status >= messages.READY:
+            if flags & SENTENCED:
+                # The warden's word stands; it comes when the process is gone.  Until that is told, this stays where
+                # it is, for the next dispatcher to find; there is nothing behind it.
                 alike = False
-                self._decide(events.WorkerReady(link.worker))
-            elif flags & SENTENCED:
-                # The warden's word stands; it comes when the process is gone.
-                alike = False
+                self._ignore(link.answers.descriptor)
+                self._ignore(link.tasks.fileno())
                 link.sentenced = (ticket, status, with_file(frame, os.dup(descriptor)) if flags & IN_FILE else frame)
-            else:
-                task = pop(ticket >> TICKET_BITS, b"")
-                answers.append((ticket, STATUSES[status]))
-                ended.append((ticket, task, frame, descriptor))
-                if status or not task or not flags & HAS_CALLBACK:
-                    alike = False
+                break
+            position = end
+            if status >= messages.READY:  # the first that a worker says
+                return position, self._scheduler.handle(events.WorkerReady(link.worker), time.monotonic())
+            task = pop(ticket >> TICKET_BITS, b"")
+            answers.append((ticket, STATUSES[status]))
+            ended.append((ticket, task, frame, descriptor))
+            if status or not task or not flags & HAS_CALLBACK:
+                alike = False
         if answers:
             orders = self._scheduler.handle(events.Answered(link.worker, answers), time.monotonic())
             if alike and not any(isinstance(order, (effects.Retry, effects.Discard)) for order in orders):
@@ -444,9 +458,7 @@ class Dispatcher:
                 self._callbacks.owe(ended)
             else:
                 self._pass_on_each(ended, orders)
-            for order in orders:
-                self._perform(order)
-        return position
+        return position, orders
 
     def _pass_on_each(self, ended: list[Settled], orders: list[effects.Effect]) -> None:
         again = {order.ticket for order in orders if isinstance(order, effects.Retry)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from marshal import dumps
 from pickle import loads
 
 from workflow import messages
@@ -14,6 +15,8 @@ from workflow.messages import HAS_ERROR_CALLBACK, HAS_NOTES, MORE_ATTEMPTS, RETU
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from workflow.engine.link import Link
     from workflow.scheduler.effects import Settle
 
@@ -42,18 +45,23 @@ def ending_frame(
     options = options_of(task) if task is not None else {}
     stage = scoreboard.STAGES[words[base + (scoreboard.SENTENCED_STAGE if died.sentenced else scoreboard.STAGE)]]
     started = words[base + scoreboard.STARTED]
-    left, traceback, notes = died.left, None, b""
+    left, traceback = died.left, None
+    facts: dict[str, Any] = {}
     offset, size, file = _log_range(words, base, log_dir)
     duration = max(0, died.at_ns - started)
     if link.sentenced is not None:  # it lived to say where it was
         _, _, _, left_told, _, started, duration, _, offset, size, file = RETURNED.unpack_from(link.sentenced[2])
         left += left_told
         facts, error = body_of(link.sentenced[2])
-        if facts:
-            notes = bytes(memoryview(link.sentenced[2])[RETURNED.size : len(link.sentenced[2]) - len(error)])
-            flags |= HAS_NOTES
         if error:
             traceback = messages.unpack_error(bytes(error))[2]
+    if died.used:  # of all together, where the worker knows of itself
+        facts["peak_rss_bytes"] = max(died.used, facts.get("peak_rss_bytes") or 0)
+    notes = b""
+    if facts:
+        packed = dumps(facts)
+        notes = messages.NOTES.pack(len(packed)) + packed
+        flags |= HAS_NOTES
     # An import that hung or crashed here would do so in the dispatcher too, so its class is not looked for; a SIGKILL
     # that nobody here sent says nothing about the import.
     importable = stage not in ("start", "import") or (died.signal == "SIGKILL" and not died.sentenced)
@@ -119,7 +127,8 @@ def _told(
         return "TaskTimeout", f"killed at its limit of {limit:g} s, {where}"
     if outcome == "memory_exceeded":
         limit = options.get("memory", 0)
-        return "MemoryLimitExceeded", f"killed at its memory limit of {limit} bytes after {took}, {where}"
+        used = f", with {died.used} in use" if died.used else ""
+        return "MemoryLimitExceeded", f"killed at its memory limit of {limit} bytes{used}, after {took}, {where}"
     if outcome == "cancelled":
         return "TaskCancelled", f"cancelled after {took}, {where}"
     if died.signal is None and died.exit_code == 70:

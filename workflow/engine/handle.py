@@ -44,24 +44,33 @@ class Handle(Future[Any]):
     included, becomes this handle's exception; a result whose unpickling kills its process kills the caller.
     """
 
-    def __init__(self, number: int, frame: bytes, task_id: str | None, client: Client) -> None:
-        # Not super().__init__(): that is where the condition is made.  What most handles never get has its first value
-        # in the class.
+    # Slots for what every handle has, though Future gives it a dictionary.  Python shares the keys of dictionaries only
+    # for attributes that are set early: what is set when the task ends would make a real one for each handle, which
+    # doubled its size and the work of the garbage collector.
+    __slots__ = ("_calls", "_client", "_cond", "_earlier", "_frame", "_last", "_state", "_told", "number")
+
+    number: int
+    """Counts the pushed tasks of this engine from 1."""
+    _calls: list[Callable[[Future[Any]], object]] | None
+    _cond: threading.Condition | None
+    _earlier: tuple[bytes, ...]
+    _last: bytes | None
+    _state: str
+    _told: Any
+
+    def __init__(self, number: int, frame: bytes, client: Client) -> None:
+        # Not super().__init__(): that is where the condition is made.
         self._state = PENDING
         self.number = number
-        """Counts the pushed tasks of this engine from 1."""
-        self._task_id = task_id
         self._client = client
         self._frame = frame
+        self._earlier = ()
+        self._last = self._told = self._cond = self._calls = None
 
+    # What most handles never get has its first value in the class.
     _result: Any = None
     _exception: BaseException | None = None
-    _earlier: tuple[bytes, ...] = ()
-    _last: bytes | None = None
-    _told: Any = None
-    _cond: threading.Condition | None = None
     _waiting: list[Any] | None = None
-    _calls: list[Callable[[Future[Any]], object]] | None = None
     _cancel_reason: str | None = None
     _failure: str | None = None
     _loaded = False
@@ -146,7 +155,7 @@ class Handle(Future[Any]):
     @property
     def id(self) -> str:
         """The id it was pushed with, or its number."""
-        return str(self.number) if self._task_id is None else self._task_id
+        return str(options_of(self._frame).get("id", self.number))
 
     @property
     def outcome(self) -> Outcome | None:

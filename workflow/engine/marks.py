@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +31,8 @@ NAME = "WORKFLOW_MARK"
 
 _ROUNDS_MAX = 64
 """Looks at all processes in search of one that was started meanwhile."""
+_DEATH_S = 2.0
+"""What the kernel gets to end those that were killed: who asked may count on it."""
 _numbers = itertools.count(1)
 
 
@@ -178,7 +181,7 @@ def look() -> list[Seen]:
     listed = {seen.pid for seen in table}
     # One who was started while we were listing, or is hidden from us, is there all the same.
     named = {seen.mark.pid for seen in table if seen.mark is not None} - listed
-    return table + [Seen(pid, 0, processes.start_time(pid), -1, None) for pid in named if _exists(pid)]
+    return table + [Seen(pid, 0, processes.start_time(pid), -1, None) for pid in named if _may_live(pid)]
 
 
 def _end(choose: Callable[[Sequence[Seen]], list[Seen]], may_end: Callable[[Mark], bool]) -> list[Ended]:
@@ -198,24 +201,26 @@ def _end(choose: Callable[[Sequence[Seen]], list[Seen]], may_end: Callable[[Mark
     for one in reversed(ended):
         if processes.start_time(one.pid) == stopped[one.pid].start:
             processes.signal_process(one.pid, _signal.SIGKILL)
+    until = time.monotonic() + _DEATH_S
+    while any(processes.is_alive(one.pid) for one in ended) and time.monotonic() < until:
+        time.sleep(0.001)
     return ended
 
 
 def _is_gone(mark: Mark) -> bool:
     """Whether the program is gone now, however old the table is by which it was missed."""
-    start = processes.start_time(mark.pid)
-    return not _exists(mark.pid) if start is None else start != mark.start
+    return not _may_live(mark.pid) or processes.start_time(mark.pid) not in (mark.start, None)
 
 
-def _exists(pid: int) -> bool:
-    """Whether there is a process with this number, be it hidden, or a zombie."""
+def _may_live(pid: int) -> bool:
+    """Whether there is a process with this number that is no zombie, or is hidden from us."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OSError:
-        return True
-    return True
+        return True  # somebody else's
+    return processes.is_alive(pid) or processes.start_time(pid) is None
 
 
 def _mark_of(pid: int) -> Mark | None:

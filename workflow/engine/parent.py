@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _CALLBACKS_S = 1.0
 """What callbacks get when the time of ``stop`` is over."""
+_PATHS_MAX = 10_000
+"""Paths of classes that are remembered: a program that makes names up may not fill the memory."""
 
 
 class MultiProcess:
@@ -87,6 +89,7 @@ class MultiProcess:
         self._client = Client(config, on_callback)
         self._owner = _generation
         self._state = "new"
+        self._paths: dict[str, bytes] = {}
 
     def start(self) -> None:
         """Start the pool.  Does nothing when it runs.
@@ -126,14 +129,15 @@ class MultiProcess:
                 else "this pool was stopped, and takes no more tasks"
             )
             raise RuntimeError(message)
-        self._check_owner()
+        if self._owner != _generation:
+            self._check_owner()
         if not isinstance(task, InfoTask):
             message = f"push takes an InfoTask, not {task!r}"
             raise TypeError(message)
-        module = task.module
-        if module.startswith("__main__."):
-            module = self._in_main(module)
-        return self._client.push(task, module)
+        path = self._paths.get(task.module)
+        if path is None:
+            path = self._path(task.module)
+        return self._client.push(task, path)
 
     def stop(self, timeout: float | None = None) -> None:
         """Take no more tasks, wait until all have ended and their callbacks have, and end the processes.
@@ -202,6 +206,13 @@ class MultiProcess:
         if self._owner != _generation:
             message = "this pool belongs to the process that started it; a forked child needs one of its own"
             raise RuntimeError(message)
+
+    def _path(self, module: str) -> bytes:
+        """The path under which a worker finds the class."""
+        path = (self._in_main(module) if module.startswith("__main__.") else module).encode()
+        if len(self._paths) < _PATHS_MAX:
+            self._paths[module] = path
+        return path
 
     def _in_main(self, module: str) -> str:
         main = _name_of_main()

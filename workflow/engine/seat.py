@@ -10,13 +10,15 @@ if TYPE_CHECKING:
 class Sentence:
     """An attempt that is being ended."""
 
-    __slots__ = ("since", "stack_size", "state", "ticket")
+    __slots__ = ("since", "stack_size", "state", "ticket", "used")
 
-    def __init__(self, ticket: int, state: int, since: float) -> None:
+    def __init__(self, ticket: int, state: int, since: float, used: int = 0) -> None:
         self.ticket = ticket
         self.state = state
         """The state word that the attempt had; it still runs as long as the word is this."""
         self.since = since
+        self.used = used
+        """Bytes of memory, where they were too many."""
         self.stack_size = -1
         """Of what was written of its stacks when they were looked at last."""
 

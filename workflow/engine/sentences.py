@@ -59,7 +59,7 @@ class Sentences:
             elif look_at_memory and words[base + scoreboard.MEMORY]:
                 used = processes.tree_memory_exceeds(seat.pid, words[base + scoreboard.MEMORY])
                 if used is not None:
-                    self._sentence(seat, state, messages.MEMORY_EXCEEDED, now)
+                    self._sentence(seat, state, messages.MEMORY_EXCEEDED, now, used)
 
     def kill_asked(self, seat: Seat | None, order: messages.Kill) -> None:
         """End an attempt as cancelled, if it still runs; or sooner, if it is being ended already."""
@@ -77,14 +77,14 @@ class Sentences:
         elif order.grace_ns is not None:
             self._timers.after(order.grace_ns / 1e9, lambda _now: self._finish(seat, seat.sentence))
 
-    def _sentence(self, seat: Seat, state: int, reason: int, now: float) -> None:
+    def _sentence(self, seat: Seat, state: int, reason: int, now: float, used: int = 0) -> None:
         base = seat.slot * scoreboard.WORDS
         if self._words[base + scoreboard.SENTENCE] == state >> 2:
             # The worker's second thread acted first; it may be unable to finish.
             seat.sentence = Sentence(state >> 2, state, now)
             self._timers.after(self._grace_s(seat), lambda _now: self._finish(seat, seat.sentence))
             return
-        seat.sentence = Sentence(state >> 2, state, now)
+        seat.sentence = Sentence(state >> 2, state, now, used)
         self._words[base + scoreboard.SENTENCE_REASON] = reason
         self._words[base + scoreboard.SENTENCED_STAGE] = self._words[base + scoreboard.STAGE]
         self._words[base + scoreboard.SENTENCE] = state >> 2

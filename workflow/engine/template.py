@@ -25,6 +25,8 @@ else:
     import _signal
 
 _ADOPTION_S = 5.0
+_NAMED = 17
+"""Exit code of the one in the middle, when it has named its worker: a number that nobody else would choose."""
 
 
 def run_template(config: dict[str, Any], warden: Socket, words: memoryview, warden_pid: int) -> NoReturn:
@@ -53,7 +55,7 @@ def run_template(config: dict[str, Any], warden: Socket, words: memoryview, ward
         else:
             if middle == 0:
                 _fork_worker(config, warden, words, warden_pid, request, descriptors)
-            if os.waitpid(middle, 0)[1]:  # it may have said so already, or not have come so far
+            if os.waitstatus_to_exitcode(os.waitpid(middle, 0)[1]) != _NAMED:  # or it may have said so already
                 _tell_failure(warden, request.worker, "the process between it and its template ended")
         for descriptor in descriptors:
             os.close(descriptor)
@@ -85,7 +87,7 @@ def _fork_worker(
         os._exit(1)
     if pid:
         send_message(warden, messages.encode(messages.TemplateForked(request.worker, pid, "")))
-        os._exit(0)
+        os._exit(_NAMED)
     try:
         end = time.monotonic() + _ADOPTION_S
         while os.getppid() != warden_pid:

@@ -321,6 +321,7 @@ class Warden:
             self._stacks.text(seat.slot),
             left,
             time.monotonic_ns(),
+            0 if seat.sentence is None else seat.sentence.used,
         )
         self._tell(seat.died)
 
@@ -408,6 +409,8 @@ class Warden:
             except ChildProcessError:
                 break
             time.sleep(0.001)
+        if os.getppid() == self._guardian:
+            processes.signal_process(self._guardian, _signal.SIGCONT)  # stopped, it would stay when we are gone
         os._exit(0)
 
     def _fail(self, reason: str) -> NoReturn:

@@ -10,6 +10,8 @@ more; what that is follows from who was hit:
 - A process that a task has started dies of it: that attempt may fail, or be crashed.
 - The guardian or the warden dies of it or is stopped: the run may end with exit code 4 and say so, and then whatever
   had not ended is *cancelled*.  If it ends with another code, nothing at all is pardoned.
+- The parent is interrupted (SIGINT, SIGTERM, SIGHUP): the run may end with 128 and that signal's number, and then
+  whatever had not ended is *cancelled*.
 - The parent dies of it: there is no report, and its exit code is that signal.
 
 Nearly always the evidence says which of the possible victims it was, so what comes out is mostly not looser but
@@ -25,6 +27,7 @@ from typing import Any, NamedTuple
 
 from workflow.harness import journal
 from workflow.harness.evidence import Evidence, Expected, ExpectedTask, Struck
+from workflow.harness.kinds import KINDS
 
 ENGINE_FAILED = "the engine failed"
 """What a run says that has lost one of those that guard it."""
@@ -34,6 +37,7 @@ SETTLED_S = 2.0
 _STOP = frozenset({"SIGSTOP", "SIGTSTP"})
 _HARMLESS = frozenset({"SIGCONT", "SIGCHLD", "SIGWINCH", "SIGURG"})
 _ACTIONS = {"kill": "SIGKILL", "stop": "SIGSTOP"}
+_INTERRUPTS = {"SIGHUP": 1, "SIGINT": 2, "SIGTERM": 15}
 _GUARDS = frozenset({"guardian", "warden"})
 _CALLED: frozenset[str | None] = frozenset({"succeeded"})
 
@@ -68,6 +72,11 @@ def expected_after(expected: Expected, evidence: Evidence) -> Expected:
     guard_hit = [blow for blow in blows if blow.role in _GUARDS and blow.signal not in _HARMLESS]
     if guard_hit and evidence.exit_code == 4:
         expected = _engine_failed(expected, evidence, guard_hit[0].at_s)
+    for blow in blows:
+        number = _INTERRUPTS.get(blow.signal)
+        if number is not None and blow.role in ("parent", "group") and evidence.exit_code == 128 + number:
+            expected = _interrupted(expected, evidence, blow.at_s, 128 + number)
+            break
     parent_hit = [blow for blow in blows if blow.role in ("parent", "group") and blow.signal == "SIGKILL"]
     if parent_hit:
         expected = _parent_died(expected, evidence)
@@ -235,10 +244,18 @@ def _dispatcher_was_hit(blow: Struck, evidence: Evidence, tasks: dict[str, Expec
         task = tasks.get(id_)
         if task is None or id_ not in told:
             continue
-        if task.callback is None or told[id_] in task.callback:
-            continue  # it had to come to that anyway
-        tasks[id_] = replace(task, callback=frozenset({told[id_]}), callback_error=None)
+        faults = _fired_callback_faults(id_, task, evidence)
+        if (task.callback is None or told[id_] in task.callback) and faults == task.faults:
+            continue  # it had to come to that anyway, and came to it by itself
+        callback = None if task.callback is None else frozenset({told[id_]})
+        tasks[id_] = replace(task, callback=callback, callback_error=None, faults=faults)
         return
+
+
+def _fired_callback_faults(id_: str, task: ExpectedTask, evidence: Evidence) -> tuple[str, ...]:
+    """Its faults without those of a callback that were kept from firing."""
+    fired = {entry.detail for entry in evidence.journal if entry.what == journal.FIRED and entry.task == id_}
+    return tuple(kind for kind in task.faults if KINDS[kind].stage != "callback" or kind in fired)
 
 
 def _engine_failed(expected: Expected, evidence: Evidence, at_s: float) -> Expected:
@@ -257,6 +274,21 @@ def _engine_failed(expected: Expected, evidence: Evidence, at_s: float) -> Expec
             lost = callback.get("outcome") == "crashed"
             tasks[id_] = replace(task, callback=frozenset({"crashed"}), callback_error=None) if lost else task
     return replace(expected, tasks=tasks, exit_codes=frozenset({4}), says=expected.says or ENGINE_FAILED)
+
+
+def _interrupted(expected: Expected, evidence: Evidence, at_s: float, code: int) -> Expected:
+    """It was told to end: what had not ended by then is cancelled, and callbacks that are late are given up."""
+    settled = {attempt.task for attempt in _ended_before(at_s - SETTLED_S, evidence)}
+    tasks = {}
+    for id_, task in expected.tasks.items():
+        outcome = evidence.tasks.get(id_, {}).get("outcome")
+        if outcome == "cancelled" and id_ not in settled:
+            tasks[id_] = ExpectedTask(frozenset({"cancelled"}))
+        else:
+            given_up: frozenset[str | None] = frozenset({"timed_out"})
+            callback = None if task.callback is None else task.callback | given_up
+            tasks[id_] = replace(task, callback=callback, callback_error=None)
+    return replace(expected, tasks=tasks, exit_codes=frozenset({code}))
 
 
 def _parent_died(expected: Expected, evidence: Evidence) -> Expected:

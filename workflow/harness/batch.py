@@ -54,10 +54,12 @@ class Batch:
     victims_first: bool = True
     settings: Mapping[str, object] = field(default_factory=dict)
     """More keys of [pipeline]."""
+    first: str = ""
+    """More TOML, in front of these tasks."""
     extra: str = ""
     """More TOML, at the end."""
     extra_tasks: Mapping[str, ExpectedTask] = field(default_factory=dict)
-    """What the tasks in it have to come to."""
+    """What the tasks in both have to come to."""
     extra_injected: Mapping[str, Injected] = field(default_factory=dict)
     """What is done to them."""
 
@@ -92,7 +94,7 @@ class Batch:
         first, second = (victims, neighbours) if self.victims_first else (neighbours, victims)
         lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
         file = folder / "pipeline.toml"
-        file.write_text(f"[pipeline]\n{lines}\n{first}{second}{self.extra}", encoding="utf-8")
+        file.write_text(f"[pipeline]\n{lines}\n{self.first}{first}{second}{self.extra}", encoding="utf-8")
         return file
 
     def run(self, folder: Path, blows: Sequence[Blow] = (), point: str | None = None) -> Run:

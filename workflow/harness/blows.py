@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import NamedTuple
 
 from workflow.harness import journal
@@ -19,7 +20,8 @@ class When(NamedTuple):
 
     what: str = journal.BEGAN
     """``began``, ``ended``, ``fired`` or ``callback`` as in the journal; ``start`` for the start of the run's process,
-    ``engine`` for when its warden is there, ``children`` for when tasks have so many processes alive at once."""
+    ``handled`` for when that has installed handlers for signals, ``engine`` for when its warden is there, ``reported``
+    for when the run has written its report, ``children`` for when tasks have so many processes alive at once."""
     task: str = "*"
     """A glob over task ids; for ``children``, over their command lines."""
     count: int = 1  # type: ignore[assignment]  # hides tuple's method, which nobody wants of a moment
@@ -46,10 +48,12 @@ class Blow(NamedTuple):
 class Striker:
     """Does to one run what was planned, as the moments come."""
 
-    def __init__(self, blows: Sequence[Blow], census: Census, root: int) -> None:
+    def __init__(self, blows: Sequence[Blow], census: Census, root: int, report: Path) -> None:
+        """``root`` is the run's own process; ``report`` is where it will write its report."""
         self._waiting: list[tuple[Blow, float | None]] = [(blow, None) for blow in blows]
         self._census = census
         self._root = root
+        self._report = report
         self._began_s = time.monotonic()
         self._continue: list[tuple[float, int, str]] = []
         self.struck: list[Struck] = []
@@ -62,8 +66,11 @@ class Striker:
             self._continue.remove(each)
             self._send(each[1], each[2], "SIGCONT")
         waiting: list[tuple[Blow, float | None]] = []
+        moments: dict[When, float | None] = {}  # once for all who wait for it, so that their order is kept
         for blow, due_s in self._waiting:
-            due = self._due(blow.when, entries) if due_s is None else due_s
+            if due_s is None and blow.when not in moments:
+                moments[blow.when] = self._due(blow.when, entries)
+            due = moments[blow.when] if due_s is None else due_s
             if due is None or now < due or not self._strike(blow, entries):
                 waiting.append((blow, due))
         self._waiting = waiting
@@ -81,6 +88,10 @@ class Striker:
     def _due(self, when: When, entries: Sequence[journal.Entry]) -> float | None:
         if when.what == "start":
             return self._began_s + when.delay_s
+        if when.what == "handled":
+            return time.monotonic() + when.delay_s if self._census.catches(self._root, signal.SIGHUP) else None
+        if when.what == "reported":
+            return time.monotonic() + when.delay_s if self._report.exists() else None
         if when.what == "engine":
             return time.monotonic() + when.delay_s if self._census.of_role("warden") else None
         if when.what == "children":

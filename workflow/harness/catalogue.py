@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workflow.harness.scenario import Scenario
-from workflow.harness.scenarios import callback, crash, death, hang, payload
+from workflow.harness.scenarios import callback, crash, death, hang, payload, place, stop
 
 SCENARIOS: tuple[Scenario, ...] = (
     *hang.SCENARIOS,
@@ -11,6 +11,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     *payload.SCENARIOS,
     *callback.SCENARIOS,
     *death.SCENARIOS,
+    *stop.SCENARIOS,
+    *place.SCENARIOS,
 )
 
 

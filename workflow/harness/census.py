@@ -168,6 +168,13 @@ class Census:
         """Pids of those alive in this role, at this moment."""
         return [seen.pid for seen in self.look() if seen.role == role]
 
+    def catches(self, pid: int, number: int) -> bool:
+        """Whether it has a handler for that signal."""
+        for line in _read(f"/proc/{pid}/status").split(b"\n"):
+            if line.startswith(b"SigCgt:"):
+                return bool(int(line.partition(b":")[2], 16) >> (number - 1) & 1)
+        return False
+
     def sightings(self) -> tuple[Sighting, ...]:
         """All that were ever seen, in the order in which they were."""
         return tuple(
@@ -203,7 +210,13 @@ def _shared_memory() -> set[str]:
 
 
 def _has_open(pid: int, path: str) -> bool:
-    if path.encode() in _read(f"/proc/{pid}/maps"):
+    """Mapped or open.  By the inode: a named semaphore is mapped under the name that it had when it was made."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+    if f" {device} {status.st_ino} ".encode() in _read(f"/proc/{pid}/maps"):
         return True
     try:
         return any(os.readlink(f"/proc/{pid}/fd/{name}") == path for name in os.listdir(f"/proc/{pid}/fd"))

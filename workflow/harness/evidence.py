@@ -80,10 +80,14 @@ class Expected:
     """By when it must have ended by itself."""
     report: bool = True
     """Whether it lives to write one."""
+    begins: bool = True
+    """Whether there is a run for certain: the command may end, or be ended, before there is one."""
     says: str = ""
     """Part of what it tells on stderr."""
     gone_s: float = 2.0
     """How long after its own end (or that of the parent, if that was killed) its processes may take."""
+    tracebacks: int = 0
+    """How many it may show on stderr: those of a program of its own."""
     once: bool = True
     """Whether no attempt may have begun twice."""
 
@@ -116,6 +120,8 @@ class Evidence:
     """What the engine's processes held, look by look."""
     second: Second | None = None
     """Of the run behind it, where there was one."""
+    program: bool = False
+    """Whether it was a program of its own: then ``report`` is its account, and there are no events."""
     tasks: Mapping[str, Mapping[str, Any]] = field(init=False)
     """Of the report, by id."""
 

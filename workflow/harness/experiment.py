@@ -30,9 +30,12 @@ from workflow.harness.blows import Blow, Striker
 from workflow.harness.census import LOOK_S, Census
 from workflow.harness.evidence import Evidence, Expected, Second
 from workflow.harness.injection import Injected, write_injection
+from workflow.harness.program import read_account
 from workflow.harness.stacks import dump_stacks
 
 MARK_VARIABLE = "WORKFLOW_CHAOS_MARK"
+TEMPORARY = "temporary file "
+"""How what is left in the folder for temporary files is told."""
 
 
 interrupted = threading.Event()
@@ -59,6 +62,8 @@ class Run:
     environment: Mapping[str, str | None] | None = None
     """Added to the environment; None removes."""
     cwd: Path | None = None
+    state: Path | None = None
+    """The state folder, if it is shared with other runs; its own otherwise."""
     launcher: tuple[str, ...] = ()
     """A command that is given the run's command: a shell that sets a limit or ignores SIGINT, say."""
     stdout: int | None = None
@@ -83,7 +88,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
     Raises Interrupted when ``interrupted`` is set; nothing is left alive then either.
     """
     mark = f"{MARK_VARIABLE}={os.getpid()}-{secrets.token_hex(6)}"
-    chaos, temporary, state = (folder / name for name in ("chaos", "tmp", "state"))
+    chaos, temporary = folder / "chaos", folder / "tmp"
     for each in (chaos, temporary):
         each.mkdir()
     write_injection(chaos, run.injected or {})
@@ -91,7 +96,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
     began_s = time.monotonic()
     process = _start(run, folder, mark)
     census = Census(mark, process.pid)
-    striker = Striker(run.blows, census, process.pid)
+    striker = Striker(run.blows, census, process.pid, (run.state or folder / "state") / "latest" / "report.json")
     stacks = ""
     try:
         while process.poll() is None:
@@ -106,16 +111,16 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
             _pause(process, striker)
         hung = process.poll() is None
         ended_s = time.monotonic()
-        report, events = _read_run(state)
+        report, events = _read(run, folder, process.pid)
         second = None if hung or not run.then else _run_again(run, expected, folder, mark, census)
         left = [] if hung else _wait_until_gone(census, process.pid, expected.gone_s)
     finally:
         _end_all(census, process)
     reader.news()
-    left += [f"temporary file {path.name}" for path in sorted(temporary.rglob("*"))]
+    left += [f"{TEMPORARY}{path.name}" for path in sorted(temporary.rglob("*"))]
     left += [f"shared memory {name}" for name in census.shared_left()]
-    if report is not None:
-        left += _strays(state)
+    if report is not None and not run.program and run.state is None:
+        left += _strays(folder / "state")
     return Evidence(
         exit_code=None if hung else process.returncode,
         began_s=began_s,
@@ -131,6 +136,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         missed=tuple(striker.missed()),
         point=_text(chaos / "point") if (chaos / "point").exists() else None,
         stacks=stacks,
+        program=run.program,
         samples=tuple(census.samples),
         second=second,
     )
@@ -167,7 +173,7 @@ def _start(run: Run, folder: Path, mark: str, out: Path | None = None) -> subpro
     if run.program:
         command = [sys.executable, *run.arguments]
     else:
-        options = ("--state-dir", str(folder / "state"))
+        options = ("--state-dir", str(run.state or folder / "state"))
         command = [sys.executable, "-m", "workflow.cli.subject", *options, *run.arguments]
     with open((out or folder) / "stdout", "wb") as stdout, open((out or folder) / "stderr", "wb") as stderr:
         return subprocess.Popen(
@@ -214,13 +220,24 @@ def _end_all(census: Census, process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _read_run(state: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]] | None]:
-    latest = state / "latest"
+def _read(run: Run, folder: Path, pid: int) -> tuple[dict[str, Any] | None, list[dict[str, Any]] | None]:
+    if run.program:
+        return read_account(folder / "chaos"), None
+    if run.state is None:
+        return _read_run(folder / "state" / "latest")
+    for own in (run.state / "runs").glob("*"):
+        report, events = _read_run(own)
+        if events and events[0]["pid"] == pid:
+            return report, events
+    return None, None
+
+
+def _read_run(folder: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]] | None]:
     report = events = None
     with contextlib.suppress(OSError, ValueError):
-        report = json.loads((latest / "report.json").read_text(encoding="utf-8"))
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     with contextlib.suppress(OSError, ValueError):
-        lines = (latest / "events.jsonl").read_bytes().split(b"\n")
+        lines = (folder / "events.jsonl").read_bytes().split(b"\n")
         events = [json.loads(line) for line in lines[:-1]]  # a last line that is torn ends the run, not a line
     return report, events
 

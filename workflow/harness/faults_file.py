@@ -15,22 +15,25 @@
     report = "succeeded"
     "fetch@*" = ["succeeded", "crashed"]
 
-The mistakes in it are told all at once and with their places, like those of a pipeline file.
+The mistakes in it are told all at once and with their places, like those of a pipeline file; whether it fits to a
+pipeline is looked at when everything else is right.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from workflow.diagnostics.mistake import Mistake
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.harness.evidence import OUTCOMES
 from workflow.harness.kinds import KINDS
 from workflow.harness.pipeline import Hypothesis
-from workflow.harness.rules import Rule
+from workflow.harness.rules import Rule, no_kind, no_task, problem_of
+from workflow.plan.plan import Plan
 from workflow.spec.pipeline import raise_mistakes
 from workflow.spec.reference import describe
 from workflow.spec.source import read_source
@@ -41,8 +44,7 @@ ID = "urn:infotask:schema:faults:1"
 
 def _known_kind(value: str) -> str:
     if value not in KINDS:
-        near = did_you_mean(value, KINDS)
-        raise ValueError(f"there is no kind of fault {value!r} that can be injected" + (f", {near}" if near else ""))
+        raise ValueError(no_kind(value))
     return value
 
 
@@ -70,12 +72,12 @@ _Outcome = {"type": "string", "enum": sorted(OUTCOMES)}
 _Outcomes = Annotated[
     frozenset[str],
     BeforeValidator(_known_outcomes),
-    Field(json_schema_extra={"anyOf": [_Outcome, {"type": "array", "items": _Outcome, "minItems": 1}]}),
+    WithJsonSchema({"anyOf": [_Outcome, {"type": "array", "items": _Outcome, "minItems": 1}]}),
 ]
 _Duration = Annotated[
     float,
     BeforeValidator(_duration),
-    Field(json_schema_extra={"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
 ]
 
 
@@ -126,23 +128,54 @@ class FaultsTable(_Table):
         return Hypothesis(self.expect.exit_code, self.expect.outcomes, self.expect.longest)
 
 
-def load_faults(path: Path) -> FaultsTable:
-    """Read and check a faults file.  Raises InvalidPipeline with all that is wrong with it."""
+def load_faults(path: Path, plan: Plan | None = None) -> FaultsTable:
+    """Read and check a faults file, and whether it fits to a plan.  Raises InvalidPipeline with all that is wrong."""
     source = read_source(path)
     try:
-        return FaultsTable.model_validate(source.document)
+        table = FaultsTable.model_validate(source.document)
     except ValidationError as error:
         raise_mistakes(source, [_mistake(finding) for finding in error.errors(include_url=False)])
         raise  # not reached: there is at least one mistake
+    if plan is not None:
+        raise_mistakes(source, list(_misfits(table, plan)))
+    return table
+
+
+def _misfits(table: FaultsTable, plan: Plan) -> Iterator[Mistake]:
+    for number, rule in enumerate(table.rules()):
+        problem = problem_of(rule, plan)
+        if problem is not None:
+            key, text = problem
+            yield Mistake("fault-does-not-fit", ("fault", number, key), text)
+    for glob in table.expect.outcomes:
+        if not any(Rule("", glob).matches(task) for task in plan.tasks):
+            yield Mistake("unknown-task", ("expect", "outcomes", glob), no_task(glob, plan), at_key=True)
 
 
 def faults_schema() -> dict[str, object]:
     """The JSON Schema of a faults file, draft 2020-12."""
     schema = FaultsTable.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": ID, **_without_titles(schema)}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": ID, **_tidy(schema)}
 
 
 _TABLES: dict[str, type[_Table]] = {"fault": FaultTable, "expect": ExpectTable}
+
+
+_SENTENCES = {
+    "dict_type": "must be a table",
+    "float_type": "must be a number",
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be at least {ge}",
+    "int_from_float": "must be a whole number",
+    "int_type": "must be a whole number",
+    "less_than_equal": "must be at most {le:g}",
+    "list_type": "must be an array of tables",
+    "model_type": "must be a table",
+    "string_too_short": "must not be empty",
+    "string_type": "must be text",
+    "too_short": "must not be empty",
+}
+"""What we say for what pydantic finds, by its types of errors."""
 
 
 def _mistake(finding: Any) -> Mistake:
@@ -161,14 +194,25 @@ def _mistake(finding: Any) -> Mistake:
         return Mistake("missing-key", place[:-1], f"has no {key!r}", at_key=True)
     if kind == "value_error":
         return Mistake("bad-value", place, str(finding["ctx"]["error"]))
+    text = _SENTENCES.get(kind, finding["msg"]).format_map(finding.get("ctx", {}))
+    not_this = "" if "empty" in text else f", not {describe(finding['input'])}"
     return Mistake(
-        "bad-value", place, f"{finding['msg'][:1].lower()}{finding['msg'][1:]}, not {describe(finding['input'])}"
+        "bad-value", place, text + not_this, "write [[fault]], once for each" if place == ("fault",) else None
     )
 
 
-def _without_titles(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: _without_titles(each) for key, each in value.items() if not (key == "title" and isinstance(each, str))
-        }
-    return [_without_titles(each) for each in value] if isinstance(value, list) else value
+def _tidy(value: Any) -> Any:
+    """Without what pydantic adds for itself: titles from names of fields, "null" and defaults for absent keys."""
+    if isinstance(value, list):
+        return [_tidy(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    tidied = {
+        key: _tidy(each)
+        for key, each in value.items()
+        if not (key == "title" and isinstance(each, str)) and not (key == "default" and not isinstance(each, float))
+    }
+    if "anyOf" in tidied:
+        present = [each for each in tidied.pop("anyOf") if each != {"type": "null"}]
+        tidied = {**(present[0] if len(present) == 1 else {"anyOf": present}), **tidied}
+    return tidied

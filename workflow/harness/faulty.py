@@ -153,23 +153,35 @@ def _hook(disguise: Disguise) -> Callable[..., object]:
                 _act_in_callback(strike.kind, argument)
         if disguise.target is None:
             return None
-        from inspect import signature
-
         function = resolve_name(disguise.target)
-        return function(argument, task=task) if "task" in signature(function).parameters else function(argument)
+        return function(argument, task=task) if _takes_task(function) else function(argument)
 
     return hook
 
 
+def _takes_task(function: Callable[..., object]) -> bool:
+    from inspect import Parameter, signature
+
+    try:
+        parameters = signature(function).parameters.values()
+    except (TypeError, ValueError):  # some of those written in C do not tell
+        return False
+    named = (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return any(
+        each.kind is Parameter.VAR_KEYWORD or (each.name == "task" and each.kind in named) for each in parameters
+    )
+
+
 def _strike(disguise: Disguise, *stages: str) -> object:
-    """Let whatever strikes at this stage of this attempt strike; its value, if it has one."""
+    """Let what strikes at this stage of this attempt strike, up to the first that has a value: that value."""
     attempt = _attempt()
-    value: object = None
     for strike in disguise.strikes:
         if _kind(strike.kind).stage in stages and strike.attempt in (None, attempt):
             _fire(strike.kind, disguise.task)
             value = _act(strike.kind)
-    return value
+            if value is not None:
+                return value
+    return None
 
 
 def _fire(kind: str, task: str) -> None:

@@ -23,6 +23,12 @@ CALLBACK = "callback"
 """A callback was begun; the detail is ``callback`` or ``error_callback``."""
 ERROR = "error"
 """What an ``error_callback`` was given; the detail is its type."""
+TIDIED = "tidied"
+"""A task that was being ended has cleaned up."""
+STOPPING = "stopping"
+"""A program is about to stop its engine."""
+STOPPED = "stopped"
+"""It has."""
 
 _FILE = "journal"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 
+from workflow.harness import journal
 from workflow.model import Model
 
 
@@ -30,3 +32,49 @@ class Neighbour(Model):
 
     def error_callback(self, error: BaseException) -> None:
         """Take the error."""
+
+
+class Tidy(Neighbour):
+    """Works for long, and cleans up when it is ended, which takes a while as well."""
+
+    def runnable(self, number: int, seconds: float = 0.0) -> list[int]:
+        """Answer as any neighbour, if it ever gets that far."""
+        try:
+            return super().runnable(number, seconds)
+        finally:
+            time.sleep(0.1)
+            journal.note(journal.TIDIED, os.environ["WORKFLOW_TASK_ID"], int(os.environ["WORKFLOW_ATTEMPT"]))
+
+
+class Raising(Neighbour):
+    """Raises."""
+
+    def runnable(self, number: int, seconds: float = 0.0) -> list[int]:
+        """Raise, after so many seconds."""
+        raise ValueError(super().runnable(number, seconds))
+
+
+class Bulky(Neighbour):
+    """Returns 50 MB."""
+
+    def runnable(self, number: int, seconds: float = 0.0) -> list[int]:
+        """Answer what nobody can write in an instant."""
+        return [*super().runnable(number, seconds), bytes(50_000_000)]  # type: ignore[list-item]
+
+
+class Chatty(Neighbour):
+    """Logs while it works, as its parent does."""
+
+    def runnable(self, number: int, seconds: float = 0.0) -> list[int]:
+        """Answer as any neighbour."""
+        import logging
+
+        with open(os.devnull, "w") as nowhere:
+            logger = logging.getLogger("chatty")
+            logger.propagate = False
+            handler = logging.StreamHandler(nowhere)
+            logger.addHandler(handler)
+            for _ in range(100):
+                logger.warning("working on %d", number)
+            logger.removeHandler(handler)
+        return super().runnable(number, seconds)

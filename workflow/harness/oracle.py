@@ -72,19 +72,48 @@ def judge(evidence: Evidence, expected: Expected) -> tuple[Verdict, ...]:
 def _verdict(
     number: int, judge_one: Callable[[Evidence, Expected], Iterator[str]], evidence: Evidence, expected: Expected
 ) -> Verdict:
+    reasons: list[str] = []
+    otherwise = Verdict(number, Finding.HELD)
     try:
-        reasons = tuple(judge_one(evidence, expected))
+        reasons.extend(judge_one(evidence, expected))  # as far as it gets: what is broken is, whatever else is missing
     except Unjudged as missing:
-        return Verdict(number, Finding.UNJUDGED, (str(missing),))
+        otherwise = Verdict(number, Finding.UNJUDGED, (str(missing),))
     except DoesNotApply as reason:
-        return Verdict(number, Finding.DOES_NOT_APPLY, (str(reason),))
-    return Verdict(number, Finding.BROKEN if reasons else Finding.HELD, reasons)
+        otherwise = Verdict(number, Finding.DOES_NOT_APPLY, (str(reason),))
+    return Verdict(number, Finding.BROKEN, tuple(reasons)) if reasons else otherwise
+
+
+def told_of(evidence: Evidence, task: str) -> Mapping[str, Any]:
+    """What the report says of a task."""
+    if task not in evidence.tasks:
+        raise Unjudged(f"nothing is told of {task}")
+    return evidence.tasks[task]
+
+
+def last_attempt_of(evidence: Evidence, task: str) -> Mapping[str, Any]:
+    """What the report says of a task's last attempt."""
+    attempts: Sequence[Mapping[str, Any]] = told_of(evidence, task)["attempts"]
+    if not attempts:
+        raise Unjudged(f"no attempt of {task} is told of")
+    return attempts[-1]
+
+
+def beginning_of(evidence: Evidence, task: str) -> journal.Entry:
+    """Where a task's last attempt reached its code."""
+    for entry in reversed(evidence.journal):
+        if entry.task == task and entry.what == journal.BEGAN:
+            return entry
+    raise Unjudged(f"{task} was not seen to begin")
 
 
 def _report(evidence: Evidence, expected: Expected) -> None:
+    _report_if_any(evidence, expected)
     if evidence.report is None:
-        if not expected.report:
-            raise DoesNotApply("the run was killed before it could report")
+        raise DoesNotApply("the run was killed before it could report")
+
+
+def _report_if_any(evidence: Evidence, expected: Expected) -> None:
+    if evidence.report is None and expected.report:
         raise Unjudged("there is no readable report.json")
 
 
@@ -95,14 +124,14 @@ def _one_outcome(evidence: Evidence, expected: Expected) -> Iterator[str]:
     if evidence.report is not None:
         counts = Counter(task["id"] for task in evidence.report["tasks"])
         for task in expected.tasks:
-            if counts[task] != 1:
+            if counts[task] != 1 and (expected.report or not evidence.program or counts[task] > 1):
                 yield f"{task} is {counts[task]} times in report.json"
         for task in counts.keys() - expected.tasks.keys():
             yield f"{task} is in report.json and was not planned"
-    if evidence.events is None and expected.report:
+    if evidence.events is None and expected.report and not evidence.program:
         raise Unjudged("there is no readable events.jsonl")
     told = Counter(event["task"] for event in evidence.events or () if event["event"] == "task_finished")
-    for task in expected.tasks:
+    for task in expected.tasks if not evidence.program else ():
         if told[task] != 1 and (expected.report or told[task] > 1):
             yield f"{task} has {told[task]} task_finished in events.jsonl"
     if expected.once:
@@ -140,6 +169,9 @@ def _details(id_: str, task: ExpectedTask, told: Mapping[str, Any]) -> Iterator[
     if task.attempts is not None and not 0 <= len(attempts) - task.attempts <= task.attempts_more:
         more = f" to {task.attempts + task.attempts_more}" if task.attempts_more else ""
         yield f"{id_} had {len(attempts)} attempts, not {task.attempts}{more}"
+    numbers = [attempt["number"] for attempt in attempts]
+    if numbers != list(range(1, len(attempts) + 1)):
+        yield f"the attempts of {id_} are numbered {numbers}"
     wanted = {"signal": task.signal, "exit_code": task.exit_code, "left": task.left}
     last = attempts[-1] if attempts else {}
     for name, value in wanted.items():
@@ -173,6 +205,8 @@ def _dead_in_time(evidence: Evidence, expected: Expected) -> Iterator[str]:
                     yield f"{one.role} {one.pid} ({one.command}) of {id_} was alive {late_s:.2f} s too long"
     if not limited:
         raise DoesNotApply("no task reaches its limit")
+    if not evidence.sightings:
+        raise Unjudged("no process of the run was seen, so none can be said to have died in time")
 
 
 def _beginnings(evidence: Evidence) -> dict[str, dict[int, journal.Entry]]:
@@ -209,7 +243,9 @@ def _ends(evidence: Evidence, expected: Expected) -> Iterator[str]:
         yield f"it left with exit code {evidence.exit_code}, not {codes}; its last words: {last!r}"
     elif took_s > expected.longest_s:
         yield f"it took {took_s:.1f} s, more than {expected.longest_s:g} s"
-    if "Traceback (most recent call last)" in evidence.stderr and expected.report:
+    # At the start of a line: what a task has printed is shown too, behind a margin.
+    shown = f"\n{evidence.stderr}".count("\nTraceback (most recent call last)")
+    if shown > expected.tracebacks and expected.report:
         yield "there is a traceback of ours on stderr"
     if expected.says and expected.says not in evidence.stderr:
         yield f"it does not say {expected.says!r} on stderr"
@@ -222,17 +258,19 @@ def _neighbours(evidence: Evidence, expected: Expected) -> Iterator[str]:
     neighbours = {id_: task.digest for id_, task in expected.tasks.items() if task.digest and not task.faults}
     if not neighbours:
         raise DoesNotApply("no neighbour has a result that could be compared")
+    _report_if_any(evidence, expected)
     digests = {entry.task: entry.detail for entry in evidence.journal if entry.what == journal.ENDED}
     compared = False
     for id_, digest in neighbours.items():
         told = evidence.tasks.get(id_)
         if told is not None and told["outcome"] != "succeeded":
             continue  # allowed, or the second promise is broken
-        compared = True
-        if id_ not in digests and (expected.report or told is not None):
+        if id_ in digests:
+            compared = True
+            if digests[id_] != digest:
+                yield f"{id_} returned something else"
+        elif told is not None:
             yield f"{id_} succeeded, and never returned"
-        elif id_ in digests and digests[id_] != digest:
-            yield f"{id_} returned something else"
     if not compared:
         raise DoesNotApply("no neighbour succeeded")
 
@@ -246,8 +284,7 @@ def _callbacks(evidence: Evidence, expected: Expected) -> Iterator[str]:
     for id_, count in begun.items():
         if count > 1:
             yield f"the callback of {id_} was begun {count} times"
-    if evidence.report is None:
-        return
+    _report_if_any(evidence, expected)
     for id_, task in expected.tasks.items():
         told = evidence.tasks.get(id_)
         if told is None or task.callback is None:
@@ -270,6 +307,8 @@ def _callbacks(evidence: Evidence, expected: Expected) -> Iterator[str]:
 
 
 def _agree(evidence: Evidence, expected: Expected) -> Iterator[str]:
+    if evidence.program:
+        raise DoesNotApply("a program of its own writes neither report nor events")
     _report(evidence, expected)
     report, events = evidence.report, evidence.events
     assert report is not None
@@ -291,11 +330,23 @@ def _agree(evidence: Evidence, expected: Expected) -> Iterator[str]:
     elif ends[0]["exit_code"] != report["run"]["exit_code"]:
         yield f"run_finished says exit code {ends[0]['exit_code']}, report.json {report['run']['exit_code']}"
     finished = Counter((event["task"], event["attempt"]) for event in events if event["event"] == "attempt_finished")
+    known = {(task["id"], attempt["number"]) for task in report["tasks"] for attempt in task["attempts"]}
+    for id_, number in sorted(known | finished.keys()):
+        if finished[id_, number] != 1 or (id_, number) not in known:
+            yield (
+                f"attempt {number} of {id_} has {finished[id_, number]} attempt_finished, "
+                f"and is {'in' if (id_, number) in known else 'not in'} report.json"
+            )
+    ends_of: dict[str, list[str]] = {}
+    for event in events:
+        if event["event"] == "callback_finished":
+            ends_of.setdefault(event["task"], []).append(event["outcome"])
     for task in report["tasks"]:
-        for attempt in task["attempts"]:
-            if finished[(task["id"], attempt["number"])] != 1:
-                count = finished[(task["id"], attempt["number"])]
-                yield f"attempt {attempt['number']} of {task['id']} has {count} attempt_finished"
+        said = [task["callback"]["outcome"]] if task["callback"] else []
+        heard = ends_of.get(task["id"], [])
+        if said != heard:
+            there = f"{_some(said) or None} in report.json and {_some(heard) or None} in events.jsonl"
+            yield f"the callback of {task['id']} is {there}"
 
 
 def _resume(_evidence: Evidence, _expected: Expected) -> Iterator[str]:

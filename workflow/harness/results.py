@@ -93,7 +93,7 @@ def write_junit(results: Sequence[Result], path: Path) -> None:
 
     suite = TestSuite("workflow chaos")
     for result in results:
-        case = TestCase(result.name, "workflow.chaos", round(result.duration_s, 3))
+        case = TestCase(_clean(result.name), "workflow.chaos", round(result.duration_s, 3))
         if result.error is not None:
             mark: Error | Failure = Error(_clean(result.error.strip().rpartition("\n")[2]))
             mark.text = _clean(story(result))

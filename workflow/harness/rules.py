@@ -33,9 +33,25 @@ class Rule:
     attempt: int | None = None
     """None: each attempt."""
 
+    def __str__(self) -> str:
+        """As ``--inject`` takes it; that knows no attempts."""
+        return f"{self.kind}:{self.task}" + (f":{self.probability!r}" if self.probability < 1 else "")
+
     def matches(self, task: PlannedTask) -> bool:
         """Whether the task is meant."""
         return fnmatchcase(task.id, self.task) or fnmatchcase(task.name, self.task)
+
+
+def inject(kind: str, task: str = "*", *, probability: float = 1.0, attempt: int | None = None) -> Rule:
+    """A fault of this kind, for the tasks whose id or name matches the glob, for each with this probability.
+
+    Raises BadRule for a kind that there is not and for a probability that is none.  Whether the pipeline has such a
+    task is found out when there is one.
+    """
+    _check_kind(kind)
+    if not 0 < probability <= 1:
+        raise BadRule(f"{kind}: a probability is above 0 and up to 1, not {probability!r}")
+    return Rule(kind, task, probability, attempt)
 
 
 def parse_rule(text: str) -> Rule:
@@ -51,36 +67,50 @@ def parse_rule(text: str) -> Rule:
         probability = float(written)
     except ValueError:
         raise BadRule(f"{text!r}: {written!r} is no probability, a number above 0 and up to 1") from None
+    if not glob:
+        raise BadRule(f"{text!r} names no task: KIND:GLOB[:PROBABILITY], such as crash.segv:fetch@*:0.1")
     if not 0 < probability <= 1:
         raise BadRule(f"{text!r}: a probability is above 0 and up to 1, not {written}")
     return Rule(kind, glob, probability)
 
 
 def check_rules(rules: Sequence[Rule], plan: Plan) -> None:
-    """Raises BadRule for a rule that means no task, or one that its kind cannot strike."""
+    """Raises BadRule for the first that means no task, or one that its kind cannot strike."""
     for rule in rules:
         _check_kind(rule.kind)
-        meant = [task for task in plan.tasks if rule.matches(task)]
-        if not meant:
-            names = {name for task in plan.tasks for name in (task.id, task.name)}
-            hint = did_you_mean(rule.task, names)
-            raise BadRule(f"{rule.kind}: no task matches {rule.task!r}" + (f", {hint}" if hint else ""))
-        cannot = [task for task in meant if task.kind not in KINDS[rule.kind].tasks]
-        if cannot:
-            can = " and ".join(sorted(KINDS[rule.kind].tasks))
-            raise BadRule(
-                f"{rule.kind} ({KINDS[rule.kind].what}) is for tasks with {can}, and {cannot[0].id} has "
-                f"{cannot[0].kind}; name the tasks it is for: --inject '{rule.kind}:GLOB'"
-            )
+        problem = problem_of(rule, plan)
+        if problem is not None:
+            raise BadRule(f"{rule}: {problem[1]}")
 
 
-def sweep_rule(kind: str, plan: Plan) -> Rule:
-    """The rule that means every task which this kind can strike.  Raises BadRule when there is none."""
+def problem_of(rule: Rule, plan: Plan) -> tuple[str, str] | None:
+    """Why the rule cannot strike what it means in this pipeline, after the part of it that is wrong; None if it can."""
+    meant = [task for task in plan.tasks if rule.matches(task)]
+    if not meant:
+        return "task", no_task(rule.task, plan)
+    kind = KINDS[rule.kind]
+    cannot = [task for task in meant if task.kind not in kind.tasks]
+    if cannot:
+        can = " and ".join(sorted(kind.tasks))
+        has = f"{cannot[0].id} has {cannot[0].kind}"
+        return "kind", f"is for tasks with {can}, and {has}; name the tasks it is for, in place of {rule.task!r}"
+    if rule.attempt is not None and rule.attempt > 1:
+        return "attempt", "there is none to strike: a task of a pipeline has one attempt"
+    return None
+
+
+def no_task(glob: str, plan: Plan) -> str:
+    """That no task matches it, and which is near."""
+    near = did_you_mean(glob, {name for task in plan.tasks for name in (task.id, task.name)})
+    return f"no task matches {glob!r}" + (f", {near}" if near else "")
+
+
+def check_sweep(kind: str, plan: Plan) -> None:
+    """Raises BadRule when there is no task that this kind can strike."""
     _check_kind(kind)
     if not any(task.kind in KINDS[kind].tasks for task in plan.tasks):
         can = " or ".join(sorted(KINDS[kind].tasks))
         raise BadRule(f"{kind} is for tasks with {can}, and there is none")
-    return Rule(kind, "*")
 
 
 def draw(rules: Sequence[Rule], plan: Plan, seed: int) -> dict[str, tuple[Strike, ...]]:
@@ -116,8 +146,13 @@ def _chance(seed: int, number: int, rule: Rule, task: PlannedTask) -> float:
 
 
 def _check_kind(kind: str) -> None:
-    if kind in KINDS:
-        return
-    near = did_you_mean(kind, KINDS)
+    if kind not in KINDS:
+        raise BadRule(no_kind(kind))
+
+
+def no_kind(kind: str) -> str:
+    """That there is no such kind, and which is near."""
+    group = any(known.startswith(f"{kind}.") for known in KINDS)
+    near = None if group else did_you_mean(kind, KINDS)
     hint = f", {near}" if near else "; `workflow chaos --list` shows the kinds"
-    raise BadRule(f"there is no kind of fault {kind!r} that can be injected{hint}")
+    return f"{kind!r} is a group of kinds, not one{hint}" if group else f"there is no kind of fault {kind!r}{hint}"

@@ -6,6 +6,7 @@ import random
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from workflow.harness.blows import Blow
 from workflow.harness.evidence import Evidence, Expected
 from workflow.harness.experiment import Interrupted, Run, perform, place
 from workflow.harness.oracle import Finding, Unjudged, Verdict, judge
+
+
+class CannotBeMade(Exception):
+    """The fault cannot be made on this machine, or not by this user; says why.  The scenario does not pass then."""
+
 
 Check = Callable[[Evidence], Iterator[str]]
 """More than the nine promises say: yields what is broken, raises ``Unjudged`` where evidence is missing."""
@@ -30,6 +36,8 @@ class Trial:
     """More to be judged, by the promise that it belongs to."""
     forgiving: bool = False
     """Whether the blows may cost what they justify (see ``aftermath``): for those whose victim is not known before."""
+    beside: Trial | None = None
+    """What is performed at the same time, and judged as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,14 @@ class Result:
         """Whether every promise holds or does not apply, and the harness did its work."""
         return self.error is None and bool(self.verdicts) and all(v.finding.passes for v in self.verdicts)
 
+    def explain(self) -> str:
+        """The story for people: which promises did not hold and why, what the run said, and how to do it again."""
+        from workflow.harness.results import story
+
+        if self.passed:
+            return f"{self.name}: every promise held\n  again: {self.reproduce}"
+        return f"{self.name}: {'the harness itself failed' if self.error else 'not every promise held'}\n{story(self)}"
+
 
 def check(scenario: Scenario, seed: int) -> Result:
     """Run a scenario and judge it.  Never raises for what the scenario does; an error of ours is in the result."""
@@ -79,15 +95,42 @@ def check(scenario: Scenario, seed: int) -> Result:
     try:
         with place() as folder:
             trial = scenario.prepare(folder, random.Random(f"{seed} {scenario.id}"))
-            evidence = perform(trial.run, trial.expected, folder)
-            verdicts = judged(trial, evidence)  # while the folder is there: checks may look into it
+            verdicts, details = carried_out(trial, folder)  # while the folder is there: checks may look into it
     except Interrupted:
         raise
+    except CannotBeMade as reason:
+        return Result(scenario.id, seed, (), time.monotonic() - began_s, reproduce, f"cannot be made here: {reason}")
     except Exception:  # noqa: BLE001  whatever it is, the other scenarios are to be run
         return Result(scenario.id, seed, (), time.monotonic() - began_s, reproduce, traceback.format_exc())
-    held = all(verdict.finding.passes for verdict in verdicts)
-    details = "" if held else details_of(evidence)
     return Result(scenario.id, seed, verdicts, time.monotonic() - began_s, reproduce, None, details)
+
+
+def carried_out(trial: Trial, folder: Path) -> tuple[tuple[Verdict, ...], str]:
+    """Perform and judge a trial, and the one beside it; the details are of what did not hold."""
+    if trial.beside is None:
+        evidence = perform(trial.run, trial.expected, folder)
+        return _told(trial, evidence)
+    other = folder / "beside"
+    other.mkdir()
+    with ThreadPoolExecutor(1) as threads:
+        beside = threads.submit(perform, trial.beside.run, trial.beside.expected, other)
+        evidence = perform(trial.run, trial.expected, folder)
+        second, more = _told(trial.beside, beside.result())
+    first, details = _told(trial, evidence)
+    return tuple(_worse(*pair) for pair in zip(first, second, strict=True)), f"{details}{more}"
+
+
+def _told(trial: Trial, evidence: Evidence) -> tuple[tuple[Verdict, ...], str]:
+    verdicts = judged(trial, evidence)
+    return verdicts, "" if all(verdict.finding.passes for verdict in verdicts) else details_of(evidence)
+
+
+def _worse(one: Verdict, other: Verdict) -> Verdict:
+    """What is to be said of both together."""
+    order = (Finding.BROKEN, Finding.UNJUDGED, Finding.HELD, Finding.DOES_NOT_APPLY)
+    finding = min(one.finding, other.finding, key=order.index)
+    reasons = [reason for each in (one, other) if each.finding is finding for reason in each.reasons]
+    return Verdict(one.promise, finding, tuple(dict.fromkeys(reasons)))
 
 
 def judged(trial: Trial, evidence: Evidence) -> tuple[Verdict, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 
 from workflow.harness.experiment import Interrupted, interrupted
 from workflow.harness.scenario import Result
@@ -13,11 +13,11 @@ Check = Callable[[], Iterable[Result]]
 """What gives results, one or more."""
 
 
-def run_checks(checks: Sequence[Check], jobs: int) -> Iterator[Result]:
+def run_checks(checks: Sequence[Check], jobs: int) -> Generator[Result]:
     """The results, in the order in which the checks end; those that were interrupted have none.
 
     Each check runs in a thread that does little but watch processes.  When ``interrupt`` is called, what runs is ended
-    and nothing more is started; the iterator then stops.
+    and nothing more is started; the generator then stops.  The same is done when it is closed.
     """
     waiting: queue.SimpleQueue[Check] = queue.SimpleQueue()
     for check in checks:
@@ -38,14 +38,18 @@ def run_checks(checks: Sequence[Check], jobs: int) -> Iterator[Result]:
     for thread in threads:
         thread.start()
     working = len(threads)
-    while working:
-        result = ended.get()
-        if result is None:
-            working -= 1
-        else:
-            yield result
-    for thread in threads:
-        thread.join()
+    try:
+        while working:
+            result = ended.get()
+            if result is None:
+                working -= 1
+            else:
+                yield result
+    finally:
+        if working:  # nobody wants the rest
+            interrupt()
+        for thread in threads:
+            thread.join()
 
 
 def interrupt() -> None:

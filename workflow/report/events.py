@@ -1,11 +1,13 @@
 """``events.jsonl``: what happened, a line at a time, for programs that watch a run.
 
 Lines are gathered and written with one ``write`` a turn, before anything of that turn is announced elsewhere or
-followed up: what a reader of the console, or a dependent task, knows about is in the file.
+followed up: what a reader of the console, or a dependent task, knows about is in the file.  A disk that takes only a
+part of them gets it back: half a line would spoil the next one, and what could not be written is tried again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -32,6 +34,7 @@ class EventLog:
         self._started: set[tuple[str, int]] = set()
         self._path = str(path)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._size = 0
         self._copy: int | None = None
         self._copy_path: str | None = None
         if isinstance(copy, int):
@@ -115,8 +118,14 @@ class EventLog:
         if not self._lines:
             return
         data = "".join(self._lines).encode("ascii")
+        try:
+            _write(self._file, data, self._path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._size)
+            raise
+        self._size += len(data)
         self._lines.clear()
-        _write(self._file, data, self._path)
         if self._copy is not None:
             try:
                 _write(self._copy, data, self._copy_path or "<stdout>")

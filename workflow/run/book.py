@@ -129,20 +129,25 @@ class Book:
 
     def announce(self, stopped: str | None = None) -> None:
         """Tell of everything taken in, the disk first; ``stopped`` is why nothing more is started."""
+        written = True
         try:
             self._events.flush()
         except OSError as error:
             self._cannot(error, self._folder.events)
+            written = False
         now = time.monotonic()
         if stopped is not None and not self._said_stopping:
             self._said_stopping = True
             self._console.stopping(stopped, now)
+        if not written and not self._said_stopping:
+            return  # what is not on the disk is told only after it was said why, which comes next
         self._console.tasks_ended(self._unannounced, now)
         self._unannounced = []
 
     def close(self, run: RunRecord, verdict: Verdict, copies: Sequence[Path]) -> Ending:
         """Close the account: every report, the last event, the end on the console."""
         self.announce()
+        self.announce(self.problem)  # of what could not be written just now
         self._logs.remove_shared()
         self.records = dict(sorted(self.records.items()))
         ending = write_ending(run, verdict, self.records, self._events, self._folder, copies)

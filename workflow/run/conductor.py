@@ -83,14 +83,26 @@ class RunResult:
         return ExitCode(self.verdict.exit_code)
 
 
-def run_plan(plan: Plan, options: RunOptions, console: Console, make_engine: EngineFactory) -> RunResult:
+def run_plan(
+    plan: Plan,
+    options: RunOptions,
+    console: Console,
+    make_engine: EngineFactory,
+    concluded: Callable[[ExitCode], object] = lambda _code: None,
+) -> RunResult:
     """Run a plan to its end, and leave its folder.
 
     Raises StateError when the folder cannot be made: then nothing was run.  What goes wrong later is in the result.
+    Signals are the run's from before it has a folder until its report is written and ``concluded`` was told the exit
+    code in it: a run that has a folder has a report, and nothing but the report's code is left with.
     """
     started_at = time.time()
-    folder = new_run_folder(options.state_dir, started_at)
-    return _Conductor(plan, options, console, make_engine, folder, started_at).run()
+    inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+    with Signals(inbox) as signals:
+        folder = new_run_folder(options.state_dir, started_at)
+        result = _Conductor(plan, options, console, make_engine, folder, started_at, inbox, signals).run()
+        concluded(result.exit_code)
+    return result
 
 
 class _Conductor:
@@ -102,14 +114,16 @@ class _Conductor:
         make_engine: EngineFactory,
         folder: RunFolder,
         started_at: float,
+        inbox: queue.SimpleQueue[object],
+        signals: Signals,
     ) -> None:
         settings = plan.settings
         self._plan = plan
         self._options = options
         self._start = time.monotonic()
         self._limit_s = settings.timeout_s  # of the run; None too when it was reached
-        self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
-        self._signals = Signals(self._inbox)
+        self._inbox = inbox
+        self._signals = signals
         self._admission = Admission(plan.tasks, settings, grace_max_s=options.grace_max_s)
         self._results = KeptResults(plan.tasks, settings.path)
         self._book = Book(
@@ -125,23 +139,22 @@ class _Conductor:
         self._run = _run_record(plan, options, folder, started_at, self._engine.pool)
 
     def run(self) -> RunResult:
-        with self._signals:
-            try:
-                self._book.begin(self._run)
-                self._perform(self._begin())
-                while not self._over():
-                    self._perform(self._understand(self._wait()))
-                self._stop_engine()
-            except BaseException:
-                # A mistake of ours.  Nothing is left running, and what is known is written down, before it is told.
-                self._problem = self._problem or "a mistake in workflow itself"
-                with contextlib.suppress(Exception):
-                    self._engine.cancel_all(self._problem, 0.0)
-                    self._engine.stop(CALLBACKS_S)
-                with contextlib.suppress(Exception):
-                    self._finish(ExitCode.BROKEN)
-                raise
-            return self._finish(self._admission.exit_code)
+        try:
+            self._book.begin(self._run)
+            self._perform(self._begin())
+            while not self._over():
+                self._perform(self._understand(self._wait()))
+            self._stop_engine()
+        except BaseException:
+            # A mistake of ours.  Nothing is left running, and what is known is written down, before it is told.
+            self._problem = self._problem or "a mistake in workflow itself"
+            with contextlib.suppress(Exception):
+                self._engine.cancel_all(self._problem, 0.0)
+                self._engine.stop(CALLBACKS_S)
+            with contextlib.suppress(Exception):
+                self._finish(ExitCode.BROKEN)
+            raise
+        return self._finish(self._admission.exit_code)
 
     def _make(self, make_engine: EngineFactory, folder: RunFolder) -> Engine:
         settings = self._plan.settings

@@ -12,8 +12,12 @@ import queue
 import signal
 import threading
 from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
 
 from workflow.run.facts import Interrupted
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -27,9 +31,10 @@ class Signals:
         self.count = 0
         """Signals that have arrived."""
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._before = [(number, signal.signal(number, self._arrived)) for number in HANDLED]
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

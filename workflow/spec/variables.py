@@ -13,18 +13,21 @@ from workflow.spec.values import NAME, Refused, json_value
 def read_variables(
     declared: Mapping[str, object], overrides: Mapping[str, str], mistakes: list[Mistake]
 ) -> dict[str, object]:
-    """The values of all variables.  Appends to ``mistakes``; a variable that has one keeps what was written."""
+    """The values of all variables.  Appends to ``mistakes``; what no value can be is its text then."""
     values: dict[str, object] = {}
     for name, written in declared.items():
         if not NAME.fullmatch(name):
             headline = "the name of a variable is made of letters, digits, '_' and '-', and begins with a letter or '_'"
             mistakes.append(Mistake("bad-name", ("vars", name), headline, at_key=True))
+        value = written
         try:
             json_value(written)
         except Refused as error:
             place = ("vars", name, *error.below)
             mistakes.append(Mistake("bad-value", place, error.headline, error.help))
-        values[name] = _unescaped(written, ("vars", name), mistakes)
+            # The other mistakes are to be found as well, and for that it may have to stand in a text.
+            value = _speakable(written)
+        values[name] = _unescaped(value, ("vars", name), mistakes)
     for name, text in overrides.items():
         if name not in declared:
             near = did_you_mean(name, declared)
@@ -37,6 +40,17 @@ def read_variables(
         except Refused as error:
             mistakes.append(Mistake("bad-variable", (), f"--var {name}: {error.headline}", error.help))
     return values
+
+
+def _speakable(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _speakable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_speakable(each) for each in value]
+    try:
+        return json_value(value)
+    except Refused:
+        return str(value)
 
 
 def _unescaped(value: object, place: Place, mistakes: list[Mistake]) -> object:

@@ -21,7 +21,7 @@ from workflow.harness.faulty import Strike, digest_of
 from workflow.harness.injection import Injected
 from workflow.harness.kinds import KINDS
 from workflow.harness.neighbours import value_of
-from workflow.harness.oracle import Unjudged
+from workflow.harness.oracle import Unjudged, beginning_of, last_attempt_of, told_of
 from workflow.harness.order import stood_behind
 from workflow.harness.scenario import Scenario, Trial, of_batch
 
@@ -103,7 +103,7 @@ args = ["${{tasks.source.result}}"]
 
 
 def _refused(evidence: Evidence) -> Iterator[str]:
-    reason = evidence.tasks["unpicklable"]["reason"] or ""
+    reason = told_of(evidence, "unpicklable")["reason"] or ""
     if "it can be pickled once" not in reason:
         yield f"the reason of what cannot be pushed is {reason!r}, and does not say why"
 
@@ -113,7 +113,7 @@ def _refused(evidence: Evidence) -> Iterator[str]:
 
 def _peak_is_told(evidence: Evidence) -> Iterator[str]:
     for id_ in ("crash_memory", "crash_memory_child"):
-        peak = evidence.tasks[id_]["attempts"][-1]["peak_rss_bytes"]
+        peak = last_attempt_of(evidence, id_)["peak_rss_bytes"]
         if peak is None or peak < (KINDS["crash.memory"].memory or 0):
             yield f"{id_}: its peak is {peak}"
 
@@ -163,16 +163,11 @@ def _killed_when_idle(evidence: Evidence) -> Iterator[str]:
 
 
 def _full_again(evidence: Evidence) -> Iterator[str]:
-    callback_s = next(
-        entry.at_s for entry in evidence.journal if entry.what == journal.CALLBACK and entry.task == "last"
-    )
-    for name, span in (
-        ("second", _span(evidence, "second")),
-        ("the last callback", (callback_s + 0.15, evidence.ended_s)),
-    ):
-        looks = _workers_at(evidence, *span)
-        if max(looks, default=0) != _IDLE_POOL:
-            yield f"while {name} ran there were {max(looks, default=0)} workers at most, not {_IDLE_POOL}"
+    last_blow_s = max(blow.at_s for blow in evidence.struck)
+    for name, span in (("second", _span(evidence, "second")), ("the last callback", (last_blow_s, evidence.ended_s))):
+        most = max(_workers_at(evidence, *span), default=0)
+        if most != _IDLE_POOL:
+            yield f"while {name} ran there were {most} workers at most, not {_IDLE_POOL}"
 
 
 def _span(evidence: Evidence, name: str) -> tuple[float, float]:
@@ -193,8 +188,12 @@ _STORM_KINDS = ("crash.exit", "crash.exit_7", "crash.segv", "crash.abort", "cras
 
 
 def _storm(folder: Path, draw: random.Random) -> Trial:
-    """Rounds of crashes, and after each a rest for which the pool has to be full."""
-    parts = [f"[pipeline]\npool = {_STORM_POOL}\n"]
+    """Rounds of crashes, and after each a rest for which the pool has to be full.
+
+    What tasks and harness import is preloaded: 500 new workers would do little else.
+    """
+    preload = ["workflow.harness.faulty", "workflow.harness.neighbours", "workflow.harness.victims"]
+    parts = [f"[pipeline]\npool = {_STORM_POOL}\npreload = {json.dumps(preload)}\n"]
     tasks: dict[str, ExpectedTask] = {}
     injected: dict[str, Injected] = {}
     for number in range(_ROUNDS):
@@ -226,9 +225,9 @@ def _storm(folder: Path, draw: random.Random) -> Trial:
 
 def _full_after_each(evidence: Evidence) -> Iterator[str]:
     for number in range(_ROUNDS):
-        looks = _workers_at(evidence, *_span(evidence, f"rest{number}"))
-        if max(looks, default=0) != _STORM_POOL:
-            yield f"after {_CRASHES * (number + 1)} crashes there were {max(looks, default=0)} workers, not {_STORM_POOL}"
+        most = max(_workers_at(evidence, *_span(evidence, f"rest{number}")), default=0)
+        if most != _STORM_POOL:
+            yield f"after {_CRASHES * (number + 1)} crashes there were {most} workers, not {_STORM_POOL}"
 
 
 _GROWTH = {"descriptors": 6, "threads": 1, "resident_bytes": 4 * 1024 * 1024}
@@ -242,8 +241,10 @@ def _stays_flat(evidence: Evidence) -> Iterator[str]:
     _, first_s = _span(evidence, f"rest{_ROUNDS // 3 - 1}")
     _, second_s = _span(evidence, f"rest{2 * _ROUNDS // 3 - 1}")
     last_s, _ = _span(evidence, f"rest{_ROUNDS - 1}")
-    for role in ("parent", "guardian", "warden", "dispatcher"):
-        pids = [one.pid for one in evidence.sightings if one.role == role]
+    for role in ("parent", "guardian", "warden", "dispatcher", "template"):
+        # A fork has the name of whoever forked it until it takes its own, and some never do.
+        lasting = [one for one in evidence.sightings if one.last_s - one.first_s > (last_s - first_s) / 2]
+        pids = [one.pid for one in lasting if one.role == role]
         if len(pids) != 1:
             raise Unjudged(f"{len(pids)} processes were seen in the role of the {role}")
         own = [sample for sample in evidence.samples if sample.pid == pids[0]]
@@ -253,9 +254,8 @@ def _stays_flat(evidence: Evidence) -> Iterator[str]:
             raise Unjudged(f"the {role} was looked at {len(early)} and {len(late)} times")
         for name, allowed in _GROWTH.items():
             more = _typical(late, name) - _typical(early, name)
-            if role == "parent" and name == "resident_bytes":
-                allowed += _ROUNDS // 3 * _CRASHES * _RECORD_BYTES
-            if more > allowed:
+            records = _ROUNDS // 3 * _CRASHES * _RECORD_BYTES if (role, name) == ("parent", "resident_bytes") else 0
+            if more > allowed + records:
                 yield f"the {role} has {more:g} more {name} than a third of the storm before, {_typical(late, name):g}"
         zombies = max(sample.zombies for sample in own)
         if zombies > _ZOMBIES:
@@ -263,7 +263,7 @@ def _stays_flat(evidence: Evidence) -> Iterator[str]:
 
 
 def _typical(samples: Sequence[Sample], name: str) -> float:
-    return median(getattr(sample, name) for sample in samples)
+    return float(median(getattr(sample, name) for sample in samples))
 
 
 # -- no worker can start -------------------------------------------------------------------------------------------
@@ -349,9 +349,9 @@ def _blame(folder: Path, _draw: random.Random) -> Trial:
 
 
 def _ran_elsewhere(evidence: Evidence) -> Iterator[str]:
-    began = {entry.task: entry for entry in evidence.journal if entry.what == journal.BEGAN}
     for victim, place in _VICTIMS.items():
-        crash_s = began[victim].at_s + _CRASH_S
+        began = beginning_of(evidence, victim)
+        crash_s = began.at_s + _CRASH_S
         behind = [
             entry
             for entry in stood_behind(evidence.journal, _BLAME_PLACES, victim, crash_s)
@@ -360,7 +360,7 @@ def _ran_elsewhere(evidence: Evidence) -> Iterator[str]:
         if not behind:
             raise Unjudged(f"nobody stood behind {victim}")
         for entry in behind:
-            if entry.pid == began[victim].pid:
+            if entry.pid == began.pid:
                 yield f"{entry.task} began on the worker that had died with {victim}"
 
 
@@ -382,7 +382,7 @@ SCENARIOS = (
         "crashed by SIGKILL, with the hint at the out-of-memory killer; the full queue is worked off",
         of_batch(
             _KILLED_FROM_OUTSIDE,
-            blows=[Blow("SIGKILL", f"worker of {id_}", When(journal.FIRED, id_, delay_s=0.1)) for id_ in _STAGES.values()],
+            blows=[Blow("SIGKILL", f"worker of {id_}", When("fired", id_, delay_s=0.1)) for id_ in _STAGES.values()],
             longest_s=60.0,
         ),
     ),
@@ -417,7 +417,7 @@ SCENARIOS = (
         "crash.memory",
         "a task allocates past its limit, another does so through a child",
         "memory_exceeded, with the peak",
-        of_batch(Batch(["crash.memory", "crash.memory_child"], timeout_s=20), checks={2: _peak_is_told}, longest_s=60.0),
+        of_batch(Batch(["crash.memory", "crash.memory_child"]), checks={2: _peak_is_told}),
     ),
     Scenario(
         "crash.unpickle_args",
@@ -449,8 +449,7 @@ SCENARIOS = (
     ),
     Scenario(
         "crash.bad_exception",
-        "tasks raise what does not come back from its pickle, has no pickle, no text, holds a lock, has a cause, notes, "
-        "members",
+        "tasks raise what does not come back from its pickle, has none, has no text, a lock, a cause, notes, members",
         "failed, with type, text and traceback as text; the object itself where it can travel",
         of_batch(Batch(list(_TRAVELS)), checks={7: _came_as_it_was}),
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from workflow.harness import journal
@@ -17,7 +17,7 @@ from workflow.harness.faulty import Strike, digest_of
 from workflow.harness.injection import Injected
 from workflow.harness.kinds import KINDS
 from workflow.harness.neighbours import value_of
-from workflow.harness.oracle import Unjudged
+from workflow.harness.oracle import Unjudged, beginning_of, last_attempt_of, told_of
 from workflow.harness.order import taken_back, waits
 from workflow.harness.scenario import Check, Scenario, Trial, of_batch
 
@@ -38,6 +38,14 @@ def _had_a_process(command: str) -> Check:
     return check
 
 
+def _leaving(kind: str) -> Callable[[Path, random.Random], Trial]:
+    """With a neighbour that outlasts it: what the end of the run kills says nothing about the end of the task."""
+    outlasting = f"[tasks.long]\nmodule = {json.dumps(MODEL)}\nargs = [1, 2.4]\n"
+    long = ExpectedTask(callback=CALLED, attempts=1, digest=digest_of(value_of(1)))
+    batch = Batch([kind], timeout_s=1.0, grace_s=0.2, extra=outlasting, extra_tasks={"long": long})
+    return of_batch(batch, checks={3: _had_a_process("sleep 1000")})
+
+
 _PIPE_HELD = """
 [tasks.shell]
 shell = "sleep 1000 & echo returned"
@@ -46,40 +54,48 @@ timeout = 20
 [tasks.cmd]
 cmd = ["sh", "-c", "sleep 1000 & echo returned"]
 timeout = 20
+
+[tasks.taken]
+cmd = ["test", "${tasks.shell.result}", "=", "${tasks.cmd.result}"]
 """
+# Only where somebody takes its result is the output of a command a pipe of ours.
+_TAKEN = ExpectedTask(callback=NOT_EXPECTED, attempts=1)
 _LEFT_ONE = ExpectedTask(callback=NOT_EXPECTED, attempts=1, left=1)
+_HELD = {"shell": _LEFT_ONE, "cmd": _LEFT_ONE, "taken": _TAKEN}
 
 
 def _nobody_waited(evidence: Evidence) -> Iterator[str]:
     for id_ in ("hang_pipe_held", "shell", "cmd"):
-        took_s = evidence.tasks[id_]["duration_s"]
+        took_s = told_of(evidence, id_)["duration_s"]
         if took_s > 5:
             yield f"{id_} took {took_s:.1f} s: somebody waited for the end of output that is held open"
 
 
 # -- a grace that delays nobody ------------------------------------------------------------------------------------
 
+# The others stopped themselves: nobody but the warden can end them, and it must not be waiting for somebody else.
 _STUBBORN = {"timeout_s": 0.6, "grace_s": 1.5}
 _STAGGERED = Batch(
-    ["hang.ignore_term"] * 2 + ["hang.sleep"] * 3,
+    ["hang.ignore_term"] * 2 + ["hang.stopped"] * 3,
     pool=4,
     changes={
         "hang_ignore_term": _STUBBORN,
         "hang_ignore_term_2": _STUBBORN,
-        "hang_sleep": {"timeout_s": 0.8, "grace_s": 0.1},
-        "hang_sleep_2": {"timeout_s": 1.0, "grace_s": 0.1},
-        "hang_sleep_3": {"timeout_s": 0.9, "grace_s": 0.1},
+        "hang_stopped": {"timeout_s": 0.8, "grace_s": 0.1},
+        "hang_stopped_2": {"timeout_s": 1.0, "grace_s": 0.1},
+        "hang_stopped_3": {"timeout_s": 0.9, "grace_s": 0.1},
     },
 )
 
 
 def _fell_into_the_grace(evidence: Evidence) -> Iterator[str]:
-    """Those of a short grace must have been due while a stubborn one had 0.6 s of its own left: else it proves little."""
-    began = {entry.task: entry.at_s for entry in evidence.journal if entry.what == journal.BEGAN}
-    expected = _STAGGERED.expected().tasks
-    stubborn = [(began[id_] + 0.6, began[id_] + 0.6 + 1.5 - 0.6) for id_ in began if "ignore_term" in id_]
-    due = [began[id_] + (expected[id_].timeout_s or 0) for id_ in began if id_.startswith("hang_sleep")]
-    inside = sum(any(begin <= at <= end for begin, end in stubborn) for at in due)
+    """Others must have been due while a stubborn one had 0.6 s of its grace left: else it proves little."""
+    due: dict[str, float] = {
+        id_: beginning_of(evidence, id_).at_s + limits["timeout_s"] for id_, limits in _STAGGERED.changes.items()
+    }
+    stubborn = [(at, at + 1.5 - 0.6) for id_, at in due.items() if "ignore_term" in id_]
+    others = [at for id_, at in due.items() if "ignore_term" not in id_]
+    inside = sum(any(begin <= at <= end for begin, end in stubborn) for at in others)
     if inside < 2:
         raise Unjudged(f"only {inside} other limits were reached while a stubborn task had its grace")
     yield from ()
@@ -135,18 +151,18 @@ def _raced(evidence: Evidence) -> Iterator[str]:
 
 
 def _called_but_for_imports(evidence: Evidence) -> Iterator[str]:
-    for id_, told in evidence.tasks.items():
-        imported = "while its module was imported" not in ((told["attempts"] or [{}])[-1].get("error") or {}).get(
-            "message", ""
-        )
-        if imported and (told["callback"] or {}).get("outcome") != "succeeded":
-            yield f"the callback of {id_} is {told['callback']}, although its module was imported"
+    for id_ in evidence.tasks:
+        error = last_attempt_of(evidence, id_)["error"] or {}
+        imported = "while its module was imported" not in error.get("message", "")
+        callback = told_of(evidence, id_)["callback"] or {}
+        if imported and callback.get("outcome") != "succeeded":
+            yield f"the callback of {id_} is {callback.get('outcome')}, although its module was imported"
 
 
 # -- behind another ------------------------------------------------------------------------------------------------
 #
-# Five workers, and at first each is sent four tasks.  Four of the firsts hold their workers up, each in its own way;
-# the fifth worker is busy for longer than those who stand behind them may take, and then free.
+# Five workers, and at first each is sent four tasks.  Four of the firsts hold their workers up, each in its own way.
+# The fifth worker is busy for a while, and then free: at once, or after longer than those who wait may take.
 #
 # How long one of them waits while that worker is free is taken from the journal, that is from the tasks' own word.
 # Under load such a wait holds time in which those who had to act, the dispatcher and the workers, stood ready and were
@@ -154,65 +170,65 @@ def _called_but_for_imports(evidence: Evidence) -> Iterator[str]:
 # decided, with its timers, however slow the machine.
 
 _START_S = 0.05
-_HELD_S, _BUSY_S, _PATIENCE_S = 2.0, 1.1, 1.0
 _HUNG = {0: "hang.sleep", 4: "hang.gil"}
-_SLEEPS, _HOLDS = {8: _HELD_S, 16: _BUSY_S}, {12: _HELD_S}
 _HOLDERS, _BUSY = (0, 4, 8, 12), 16
 _CROWD = 40
 _PLACES = {f"crowd@{number}": number for number in range(_CROWD)}
 
 
-def _behind(folder: Path, _draw: random.Random) -> Trial:
-    tasks: dict[str, ExpectedTask] = {}
-    injected: dict[str, Injected] = {}
-    for id_, number in _PLACES.items():
-        tasks[id_] = ExpectedTask(callback=CALLED, attempts=1, digest=digest_of(value_of(number)))
-        if number in _HUNG:
-            kind = _HUNG[number]
-            injected[id_] = Injected((Strike(kind, None),), timeout_s=_HELD_S)
-            tasks[id_] = ExpectedTask(
-                frozenset({"timed_out"}), CALLED, (kind,), _HELD_S, 0.2, attempts=1, stack=KINDS[kind].stack
-            )
-        elif number not in (*_HOLDERS, _BUSY):
-            injected[id_] = Injected(timeout_s=_PATIENCE_S)
-    file = folder / "pipeline.toml"
-    file.write_text(
-        f"[pipeline]\npool = 5\n\n[tasks.crowd]\nmodule = {json.dumps(_ACTORS + 'OneOfACrowd')}\n"
-        f'args = ["${{matrix.n}}", {_inline(_SLEEPS)}, {_inline(_HOLDS)}]\n'
-        f"timeout = 20\ngrace = 0.2\nmatrix = {{ n = {{ range = [0, {_CROWD}] }} }}\n",
-        encoding="utf-8",
-    )
-    return Trial(
-        Run((str(file),), injected=injected),
-        Expected(tasks, frozenset({1}), longest_s=60),
-        {2: _waiting_did_not_count, 6: _started_elsewhere},
-    )
+def _behind(held_s: float, busy_s: float, patience_s: float) -> Callable[[Path, random.Random], Trial]:
+    """``patience_s`` is the limit of those who wait."""
+
+    def prepare(folder: Path, _draw: random.Random) -> Trial:
+        sleeping, holding = f'{{ "8" = {held_s}, "{_BUSY}" = {busy_s} }}', f'{{ "12" = {held_s} }}'
+        file = folder / "pipeline.toml"
+        file.write_text(
+            f"[pipeline]\npool = 5\n\n[tasks.crowd]\nmodule = {json.dumps(_ACTORS + 'OneOfACrowd')}\n"
+            f'args = ["${{matrix.n}}", {sleeping}, {holding}]\n'
+            f"timeout = 20\ngrace = 0.2\nmatrix = {{ n = {{ range = [0, {_CROWD}] }} }}\n",
+            encoding="utf-8",
+        )
+        tasks: dict[str, ExpectedTask] = {}
+        injected: dict[str, Injected] = {}
+        for id_, number in _PLACES.items():
+            tasks[id_] = ExpectedTask(callback=CALLED, attempts=1, digest=digest_of(value_of(number)))
+            if number in _HUNG:
+                kind = _HUNG[number]
+                injected[id_] = Injected((Strike(kind, None),), timeout_s=held_s)
+                tasks[id_] = ExpectedTask(
+                    frozenset({"timed_out"}), CALLED, (kind,), held_s, 0.2, attempts=1, stack=KINDS[kind].stack
+                )
+            elif number not in (*_HOLDERS, _BUSY):
+                injected[id_] = Injected(timeout_s=patience_s)
+        checks = {2: _waiting_did_not_count(held_s, busy_s, patience_s), 6: _started_elsewhere}
+        return Trial(Run((str(file),), injected=injected), Expected(tasks, frozenset({1}), longest_s=60), checks)
+
+    return prepare
 
 
-def _inline(numbers: Mapping[int, float]) -> str:
-    return "{" + ", ".join(f'"{number}" = {seconds}' for number, seconds in numbers.items()) + "}"
+def _waiting_did_not_count(held_s: float, busy_s: float, patience_s: float) -> Check:
+    def check(evidence: Evidence) -> Iterator[str]:
+        waited_s = []
+        for number in _HOLDERS:
+            holder = beginning_of(evidence, f"crowd@{number}")
+            behind = [
+                entry
+                for entry in taken_back(evidence.journal, _PLACES)
+                if number < _PLACES[entry.task] < number + 4
+                and entry.pid != holder.pid
+                and entry.at_s < holder.at_s + held_s
+            ]
+            if not behind:
+                raise Unjudged(f"nobody stood behind {holder.task}")
+            waited_s += [entry.at_s - holder.at_s for entry in behind]
+            for entry in behind:
+                took_s = last_attempt_of(evidence, entry.task)["duration_s"]
+                if took_s > patience_s:
+                    yield f"{entry.task} waited behind another, and is said to have taken {took_s:.2f} s"
+        if busy_s > patience_s > max(waited_s):
+            raise Unjudged(f"nobody waited for longer than his own limit, but {max(waited_s):.2f} s at most")
 
-
-def _waiting_did_not_count(evidence: Evidence) -> Iterator[str]:
-    began = {entry.task: entry for entry in evidence.journal if entry.what == journal.BEGAN}
-    waited_s = []
-    for number in _HOLDERS:
-        holder = began[f"crowd@{number}"]
-        end_s = holder.at_s + _HELD_S
-        behind = [
-            entry
-            for entry in taken_back(evidence.journal, _PLACES)
-            if number < _PLACES[entry.task] < number + 4 and entry.pid != holder.pid and entry.at_s < end_s
-        ]
-        if not behind:
-            raise Unjudged(f"nobody stood behind {holder.task}")
-        waited_s += [entry.at_s - holder.at_s for entry in behind]
-        for entry in behind:
-            took_s = evidence.tasks[entry.task]["attempts"][-1]["duration_s"]
-            if took_s > _PATIENCE_S:
-                yield f"{entry.task} waited behind another, and is said to have taken {took_s:.2f} s"
-    if max(waited_s) < _PATIENCE_S:
-        raise Unjudged(f"nobody waited for longer than his own limit, but {max(waited_s):.2f} s at most")
+    return check
 
 
 def _started_elsewhere(evidence: Evidence) -> Iterator[str]:
@@ -245,11 +261,11 @@ _IN_TIME = {f"queued@{n}": ExpectedTask(callback=CALLED, attempts=1, digest=dige
 
 
 def _waited(evidence: Evidence) -> Iterator[str]:
-    began = {entry.task: entry.at_s for entry in evidence.journal if entry.what == journal.BEGAN}
+    long_s = beginning_of(evidence, "long").at_s
     for id_ in _IN_TIME:
-        if began[id_] - began["long"] < 4.5:
+        if beginning_of(evidence, id_).at_s - long_s < 4.5:
             raise Unjudged(f"{id_} did not wait")
-        took_s = evidence.tasks[id_]["attempts"][0]["duration_s"]
+        took_s = last_attempt_of(evidence, id_)["duration_s"]
         if took_s > 1:
             yield f"{id_} is said to have taken {took_s:.1f} s: that was the queue"
 
@@ -277,20 +293,14 @@ def _stood_still(evidence: Evidence) -> Iterator[str]:
     continued = [blow.at_s for blow in evidence.struck if blow.signal == "SIGCONT"]
     if not stopped or not continued:
         raise Unjudged("the dispatcher was not stopped and continued")
-    began = {entry.task: entry.at_s for entry in evidence.journal if entry.what == journal.BEGAN}
-    limits = {id_: _STANDSTILL.changes[id_]["timeout_s"] for id_ in _LATE}
-    outside = [id_ for id_ in _LATE if not stopped[0] < began[id_] + limits[id_] < continued[0] - 1]
-    if outside or not began["long"] < stopped[0]:
+    due = {id_: beginning_of(evidence, id_).at_s + _STANDSTILL.changes[id_]["timeout_s"] for id_ in _LATE}
+    outside = [id_ for id_, at in due.items() if not stopped[0] < at < continued[0] - 1]
+    if outside or not beginning_of(evidence, "long").at_s < stopped[0]:
         raise Unjudged(f"not everything was under way when the dispatcher was stopped: {outside}")
     for id_ in _LATE:
-        worker = next(one for one in evidence.sightings if one.pid == began_by(evidence, id_))
-        if worker.last_s > continued[0]:
+        pid = beginning_of(evidence, id_).pid
+        if any(one.pid == pid and one.last_s > continued[0] for one in evidence.sightings):
             yield f"{id_} lived until the dispatcher was continued"
-
-
-def began_by(evidence: Evidence, task: str) -> int:
-    """Pid of the worker that a task began on last."""
-    return [entry.pid for entry in evidence.journal if entry.what == journal.BEGAN and entry.task == task][-1]
 
 
 SCENARIOS = (
@@ -310,7 +320,7 @@ SCENARIOS = (
     ),
     Scenario(
         "hang.ignore_term",
-        "two tasks ignore and block every signal that asks, and have 1.5 s of grace; the limits of others fall into it",
+        "two tasks ignore and block every signal that asks; the limits of others fall into their grace of 1.5 s",
         "timed_out, with its stack; dead at timeout + grace, and nobody's end is delayed by it",
         of_batch(_STAGGERED, checks={3: _fell_into_the_grace}),
     ),
@@ -331,19 +341,19 @@ SCENARIOS = (
         "hang.grandchild",
         "a task waits for a process that it started and that does not end",
         "timed_out; both dead",
-        of_batch(Batch(["hang.grandchild"]), checks={3: _had_a_process("sleep 1000")}),
+        _leaving("hang.grandchild"),
     ),
     Scenario(
         "hang.setsid",
         "the same, and that process has a session of its own",
         "timed_out; both dead",
-        of_batch(Batch(["hang.setsid"]), checks={3: _had_a_process("sleep 1000")}),
+        _leaving("hang.setsid"),
     ),
     Scenario(
         "hang.daemon",
         "the same, and that process was forked twice, has no parent that lives and no open output",
         "timed_out; both dead",
-        of_batch(Batch(["hang.daemon"]), checks={3: _had_a_process("sleep 1000")}),
+        _leaving("hang.daemon"),
         smoke=True,
     ),
     Scenario(
@@ -351,7 +361,7 @@ SCENARIOS = (
         "a Python task, a shell line and a command each leave a process that holds their output open",
         "succeeded at once: nothing waits for the end of that output; the process is counted and killed",
         of_batch(
-            Batch(["hang.pipe_held"], extra=_PIPE_HELD, extra_tasks={"shell": _LEFT_ONE, "cmd": _LEFT_ONE}),
+            Batch(["hang.pipe_held"], extra=_PIPE_HELD, extra_tasks=_HELD),
             checks={4: _had_a_process("sleep 1000"), 5: _nobody_waited},
         ),
     ),
@@ -381,9 +391,16 @@ SCENARIOS = (
     ),
     Scenario(
         "hang.behind",
-        "tasks were sent ahead to a worker that is held up: by a hang or a slow task, with the GIL or without",
-        "each starts elsewhere within 50 ms of another worker being free; the wait is neither time nor an attempt of it",
-        _behind,
+        "tasks were sent ahead to workers that are held up, by a hang or a slow task, with the GIL or without, and "
+        "nobody else is free for longer than they may take",
+        "each starts elsewhere within 50 ms of another worker being free; its wait counts for nothing",
+        _behind(held_s=2.0, busy_s=1.1, patience_s=1.0),
+    ),
+    Scenario(
+        "hang.behind.free",
+        "the same, and somebody else is free at once",
+        "the same",
+        _behind(held_s=0.8, busy_s=0.1, patience_s=20.0),
     ),
     Scenario(
         "hang.queue",

@@ -1,0 +1,103 @@
+"""Random processes of live runs are killed, stopped, continued and signalled at random moments, run after run.
+
+Each round has a seed of its own, the first one's and one more each time, so any of them can be had again by itself.
+What had to come of a round follows from whom its blows hit (see ``aftermath``).  A blow that came too late, when the
+run had ended, is no failure as long as another one hit; a round in which none did tested nothing, and is none.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from workflow.harness import schedule as schedules
+from workflow.harness.aftermath import expected_after
+from workflow.harness.batch import Batch
+from workflow.harness.evidence import Evidence, Expected
+from workflow.harness.experiment import Interrupted, perform, place
+from workflow.harness.oracle import Verdict, judge
+from workflow.harness.pipeline import Control, Subject, expected_of_run, run_of, without_its_own
+from workflow.harness.scenario import Result, details_of
+from workflow.harness.schedule import Schedule
+
+LONGEST_S = 60.0
+
+
+def soak(duration_s: float, seed: int, step: int = 1, keep: Path | None = None) -> Iterator[Result]:
+    """Rounds until that much time is over; at least one.  The schedule of a broken one is kept in a folder.
+
+    The seeds are ``seed``, ``seed + step`` and so on, so that several can be at it side by side.
+    """
+    yield from _rounds(duration_s, seed, step, lambda of: replay(schedules.draw(of), keep))
+
+
+def soak_pipeline(subject: Subject, control: Control, duration_s: float, seed: int, again: str) -> Iterator[Result]:
+    """The same with a user's own pipeline."""
+    yield from _rounds(duration_s, seed, 1, lambda of: _hurt_pipeline(subject, control, of, f"{again} --seed {of}"))
+
+
+def replay(schedule: Schedule, keep: Path | None = None) -> Result:
+    """Do once what a schedule says, and judge it."""
+    batch = Batch(schedule.kinds, pool=schedule.pool, neighbours=schedule.neighbours, neighbour_s=0.01, timeout_s=1.5)
+
+    def act(folder: Path) -> tuple[Evidence, Expected]:
+        expected = batch.expected(longest_s=LONGEST_S + 3 * len(schedule.kinds))
+        return perform(batch.run(folder, schedule.blows), expected, folder), expected
+
+    reproduce = f"workflow chaos --soak 1s --seed {schedule.seed}"
+    result = _round(act, schedule.seed, reproduce, schedules.told(schedule.blows))
+    if result.passed or keep is None:
+        return result
+    path = keep / f"chaos-schedule-{schedule.seed}.json"
+    try:
+        schedules.write(schedule, path)
+    except OSError as error:
+        return replace(result, details=f"{result.details}\nits schedule cannot be kept in {path}: {error}")
+    return replace(result, reproduce=f"workflow chaos --replay {path}")
+
+
+def _rounds(duration_s: float, seed: int, step: int, hurt: Callable[[int], Result]) -> Iterator[Result]:
+    end = time.monotonic() + duration_s
+    while True:
+        yield hurt(seed)
+        seed += step
+        if time.monotonic() >= end:
+            return
+
+
+def _hurt_pipeline(subject: Subject, control: Control, seed: int, reproduce: str) -> Result:
+    blows = schedules.draw_blows(seed, len(subject.plan.tasks))
+
+    def act(folder: Path) -> tuple[Evidence, Expected]:
+        limit_s = subject.longest_s or 60 + 10 * control.took_s
+        evidence = perform(replace(run_of(subject, {}), blows=blows), Expected({}, longest_s=limit_s), folder)
+        return without_its_own(evidence, control), expected_of_run(subject.plan, control, {}, evidence, limit_s)
+
+    return _round(act, seed, reproduce, schedules.told(blows))
+
+
+def _round(act: Callable[[Path], tuple[Evidence, Expected]], seed: int, reproduce: str, blows: list[str]) -> Result:
+    began_s = time.monotonic()
+    name = f"round of seed {seed}"
+    try:
+        with place() as folder:
+            evidence, expected = act(folder)
+            verdicts = _judge(evidence, expected)
+    except Interrupted:
+        raise
+    except Exception:  # noqa: BLE001  whatever it is, the other rounds are to be run
+        return Result(name, seed, (), time.monotonic() - began_s, reproduce, traceback.format_exc())
+    held = all(verdict.finding.passes for verdict in verdicts)
+    details = "" if held else "\n".join([details_of(evidence), "its schedule:", *(f"  {blow}" for blow in blows)])
+    return Result(
+        name, seed, verdicts, time.monotonic() - began_s, reproduce, None, details, tuple(blows)
+    )  # fmt: skip
+
+
+def _judge(evidence: Evidence, expected: Expected) -> tuple[Verdict, ...]:
+    if evidence.struck:
+        evidence = replace(evidence, missed=())
+    return judge(evidence, expected_after(expected, evidence))
