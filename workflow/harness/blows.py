@@ -21,9 +21,9 @@ class When(NamedTuple):
     what: str = journal.BEGAN
     """``began``, ``ended``, ``fired`` or ``callback`` as in the journal; ``start`` for the start of the run's process,
     ``handled`` for when that has installed handlers for signals, ``engine`` for when its warden is there, ``reported``
-    for when the run has written its report."""
+    for when the run has written its report, ``children`` for when tasks have so many processes alive at once."""
     task: str = "*"
-    """A glob over task ids."""
+    """A glob over task ids; for ``children``, over their command lines."""
     count: int = 1  # type: ignore[assignment]  # hides tuple's method, which nobody wants of a moment
     delay_s: float = 0.0
 
@@ -66,8 +66,11 @@ class Striker:
             self._continue.remove(each)
             self._send(each[1], each[2], "SIGCONT")
         waiting: list[tuple[Blow, float | None]] = []
+        moments: dict[When, float | None] = {}  # once for all who wait for it, so that their order is kept
         for blow, due_s in self._waiting:
-            due = self._due(blow.when, entries) if due_s is None else due_s
+            if due_s is None and blow.when not in moments:
+                moments[blow.when] = self._due(blow.when, entries)
+            due = moments[blow.when] if due_s is None else due_s
             if due is None or now < due or not self._strike(blow, entries):
                 waiting.append((blow, due))
         self._waiting = waiting
@@ -91,6 +94,10 @@ class Striker:
             return time.monotonic() + when.delay_s if self._report.exists() else None
         if when.what == "engine":
             return time.monotonic() + when.delay_s if self._census.of_role("warden") else None
+        if when.what == "children":
+            alive = [seen for seen in self._census.look() if seen.role == "task"]
+            there = sum(fnmatchcase(seen.command, when.task) for seen in alive)
+            return time.monotonic() + when.delay_s if there >= when.count else None
         found = [e for e in entries if e.what == when.what and fnmatchcase(e.task, when.task)]
         return found[when.count - 1].at_s + when.delay_s if len(found) >= when.count else None
 

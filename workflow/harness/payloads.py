@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
+import time
 
 from workflow.harness import journal
 from workflow.harness.victims import Harm
@@ -50,6 +53,30 @@ class Huge(Model):
 
     def error_callback(self, error: BaseException) -> None:
         """Take the error."""
+
+
+class HalfWritten(Huge):
+    """Dies when half of its result is written to the file in which it is to travel.
+
+    The GIL is let go for that one write, so a thread beside it can look how far it has come.
+    """
+
+    def runnable(self, size: int) -> bytes:
+        """Answer ``sized(size)``, and do not survive it."""
+        threading.Thread(target=_die_when_half_is_written, args=(size,), daemon=True).start()
+        return super().runnable(size)
+
+
+def _die_when_half_is_written(size: int) -> None:
+    while True:
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                written = os.fstat(int(name)).st_size
+            except OSError:
+                continue  # the one that listed the folder
+            if size // 4 < written < size:
+                os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.001)
 
 
 class Number(Model):

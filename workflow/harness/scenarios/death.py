@@ -23,6 +23,8 @@ from workflow.harness.scenario import Check, Scenario, Trial, of_batch
 
 REPLACED_S = 1.0
 """By when a dead dispatcher has a successor."""
+TREE_S = 0.5
+"""By when what a dead worker's task had started is gone too."""
 NOTICED_S = 3.0
 """By when a run has ended that has lost one of those that guard it."""
 _WOKEN_S = 7.0
@@ -38,6 +40,11 @@ _SLOW = f"""
 module = "{MODEL}"
 args = [7, 20]
 """
+_LONG = "".join(f'[tasks.long{number}]\nmodule = "{MODEL}"\nargs = [{number}, 0.4]\n' for number in range(4))
+_LONG_TASKS = {
+    f"long{number}": ExpectedTask(callback=CALLED, attempts=1, digest=digest_of(value_of(number)))
+    for number in range(4)
+}
 _FAILS = "crash.base_exception"
 _FAILS_ONCE = Injected((Strike(_FAILS, 1),), retries=2, delay_s=0.3)
 _ENDED = re.compile(r"^\[ *\d+/\d+\] (\w+) +(?:\d\S*s +)?([^\s:]+)", re.MULTILINE)
@@ -45,24 +52,28 @@ _ENDED = re.compile(r"^\[ *\d+/\d+\] (\w+) +(?:\d\S*s +)?([^\s:]+)", re.MULTILIN
 
 
 def _kill_dispatchers() -> Scenario:
-    """Four while tasks are queued and running, one in a callback, one while a task waits to be tried again."""
-    moments = [When("began", "good@*", count) for count in (10, 35, 60, 85)]
-    moments += [When("callback", "callback_hang", 1, 0.1), When("fired", "retried", 1, 0.1)]
+    """Four while short tasks are queued, one each while long ones run, in a callback, between two tries of a task."""
+    moments = [When("began", "good@*", count) for count in (40, 120, 200, 280)]
+    moments += [When("began", "long*", 2, 0.05), When("callback", "callback_hang", 1, 0.1)]
+    moments += [When("fired", "retried", 1, 0.1)]
     batch = Batch(
         ["hang.sleep", "callback.hang"],
-        neighbours=120,
-        neighbour_s=0.01,
+        pool=4,
+        neighbours=400,  # so quick that they are sent ahead
+        neighbour_s=0.001,
         timeout_s=1.0,
         callback_timeout_s=20,
-        extra=_RETRIED,
+        victims_first=False,  # so that which worker has which long one is not the order in which they are told of
+        extra=_RETRIED + _LONG,
         extra_tasks={
-            "retried": ExpectedTask(callback=CALLED, faults=(_FAILS,), attempts=2, digest=digest_of(value_of(7)))
+            "retried": ExpectedTask(callback=CALLED, faults=(_FAILS,), attempts=2, digest=digest_of(value_of(7))),
+            **_LONG_TASKS,
         },
         extra_injected={"retried": _FAILS_ONCE},
     )
     return Scenario(
         "death.dispatcher",
-        "the dispatcher is killed, six times: tasks queued, running, waiting to be tried again, in a callback",
+        "the dispatcher is killed, seven times: tasks queued, running, waiting to be tried again, in a callback",
         "replaced within 1 s; nothing is crashed or run twice for it; the callback it was in is crashed, not repeated",
         of_batch(
             batch,
@@ -91,7 +102,7 @@ def _kill_parent(id_: str, fault: str, batch: Batch, *blows: Blow, smoke: bool =
 
 def _both(folder: Path, draw: Random) -> Trial:
     """The parent is stopped first, so that it can do nothing about the death of the dispatcher."""
-    moment = When("fired", "*", len(_BUSY.kinds), draw.uniform(0, 0.3))
+    moment = _STARTED._replace(delay_s=draw.uniform(0, 0.3))
     blows = [
         Blow(signal, role, moment)
         for signal, role in (("SIGSTOP", "parent"), ("SIGKILL", "dispatcher"), ("SIGKILL", "parent"))
@@ -121,7 +132,7 @@ def _any(folder: Path, draw: Random) -> Trial:
         Blow("SIGKILL", role, When("began", "good@*", count, draw.uniform(0, 0.015)), pick=draw.random())
         for role, count in zip(roles, moments, strict=True)
     ]
-    return Trial(batch.run(folder, blows), batch.expected(), forgiving=True)
+    return Trial(batch.run(folder, blows), batch.expected(), {4: _trees_are_gone}, forgiving=True)
 
 
 def _stop_then_kill() -> Scenario:
@@ -145,14 +156,16 @@ def _stop_then_kill() -> Scenario:
         "death.stop",
         "the dispatcher and a worker are stopped, and then killed",
         "as if they had been killed: the dispatcher is replaced, the worker's task crashed; limits are kept meanwhile",
-        of_batch(batch, blows=blows, checks={5: _replaced}, forgiving=True),
+        of_batch(batch, blows=blows, checks={4: _trees_are_gone, 5: _replaced}, forgiving=True),
     )
 
 
 _GUARDED = Batch(["hang.setsid", "hang.gil"], pool=3, neighbours=60, neighbour_s=0.01, timeout_s=60)
 _BUSY = Batch(["hang.sleep", "hang.gil", "hang.setsid", "hang.daemon"], pool=5, neighbours=60, timeout_s=60)
-_MIDDLE = When("fired", "*", 2, 0.15)
-"""All victims have struck, or two of them, and neighbours are on their way."""
+_SLEEPER = "sleep 1000"
+_MIDDLE = When("children", _SLEEPER, 1, 0.05)
+_STARTED = _MIDDLE._replace(count=2)
+"""When what the victims start is there; in a session of its own, or forked twice."""
 
 
 def _guard(id_: str, fault: str, *blows: Blow, smoke: bool = False) -> Scenario:
@@ -175,8 +188,7 @@ def _guard(id_: str, fault: str, *blows: Blow, smoke: bool = False) -> Scenario:
 def _all_tiers(folder: Path, _draw: Random) -> Trial:
     """Stopped first, so that none of them can do anything about the death of another."""
     tiers = ("dispatcher", "guardian", "warden", "parent")  # the dispatcher would follow the warden by itself
-    moment = When("fired", "*", len(_BUSY.kinds), 0.15)
-    blows = [Blow(signal, role, moment) for signal in ("SIGSTOP", "SIGKILL") for role in tiers]
+    blows = [Blow(signal, role, _STARTED) for signal in ("SIGSTOP", "SIGKILL") for role in tiers]
     after = folder / "after.toml"
     after.write_text('[tasks.after]\ncmd = ["true"]\n', encoding="utf-8")
     run = replace(_BUSY.run(folder, blows), then=(str(after),))
@@ -195,6 +207,15 @@ def _replaced(evidence: Evidence) -> Iterator[str]:
             continue
         if not any(blow.at_s < one.first_s <= until_s for one in dispatchers if one.pid != blow.pid):
             yield f"dispatcher {blow.pid} had no successor {REPLACED_S:g} s after it was killed"
+
+
+def _trees_are_gone(evidence: Evidence) -> Iterator[str]:
+    """What the task of a killed worker had started does not outlive it, although the run goes on."""
+    for blow in evidence.struck:
+        for one in evidence.sightings:
+            late_s = one.last_s - blow.at_s
+            if blow.signal == "SIGKILL" and blow.role == "worker" and one.worker == blow.pid and late_s > TREE_S:
+                yield f"{one.role} {one.pid} ({one.command}) lived {late_s:.2f} s longer than its worker {blow.pid}"
 
 
 def _callback_is(task: str, outcome: str) -> Check:
@@ -242,7 +263,7 @@ SCENARIOS = (
         "death.parent",
         "the parent is killed; workers sleep, hold the GIL, have children in their own sessions",
         _BUSY,
-        Blow("SIGKILL", "parent", When("fired", "*", 4, 0.15)),
+        Blow("SIGKILL", "parent", _STARTED),
         smoke=True,
     ),
     _kill_parent(

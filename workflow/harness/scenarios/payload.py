@@ -107,27 +107,25 @@ def _renewed() -> Scenario:
 # -- killed midway -------------------------------------------------------------------------------------------------
 
 
-def _killed_writing(folder: Path, draw: Random) -> Trial:
-    """Each is killed a moment after it has returned, while its result is pickled, or written, or sent."""
-    size, delays_s = 128 * _MiB, [0.05 * step + draw.uniform(0.0, 0.05) for step in (0, 1, 2, 3, 5)]
-    ids = [f"large@{number}" for number in range(len(delays_s))]
-    batch = Batch(
-        extra=f'[tasks.large]\nmodule = "workflow.harness.payloads.Huge"\nargs = [{size}]\n'
-        f"matrix = {{ n = {{ range = [0, {len(ids)}] }} }}\n",
-        extra_tasks={id_: ExpectedTask(attempts=1) for id_ in ids},
-        extra_injected=dict.fromkeys(ids, _BARE),
+def _killed_writing() -> Scenario:
+    sizes = [size * _MiB for size in (32, 128, 256, 256)]
+    killed = ExpectedTask(frozenset({"crashed"}), attempts=1, signal="SIGKILL", error="TaskCrashed")
+    return Scenario(
+        "payload.killed_midway",
+        "workers are killed when half of a result of 32 to 256 MiB is written",
+        "crashed, that task alone; nobody waits for the rest of the message",
+        of_batch(
+            Batch(
+                extra="".join(
+                    f'[tasks.large{number}]\nmodule = "workflow.harness.payloads.HalfWritten"\nargs = [{size}]\n'
+                    for number, size in enumerate(sizes)
+                ),
+                extra_tasks={f"large{number}": killed for number in range(len(sizes))},
+                extra_injected={f"large{number}": _BARE for number in range(len(sizes))},
+            ),
+            longest_s=60.0,
+        ),
     )
-    blows = [
-        Blow("SIGKILL", f"worker of {id_}", When("ended", id_, 1, delay_s))
-        for id_, delay_s in zip(ids, delays_s, strict=True)
-    ]
-    return Trial(batch.run(folder, blows), batch.expected(), {2: _somebody_crashed}, forgiving=True)
-
-
-def _somebody_crashed(evidence: Evidence) -> Iterator[str]:
-    if not any(task["outcome"] == "crashed" for task in evidence.tasks.values()):
-        raise Unjudged("nobody was hit before all of it was sent")
-    yield from ()
 
 
 def _killed_at_the_edges(folder: Path, draw: Random) -> Trial:
@@ -318,12 +316,7 @@ SCENARIOS = (
     _huge(),
     _limited(),
     _renewed(),
-    Scenario(
-        "payload.killed_midway",
-        "workers are killed while they pickle and send results of 128 MiB",
-        "crashed, that task alone; nobody waits for the rest of the message",
-        _killed_writing,
-    ),
+    _killed_writing(),
     Scenario(
         "payload.killed_midway.inline",
         "a worker is killed when a result is ready or sent, of a size about which it changes the way it is sent",
