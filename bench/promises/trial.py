@@ -1,0 +1,76 @@
+"""One trial: a program of its own, watched from outside, and nothing of it left on the machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.interleaved import ENVIRONMENT
+from bench.promises.judge import Finding, judge
+from bench.promises.notes import STARTED
+from bench.promises.pools import POOLS
+from bench.promises.scenarios import BOUND_S, GONE_S, SCENARIOS, Promise
+from workflow.harness import journal
+from workflow.harness.evidence import Evidence, Expected
+from workflow.harness.experiment import SHARED_MEMORY, Run, perform, place
+
+_SHARED = "shared memory "
+
+
+class Trial(NamedTuple):
+    """What came of one."""
+
+    finding: Finding
+    seconds: float
+
+
+def asked_of(pool: str, scenario: str) -> frozenset[Promise]:
+    """What that pool is asked in that scenario; nothing, when it has nothing that this is about."""
+    made = POOLS[pool]
+    return SCENARIOS[scenario].asked_of(limit=made.limit, callback_limit=made.callback_limit)
+
+
+def try_it(pool: str, scenario: str) -> Trial:
+    """Run it and judge it.  Everything with its mark is dead when this returns."""
+    what = SCENARIOS[scenario]
+    run = Run(
+        ("-m", "bench.promises.program", pool, scenario),
+        program=True,
+        blows=() if what.blow is None else (what.blow,),
+        environment={"PYTHONPATH": ENVIRONMENT["PYTHONPATH"]},
+    )
+    began = time.monotonic()
+    with place() as folder:
+        try:
+            evidence = perform(run, Expected({}, longest_s=BOUND_S, gone_s=GONE_S, report=False), folder)
+        finally:
+            _remove_shared_memory(folder)
+    seconds = time.monotonic() - began
+    return Trial(judge(_without_strangers(evidence), what, asked_of(pool, scenario)), seconds)
+
+
+# Whose a piece of shared memory is, only its name says: it is a trial's when it holds the pid of one of its
+# processes.  What Python's own pools share on Linux has no name after the moment it is made; loky's has, with a pid.
+
+
+def _remove_shared_memory(folder: Path) -> None:
+    """What the trial left, now that all its processes are dead."""
+    started = [e.pid for e in journal.Reader(str(folder / "chaos")).news() if e.what == STARTED]
+    for path in SHARED_MEMORY.iterdir():
+        if _is_named_for(path.name, started):
+            path.unlink(missing_ok=True)
+
+
+def _without_strangers(evidence: Evidence) -> Evidence:
+    """Without what others left: they run at the same time."""
+    pids = [sighting.pid for sighting in evidence.sightings]
+    left = (each for each in evidence.left if not each.startswith(_SHARED) or _is_named_for(each, pids))
+    return dataclasses.replace(evidence, left=tuple(left))
+
+
+def _is_named_for(name: str, pids: Sequence[int]) -> bool:
+    return not {str(pid) for pid in pids}.isdisjoint(re.findall(r"\d+", name))
