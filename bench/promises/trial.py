@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +13,9 @@ from bench.promises.notes import STARTED
 from bench.promises.pools import POOLS
 from bench.promises.scenarios import BOUND_S, GONE_S, SCENARIOS, Promise
 from workflow.harness import journal
-from workflow.harness.evidence import Evidence, Expected
-from workflow.harness.experiment import SHARED_MEMORY, Run, perform, place
-
-_SHARED = "shared memory "
+from workflow.harness.census import SHARED_MEMORY
+from workflow.harness.evidence import Expected
+from workflow.harness.experiment import Run, perform, place
 
 
 class Trial(NamedTuple):
@@ -50,27 +47,12 @@ def try_it(pool: str, scenario: str) -> Trial:
         finally:
             _remove_shared_memory(folder)
     seconds = time.monotonic() - began
-    return Trial(judge(_without_strangers(evidence), what, asked_of(pool, scenario)), seconds)
-
-
-# Whose a piece of shared memory is, only its name says: it is a trial's when it holds the pid of one of its
-# processes.  What Python's own pools share on Linux has no name after the moment it is made; loky's has, with a pid.
+    return Trial(judge(evidence, what, asked_of(pool, scenario)), seconds)
 
 
 def _remove_shared_memory(folder: Path) -> None:
-    """What the trial left, now that all its processes are dead."""
-    started = [e.pid for e in journal.Reader(str(folder / "chaos")).news() if e.what == STARTED]
-    for path in SHARED_MEMORY.iterdir():
-        if _is_named_for(path.name, started):
+    """What the trial left, now that all its processes are dead: pieces whose name holds the pid of one of them."""
+    started = {str(e.pid) for e in journal.Reader(str(folder / "chaos")).news() if e.what == STARTED}
+    for path in Path(SHARED_MEMORY).iterdir():
+        if not started.isdisjoint(re.findall(r"\d+", path.name)):
             path.unlink(missing_ok=True)
-
-
-def _without_strangers(evidence: Evidence) -> Evidence:
-    """Without what others left: they run at the same time."""
-    pids = [sighting.pid for sighting in evidence.sightings]
-    left = (each for each in evidence.left if not each.startswith(_SHARED) or _is_named_for(each, pids))
-    return dataclasses.replace(evidence, left=tuple(left))
-
-
-def _is_named_for(name: str, pids: Sequence[int]) -> bool:
-    return not {str(pid) for pid in pids}.isdisjoint(re.findall(r"\d+", name))
