@@ -45,9 +45,11 @@ def parse_sweep(text: str) -> tuple[tuple[str, ...], str]:
     action = action or "kill"
     if action not in ACTIONS:
         raise NoPoint(f"{action!r} is nothing that can be done at a point; there are {', '.join(ACTIONS)}")
-    points = tuple(point for point in POINTS if fnmatchcase(point, glob))
+    # A parent that is stopped waits for whoever stopped it, as after Ctrl-Z: nothing has to come of that.
+    able = [point for point in POINTS if action != "stop" or not point.startswith("parent.")]
+    points = tuple(point for point in able if fnmatchcase(point, glob))
     if not points:
-        raise NoPoint(f"no point of the engine matches {glob!r}; there are {', '.join(POINTS)}")
+        raise NoPoint(f"no point of the engine matches {glob!r}; there are {', '.join(able)}")
     return points, action
 
 
@@ -103,7 +105,8 @@ def _trial(run: object, point: str, action: str, *, fired: bool) -> Trial:
     checks: dict[int, Check] = {}
     if role == "worker":
         if point not in _UNBEGUN | _ANSWERED:
-            tasks = {id_: _or_crashed(task) for id_, task in tasks.items()}
+            more = {"timed_out"} if action == "stop" else set()  # it is in the middle of a task, which has a limit
+            tasks = {id_: _or_crashed(task, more) for id_, task in tasks.items()}
             checks[2] = _at_most_one
         expected = replace(expected, tasks=tasks)
     elif role in ("callback", "dispatcher"):
@@ -121,9 +124,9 @@ def _trial(run: object, point: str, action: str, *, fired: bool) -> Trial:
     return Trial(run, expected, checks)  # type: ignore[arg-type]
 
 
-def _or_crashed(task: ExpectedTask) -> ExpectedTask:
+def _or_crashed(task: ExpectedTask, more: set[str] | frozenset[str] = frozenset()) -> ExpectedTask:
     return replace(
-        task, outcomes=task.outcomes | {"crashed"}, callback=None, signal=None, exit_code=None, error=None, says="",
+        task, outcomes=task.outcomes | {"crashed"} | more, callback=None, signal=None, exit_code=None, error=None, says="",
         stack="", traceback="", left=None, faults=(),
     )  # fmt: skip
 
