@@ -126,8 +126,8 @@ def _trial(run: object, point: str, action: str, *, fired: bool) -> Trial:
 
 def _or_crashed(task: ExpectedTask, more: set[str] | frozenset[str] = frozenset()) -> ExpectedTask:
     return replace(
-        task, outcomes=task.outcomes | {"crashed"} | more, callback=None, signal=None, exit_code=None, error=None, says="",
-        stack="", traceback="", left=None, faults=(),
+        task, outcomes=task.outcomes | {"crashed"} | more, callback=None, signal=None, exit_code=None, error=None,
+        says="", stack="", traceback="", left=None, faults=(),
     )  # fmt: skip
 
 
