@@ -9,7 +9,12 @@ import pytest
 from pydantic import BaseModel
 
 from workflow.cli.main import cli
+from workflow.harness.faults_file import load_faults
+from workflow.harness.oracle import PROMISES
+from workflow.harness.results import MARKS
+from workflow.harness.rules import Rule
 from workflow.outcome import Outcome
+from workflow.plan.build import load_plan
 from workflow.run.exit_code import ExitCode
 from workflow.spec.models import PipelineTable, TaskTable
 from workflow.spec.reference import NAMESPACES, TASK_PARTS
@@ -21,12 +26,15 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def test_the_pipeline_on_the_first_screen_is_one(python: Run, tmp_path: Path) -> None:
-    """What a reader sees first is accepted as it stands."""
-    (block,) = _blocks("toml")
+    """What a reader sees first is accepted as it stands; the faults file further down is one for it."""
+    block, faults = _blocks("toml")
     (tmp_path / "pipeline.toml").write_text(block, encoding="utf-8")
     run = python("-m", "workflow", "plan")
     assert run.returncode == 0, run.stderr
     assert all(task in run.stdout for task in ("fetch@de", "fetch@fr", "fetch@jp", "merge", "upload"))
+    (tmp_path / "faults.toml").write_text(faults, encoding="utf-8")
+    table = load_faults(tmp_path / "faults.toml", load_plan(tmp_path / "pipeline.toml"))
+    assert table.rules() == [Rule("crash.segv", "fetch@*", 0.3)]
 
 
 def test_the_program_runs_as_it_stands(python: Run, tmp_path: Path) -> None:
@@ -75,6 +83,13 @@ def test_every_reference_and_status_is_explained() -> None:
     assert all(f"${{{namespace}." in section for namespace in NAMESPACES)
     assert all(f"${{tasks.a.{part}}}" in section for part in TASK_PARTS)
     assert all(f'`"{status}"`' in section for status in STATUSES)
+
+
+def test_every_promise_and_every_mark_is_explained() -> None:
+    """The nine, in their order, and what stands below them."""
+    section = README.split("## When things go wrong, on purpose\n")[1].split("\n## ")[0]
+    assert [int(number) for number in re.findall(r"^(\d)\. ", section, re.MULTILINE)] == list(PROMISES)
+    assert re.findall(r"^\| `(.)` \|", section, re.MULTILINE) == list(MARKS.values())
 
 
 def _blocks(language: str) -> list[str]:

@@ -65,13 +65,13 @@ def settled(mp: MultiProcess, wait_until: Wait) -> Size:
 
 def crash(mp: MultiProcess, count: int) -> None:
     ways = ["kill", "segv", "exit7", "abort"]
-    handles = [mp.push(InfoTask("victims.Crash", 60, ways[number % 4])) for number in range(count)]
+    handles = [mp.push(InfoTask("victims.Crash", 120, ways[number % 4])) for number in range(count)]
     for handle in handles:
-        handle.exception(120)
+        handle.exception()
     assert {handle.outcome for handle in handles} == {Outcome.CRASHED}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(500)  # on a machine that does much else beside it
 def test_500_crashes_leave_the_engine_as_it_was(make_pool: Callable[..., Any], wait_until: Wait) -> None:
     """Descriptors, threads, processes, zombies and memory of every part; and no limit of restarts is met."""
     mp = make_pool(2)
@@ -110,10 +110,10 @@ print("flat")
 """
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(500)  # on a machine that does much else beside it
 def test_200_pools_leave_their_program_as_it_was(tmp_path: Path, python: Program) -> None:
     """And nobody warns of anything at its end, as a tracker of shared memory would."""
-    out, err = python(tmp_path, "-W", "error", "-c", POOLS).communicate(timeout=200)
+    out, err = python(tmp_path, "-W", "error", "-c", POOLS).communicate(timeout=480)
     assert (out, err) == ("flat\n", "")
 
 

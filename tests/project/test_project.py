@@ -11,7 +11,10 @@ import pytest
 import workflow
 
 ROOT = Path(__file__).resolve().parents[2]
-QUESTIONS = ["lint", "types", "imports", "schemas", "unit", "simulation", "processes", "cli", "coverage", "bench"]
+QUESTIONS = [
+    "lint", "types", "imports", "schemas", "unit", "simulation", "processes", "cli", "chaos", "chaos-full", "soak",
+    "coverage", "bench",
+]  # fmt: skip
 
 
 def _commands_of_the_readme() -> list[str]:

@@ -26,7 +26,7 @@ from typing import NamedTuple
 LOOK_S = 0.02
 
 _ROLES = {f"wf-{role}": role for role in ("guardian", "warden", "dispatcher", "template", "worker")}
-_SHARED = "/dev/shm"  # noqa: S108  it is looked at, not written to
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  it is looked at, not written to
 _LOOKS = 3
 """Looks after which a process without the mark is nobody's: in the middle of an exec it has no environment."""
 _TRUST_LOOKS = 10
@@ -157,7 +157,7 @@ class Census:
             self.samples.append(_sample(seen, stat, zombies[seen.pid]))
         news = _shared_memory() - self._shared_before - self.shared
         if news:  # nobody says who made a piece of shared memory, and other programs make some too
-            self.shared |= {name for name in news for seen in alive if _has_open(seen.pid, f"{_SHARED}/{name}")}
+            self.shared |= {name for name in news for seen in alive if _has_open(seen.pid, f"{SHARED_MEMORY}/{name}")}
         return alive
 
     def shared_left(self) -> list[str]:
@@ -204,7 +204,7 @@ class Census:
 
 def _shared_memory() -> set[str]:
     try:
-        return set(os.listdir(_SHARED))
+        return set(os.listdir(SHARED_MEMORY))
     except OSError:
         return set()
 

@@ -145,7 +145,8 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
 def _run_again(run: Run, expected: Expected, folder: Path, mark: str, census: Census) -> Second:
     """The run behind the one that was hurt; it is given as long, and looked at as well."""
     out = folder / "second"
-    out.mkdir()
+    (out / "chaos").mkdir(parents=True)
+    write_injection(out / "chaos", run.injected or {})
     process = _start(replace(run, arguments=run.then, then=(), program=False, point=None), folder, mark, out)
     end = time.monotonic() + expected.longest_s
     while process.poll() is None and time.monotonic() < end:
@@ -155,14 +156,15 @@ def _run_again(run: Run, expected: Expected, folder: Path, mark: str, census: Ce
     code = process.poll()
     process.kill()
     process.wait()
-    return Second(code, _read_run(folder / "state")[0], _text(out / "stderr"))
+    return Second(code, _read_run((run.state or folder / "state") / "latest")[0], _text(out / "stderr"))
 
 
 def _start(run: Run, folder: Path, mark: str, out: Path | None = None) -> subprocess.Popen[bytes]:
+    out = out or folder
     name, _, value = mark.partition("=")
     environment = {key: text for key, text in os.environ.items() if not key.startswith("WORKFLOW_")}
     environment.update(
-        {name: value, FOLDER_VARIABLE: str(folder / "chaos"), "TMPDIR": str(folder / "tmp"), "PYTHONUNBUFFERED": "1"}
+        {name: value, FOLDER_VARIABLE: str(out / "chaos"), "TMPDIR": str(folder / "tmp"), "PYTHONUNBUFFERED": "1"}
     )
     if run.point is not None:
         environment[POINT_VARIABLE] = run.point
@@ -175,7 +177,7 @@ def _start(run: Run, folder: Path, mark: str, out: Path | None = None) -> subpro
     else:
         options = ("--state-dir", str(run.state or folder / "state"))
         command = [sys.executable, "-m", "workflow.cli.subject", *options, *run.arguments]
-    with open((out or folder) / "stdout", "wb") as stdout, open((out or folder) / "stderr", "wb") as stderr:
+    with open(out / "stdout", "wb") as stdout, open(out / "stderr", "wb") as stderr:
         return subprocess.Popen(
             [*run.launcher, *command],
             stdin=subprocess.DEVNULL,

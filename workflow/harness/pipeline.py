@@ -42,6 +42,7 @@ SLOW_S = 10.0
 _BAD = frozenset({"failed", "timed_out", "crashed", "memory_exceeded"})
 _GOOD = frozenset({"succeeded", "cached"})
 _LONGEST_S = 24 * 3600.0
+_ANYTHING = ExpectedTask(OUTCOMES - {"skipped", "cached"})
 _COMPARABLE = frozenset({0, 1})
 """Exit codes of a run that came to its own end."""
 _STAGES = ("path", "import", "arguments", "init", "run", "callback")
@@ -216,12 +217,12 @@ def expected_of(
         met = all(_is_met(need, outcomes) for need in task.needs)
         if not met:
             one = ExpectedTask(frozenset({"skipped"}), frozenset({None}))
-        elif changed and (not strikes or _never_began(task.id, actual)):
-            one = ExpectedTask(OUTCOMES - {"skipped", "cached"})
-        elif strikes:
-            one = _of_strikes(strikes, task, plan, lowered[task.id], _of_control(control, task))
+        elif changed and _never_began(task.id, actual):
+            one = _ANYTHING
         else:
-            one = _of_control(control, task)
+            one = _of_control(control, task) if not changed else _as_it_ended(task.id, actual)
+            if strikes:
+                one = _of_strikes(strikes, task, plan, lowered[task.id], one)
         if strikes or changed or not met:
             touched.add(task.id)
         expected[task.id] = _if_halted(one, outcomes.get(task.id)) if halts else one
@@ -296,6 +297,12 @@ def _exit_codes(plan: Plan, actual: Mapping[str, Mapping[str, Any]]) -> frozense
     return frozenset({int(failed)} | ({124} if plan.settings.timeout_s is not None else set()))
 
 
+def _as_it_ended(task: str, actual: Mapping[str, Mapping[str, Any]]) -> ExpectedTask:
+    """What is expected of a task that a fault has reached by way of others: anything, and that it is one thing."""
+    outcome = actual[task]["outcome"] if task in actual else None
+    return ExpectedTask(frozenset({outcome})) if outcome in _ANYTHING.outcomes else _ANYTHING
+
+
 def _never_began(task: str, actual: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether it ended without an attempt: a result that it takes could not be put into it."""
     return task in actual and not actual[task]["attempts"]
@@ -328,11 +335,13 @@ def _of_strikes(
         outcomes = undisturbed.outcomes
     else:
         outcomes = frozenset({kind.outcome})
-    if after and outcomes == {"succeeded"} and not kind.id.startswith("crash.unpickle_result"):
-        fired = (*fired, after[0])  # the first of them keeps the callback from meeting another
-        callback: frozenset[str | None] | None = frozenset({after[0].callback})
-    else:
+    if not after or kind.id.startswith("crash.unpickle_result"):
         callback = _callback_of(kind, undisturbed)
+    elif outcomes == {"succeeded"}:
+        fired = (*fired, after[0])  # the first of them keeps the callback from meeting another
+        callback = frozenset({after[0].callback})
+    else:
+        callback = None
     limits = [limit for limit in (task.timeout_s, injected.timeout_s) if limit is not None]
     limit_s = min(limits, default=None)
     one = ExpectedTask(

@@ -12,8 +12,8 @@ from workflow.harness.oracle import PROMISES, Finding
 from workflow.harness.scenario import Result
 
 FORMAT = 1
-_MARKS = {Finding.HELD: "✓", Finding.BROKEN: "✗", Finding.UNJUDGED: "?", Finding.DOES_NOT_APPLY: "·"}
-_ASCII = {Finding.HELD: "+", Finding.BROKEN: "X", Finding.UNJUDGED: "?", Finding.DOES_NOT_APPLY: "-"}
+MARKS = {Finding.HELD: "✓", Finding.BROKEN: "✗", Finding.UNJUDGED: "?", Finding.DOES_NOT_APPLY: "·"}
+_ASCII_MARKS = {Finding.HELD: "+", Finding.BROKEN: "X", Finding.UNJUDGED: "?", Finding.DOES_NOT_APPLY: "-"}
 
 
 def header(width: int) -> str:
@@ -23,7 +23,7 @@ def header(width: int) -> str:
 
 def line(result: Result, width: int, *, ascii_only: bool = False) -> str:
     """A result's line in the table: a mark for each promise."""
-    marks = _ASCII if ascii_only else _MARKS
+    marks = _ASCII_MARKS if ascii_only else MARKS
     found = " ".join(marks[verdict.finding] for verdict in result.verdicts)
     word = "held" if result.passed else "ERROR" if result.error is not None else "BROKEN"
     return f"{word:<8} {result.name:<{width}}  {found or 'not judged':<17}  {result.duration_s:6.1f} s"
