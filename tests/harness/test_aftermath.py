@@ -44,6 +44,8 @@ def evidence(tasks: list[Any], *, exit_code: int = 0, **more: Any) -> Evidence:
             {"event": "attempt_finished", "task": task["id"], "attempt": each["number"]} for each in task["attempts"]
         ]
         events.append({"event": "task_finished", "task": task["id"], "outcome": task["outcome"]})
+        if task["callback"]:
+            events.append({"event": "callback_finished", "task": task["id"], "outcome": task["callback"]["outcome"]})
     events.append({"event": "run_finished", "task": None, "exit_code": exit_code})
     sightings = [Sighting(PARENT, 1, "parent", 1, 0, "", 0.0, 9.0)]
     known: dict[str, Any] = {"journal": noted("a", "b"), "sightings": sightings, "stderr": "", **more}

@@ -91,7 +91,7 @@ def _blocking(name: str, fault: str) -> Scenario:
     )
 
 
-def _killing(name: str, fault: str, *, smoke: bool = False) -> Scenario:
+def _killing(name: str, fault: str) -> Scenario:
     kind, pool = f"callback.{name}", 3
     return Scenario(
         kind,
@@ -101,7 +101,6 @@ def _killing(name: str, fault: str, *, smoke: bool = False) -> Scenario:
             Batch([kind] * 3, calls=[kind] * 3, pool=pool, neighbours=12, extra=_LONG, extra_tasks=_LONG_TASKS),
             checks={2: _same_workers(kind, pool), 5: _dispatchers(7)},
         ),
-        smoke=smoke,
     )
 
 
@@ -243,7 +242,7 @@ SCENARIOS = (
     _blocking("hang", "a callback and a hook sleep for ever"),
     _blocking("gil", "a callback and a hook hold the GIL"),
     _killing("exit", "callbacks and hooks call os._exit(1), six in a row"),
-    _killing("segv", "callbacks and hooks segfault, six in a row", smoke=True),
+    _killing("segv", "callbacks and hooks segfault, six in a row"),
     Scenario(
         "callback.missing",
         "class paths that are wrong, or no Model; constructors that raise; imports that exit or hang; hooks likewise",

@@ -288,7 +288,11 @@ def _backlog(id_: str, count: int) -> Scenario:
             ],
             environment={"PYTHONPATH": ":".join(path for path in sys.path if path)},
         )
-        return Trial(run, Expected({}, longest_s=120.0, report=False), {2: lambda found: _all_came_back(found, count)})
+        return Trial(
+            run,
+            Expected({}, longest_s=60.0 + count / 3000, report=False),
+            {2: lambda found: _all_came_back(found, count)},
+        )
 
     return Scenario(
         id_,
