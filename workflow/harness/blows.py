@@ -20,8 +20,9 @@ class When(NamedTuple):
 
     what: str = journal.BEGAN
     """``began``, ``ended``, ``fired`` or ``callback`` as in the journal; ``start`` for the start of the run's process,
-    ``handled`` for when that has installed handlers for signals, ``engine`` for when its warden is there, ``reported``
-    for when the run has written its report, ``children`` for when tasks have so many processes alive at once."""
+    ``handled`` for when that has installed handlers for signals, ``made`` for when the run has a folder, ``engine`` for
+    when its warden is there, ``reported`` for when the run has written its report, ``children`` for when tasks have so
+    many processes alive at once."""
     task: str = "*"
     """A glob over task ids; for ``children``, over their command lines."""
     count: int = 1  # type: ignore[assignment]  # hides tuple's method, which nobody wants of a moment
@@ -90,6 +91,8 @@ class Striker:
             return self._began_s + when.delay_s
         if when.what == "handled":
             return time.monotonic() + when.delay_s if self._census.catches(self._root, signal.SIGHUP) else None
+        if when.what == "made":
+            return time.monotonic() + when.delay_s if self._report.parent.exists() else None
         if when.what == "reported":
             return time.monotonic() + when.delay_s if self._report.exists() else None
         if when.what == "engine":

@@ -80,8 +80,6 @@ class Expected:
     """By when it must have ended by itself."""
     report: bool = True
     """Whether it lives to write one."""
-    begins: bool = True
-    """Whether there is a run for certain: the command may end, or be ended, before there is one."""
     says: str = ""
     """Part of what it tells on stderr."""
     gone_s: float = 2.0

@@ -70,9 +70,7 @@ _NO_ROOM = ("open files", "descriptor")
 
 def _with_limit(pool: int, launcher: Callable[[Path, random.Random], Launcher], *reasons: str) -> Prepare:
     batch = Batch(neighbours=40, neighbour_s=0.002, pool=pool)
-    expected = batch.expected(
-        tasks=_neighbours(40, ENDED), exit_codes=frozenset({0, 4}), report=False, begins=False, longest_s=40.0
-    )
+    expected = batch.expected(tasks=_neighbours(40, ENDED), exit_codes=frozenset({0, 4}), report=False, longest_s=40.0)
 
     def prepare(folder: Path, draw: random.Random) -> Trial:
         run = batch.run(folder)
@@ -98,9 +96,9 @@ _LIMITS = (
     ),
     Scenario(
         "place.fds.few",
-        "a limit of 14 to 40 descriptors, as drawn",
+        "a limit of 10 to 32 descriptors, as drawn",
         "everything succeeds, or exit 4 with a clear reason; nothing left",
-        _with_limit(2, lambda _folder, draw: limited("RLIMIT_NOFILE", draw.randint(14, 40)), *_NO_ROOM),
+        _with_limit(2, lambda _folder, draw: limited("RLIMIT_NOFILE", draw.randint(10, 32)), *_NO_ROOM),
     ),
     Scenario(
         "place.procs",
@@ -177,9 +175,7 @@ def _disk_full(folder: Path, _draw: random.Random) -> Trial:
 
 def _not_recorded(folder: Path, run: Run, name: str) -> Trial:
     """A run that cannot be recorded is not begun."""
-    expected = Batch().expected(
-        exit_codes=frozenset({4}), report=False, begins=False, says=f"cannot write {folder}/{name}"
-    )
+    expected = Batch().expected(exit_codes=frozenset({4}), report=False, says=f"cannot write {folder}/{name}")
     return Trial(run, expected, {2: _nothing_began, 5: _no_traceback})
 
 
@@ -404,9 +400,8 @@ def _shared_state(state: Path, runs: int) -> Check:
         folders = list((state / "runs").iterdir())
         if len(folders) != runs:
             yield f"there are {len(folders)} runs in the state folder, not {runs}"
-        latest = json.loads((state / "latest" / "report.json").read_bytes())
-        if runs == 2 and not any(latest["run"]["id"] == folder.name for folder in folders):
-            yield "latest leads to none of them"
+        if not (state / "latest" / "report.json").exists():
+            yield "latest leads to no report"
         for path in state.iterdir():
             if path.name.startswith(".") and path.name != ".gitignore":
                 yield f"file {path.name}"

@@ -19,8 +19,8 @@ NEIGHBOURS = "workflow.harness.neighbours"
 CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 NOTHING_MORE_S = 1.0
 """From the first signal on, what nothing more may begin after, on a slow machine."""
-ENDED = ExpectedTask(frozenset({"succeeded", "cancelled"}), callback=CALLED | NOT_EXPECTED)
-"""Of a task that may have ended before the run was."""
+ENDED = ExpectedTask(frozenset({"succeeded", "cancelled"}), callback=CALLED | NOT_EXPECTED | {"failed"})
+"""Of a task that may have ended before the run was; ended while its module is imported, it has nothing to call."""
 
 # -- one signal ----------------------------------------------------------------------------------------------------
 
@@ -32,6 +32,8 @@ _RUNNING = Batch(
     extra_tasks={"tidy": ExpectedTask(frozenset({"cancelled"}), callback=CALLED, attempts=1)},
 )
 """One worker has a task that would run for long, another has one short task after the other."""
+_STARTED = replace(_RUNNING, extra_tasks={"tidy": ENDED})
+_STARTING = (When("handled", delay_s=0.2), When("made"), When("made", delay_s=0.1), When("engine", delay_s=0.1))
 _PUSHING = Batch(neighbours=3500, neighbour_s=0.0)
 _CALLING = Batch(["callback.hang"], neighbours=200, neighbour_s=0.01)
 _AFTER = 8_000
@@ -48,12 +50,13 @@ _ENDING = Batch(
 
 
 def _of_signal(
-    batch: Batch, signal: str, role: str, when: When, *, launcher: tuple[str, ...] = (), **more: object
+    batch: Batch, signal: str, role: str, *whens: When, launcher: tuple[str, ...] = (), **more: object
 ) -> Callable[[Path, random.Random], Trial]:
-    """A signal ends a run of this batch.  ``role`` may be empty: then it is drawn."""
+    """A signal ends a run of this batch.  Of several moments one is drawn, and so is the role where it is empty."""
 
     def prepare(folder: Path, draw: random.Random) -> Trial:
-        moment = when._replace(delay_s=draw.uniform(0, when.delay_s))
+        moment = draw.choice(whens)
+        moment = moment._replace(delay_s=draw.uniform(0, moment.delay_s))
         blow = Blow(signal, role or draw.choice(("parent", "group")), moment)
         run = replace(batch.run(folder, [blow]), launcher=launcher)
         checks = {2: _starts_nothing_more, 7: _each_called, 8: _report_of(folder)}
@@ -88,10 +91,14 @@ def _starts_nothing_more(evidence: Evidence) -> Iterator[str]:
 
 
 def _each_called(evidence: Evidence) -> Iterator[str]:
-    """Every task of these batches has both callbacks, so whatever began has to have had one."""
+    """Every task of these batches has both callbacks, so whatever began and was imported has to have had one."""
     for id_, task in evidence.tasks.items():
         if task["attempts"] and task["callback"] is None:
             yield f"{id_} began, and had no callback"
+        elif task["attempts"] and task["callback"]["outcome"] == "failed":
+            error = task["attempts"][-1]["error"]
+            if error is None or "while its module was imported" not in error["message"]:
+                yield f"the callback of {id_} failed: {task['callback']['error']}"
 
 
 def _report_of(folder: Path) -> Check:
@@ -125,7 +132,7 @@ def _signals() -> Iterator[Scenario]:
             f"{name}.start",
             f"{signal} while the command starts",
             f"exit {code}; where there is a run already, its report is written; nothing left",
-            _of_signal(_RUNNING, signal, "", When("handled", delay_s=0.4), report=False, begins=False),
+            _of_signal(_STARTED, signal, "", *_STARTING, report=False),
         )
         yield Scenario(
             f"{name}.push",
