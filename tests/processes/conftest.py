@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,10 @@ def push(pool: MultiProcess) -> Push:
 def python() -> Callable[..., subprocess.Popen[str]]:
     """Run a program of the user's in a process of its own, in a folder; its Popen."""
 
-    def run(folder: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    def run(folder: Path, *arguments: str, prefix: Sequence[str] = (), **options: Any) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(VICTIMS), *sys.path])}
         return subprocess.Popen(
-            [sys.executable, *arguments],
+            [*prefix, sys.executable, *arguments],
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
@@ -81,6 +82,29 @@ def python() -> Callable[..., subprocess.Popen[str]]:
         )
 
     return run
+
+
+@pytest.fixture
+def somebody() -> Callable[[Path], list[str]]:
+    """A prefix that runs a command as a user who has no other process, and may read what root may, in a folder.
+
+    Root is not limited in the number of processes, the tests' Python may lie where only root can read, and other
+    tests that run at the same time have processes too.
+    """
+    setpriv = shutil.which("setpriv")
+    if os.geteuid() != 0 or setpriv is None:
+        pytest.skip("only root can become a user who has no other process")
+    uid = 60_000 + os.getpid() % 5_000
+    rights = "-all,+dac_read_search"
+    who = [setpriv, "--reuid", str(uid), "--regid", str(uid), "--clear-groups", "--inh-caps", rights]
+
+    def prefix(folder: Path) -> list[str]:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, uid, uid)
+        os.chmod(os.environ["TMPDIR"], 0o777)
+        return [*who, "--ambient-caps", "+dac_read_search", "--bounding-set", rights]
+
+    return prefix
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,27 +170,34 @@ kwargs = {{ stay = true }}
 
 @pytest.mark.parametrize("again", [["run"], ["doctor"]])
 def test_what_is_left_when_all_tiers_die_in_one_instant_is_ended_by_the_next_command(
-    tmp_path: Path, python: Program, pids_in: Pids, wait_until: Wait, again: list[str]
+    tmp_path: Path,
+    python: Program,
+    pids_in: Pids,
+    wait_until: Wait,
+    somebody: Callable[[Path], list[str]],
+    again: list[str],
 ) -> None:
-    """By its mark, and it says whom it ended; a run that lives beside it is not touched."""
+    """By its mark, and it says whom it ended; a run that lives beside it is not touched.
+
+    As a user of its own: for everybody else's commands, in tests that run beside this one, may be the next ones too.
+    """
     (tmp_path / "pipeline.toml").write_text('[tasks.a]\ncmd = ["true"]\n')
-    living, living_pids = begin(tmp_path / "living", python, pids_in, wait_until)
-    named = False
-    for number in range(3):  # for another command, of tests that run beside these, may be the next one
-        lost, lost_pids = begin(tmp_path / f"lost{number}", python, pids_in, wait_until)
-        kill_at_once([pid for pid in (lost.pid, *processes.descendants(lost.pid)) if pid not in lost_pids])
-        # It is not reaped yet, as below an init that never does: a zombie is gone all the same.
-        wait_until(lambda lost=lost: not processes.is_alive(lost.pid))  # type: ignore[misc]
-        out, err = python(tmp_path, "-m", "workflow", *again).communicate(timeout=40)
-        lost.communicate()
-        assert alive(lost_pids) == []
-        assert len(alive(living_pids)) == 3
-        named = all(str(pid) in out + err for pid in lost_pids)
-        if named:
-            break
+    for name in ("lost", "living"):
+        (tmp_path / name).mkdir()
+    prefix = somebody(tmp_path)
+    living, living_pids = begin(tmp_path / "living", python, pids_in, wait_until, prefix)
+    lost, lost_pids = begin(tmp_path / "lost", python, pids_in, wait_until, prefix)
+    kill_at_once([pid for pid in (lost.pid, *processes.descendants(lost.pid)) if pid not in lost_pids])
+    # It is not reaped yet, as below an init that never does: a zombie is gone all the same.
+    wait_until(lambda: not processes.is_alive(lost.pid))
+    assert len(alive(lost_pids)) == 3
+    out, err = python(tmp_path, "-m", "workflow", *again, prefix=prefix).communicate(timeout=40)
+    lost.communicate()
+    left = alive(lost_pids), len(alive(living_pids))
     living.terminate()
     living.communicate(timeout=40)
-    assert named
+    assert left == ([], 3)
+    assert all(str(pid) in out + err for pid in lost_pids)
     assert living.returncode == 143
     assert alive(living_pids) == []
 
@@ -210,11 +217,13 @@ def test_a_run_whose_guards_are_killed_ends_with_exit_code_4_and_leaves_nothing(
     wait_until(lambda: not alive(everybody))
 
 
-def begin(folder: Path, python: Program, pids_in: Pids, wait_until: Wait) -> tuple[subprocess.Popen[str], list[int]]:
+def begin(
+    folder: Path, python: Program, pids_in: Pids, wait_until: Wait, prefix: Sequence[str] = ()
+) -> tuple[subprocess.Popen[str], list[int]]:
     """A run whose task has started processes in sessions of their own; their numbers."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "pipeline.toml").write_text(PIPELINE.format(path=folder / "pids"))
-    run = python(folder, "-m", "workflow", "run")
+    run = python(folder, "-m", "workflow", "run", prefix=prefix)
     wait_until(lambda: len(pids_in(folder / "pids")) == 3)
     return run, pids_in(folder / "pids")
 

@@ -78,16 +78,18 @@ def test_few_descriptors_end_in_a_result_or_an_error_that_names_the_limit(
 
 @pytest.mark.parametrize("limit", [1, 2, 4, 5, 6, 8, 10, 12, 30])
 def test_few_processes_end_in_a_result_or_an_error_that_names_the_limit(
-    subject: list[str], tmp_path: Path, limit: int
+    subject: list[str], tmp_path: Path, somebody: Callable[[Path], list[str]], limit: int
 ) -> None:
     """Fork, and the start of a thread, fail with EAGAIN."""
-    run = start(tmp_path, [*limited("nproc", limit), *as_somebody(tmp_path)], subject)
+    run = start(tmp_path, [*limited("nproc", limit), *somebody(tmp_path)], subject)
     judge(run, subject, "ulimit -u", least=limit >= 30)
 
 
-def test_descriptors_on_their_way_are_not_lost(subject: list[str], tmp_path: Path) -> None:
+def test_descriptors_on_their_way_are_not_lost(
+    subject: list[str], tmp_path: Path, somebody: Callable[[Path], list[str]]
+) -> None:
     """The kernel lets a user who is not root have only so many; what it refuses is sent again."""
-    run = start(tmp_path, [*limited("nofile", 24), *as_somebody(tmp_path)], subject)
+    run = start(tmp_path, [*limited("nofile", 24), *somebody(tmp_path)], subject)
     judge(run, subject, "ulimit -n", least=False)
 
 
@@ -108,23 +110,6 @@ def limited(name: str, limit: int) -> Sequence[str]:
     if prlimit is None:
         pytest.skip("there is no prlimit command here")
     return [prlimit, f"--{name}={limit}:{limit}"]
-
-
-def as_somebody(folder: Path) -> Sequence[str]:
-    """A prefix that runs a command as a user who has no other process, and may read what root may.
-
-    Root is not limited in the number of processes, and the tests' Python may lie where only root can read.
-    """
-    setpriv = shutil.which("setpriv")
-    if os.geteuid() != 0 or setpriv is None:
-        pytest.skip("only root can become a user who has no other process")
-    uid = 60_000 + os.getpid() % 5_000
-    for path in (folder, *folder.iterdir()):
-        os.chown(path, uid, uid)
-    os.chmod(os.environ["TMPDIR"], 0o777)
-    rights = "-all,+dac_read_search"
-    who = ["--reuid", str(uid), "--regid", str(uid), "--clear-groups"]
-    return [setpriv, *who, "--inh-caps", rights, "--ambient-caps", "+dac_read_search", "--bounding-set", rights]
 
 
 def judge(run: subprocess.Popen[str], subject: list[str], limit: str, *, least: bool) -> None:
