@@ -76,7 +76,7 @@ def file(tmp_path: Path) -> Path:
         (["pipeline.toml", "--sweep", "hang"], "'hang' is a group of kinds, not one"),
         (
             ["pipeline.toml", "--sweep", "hang.sleep", "--inject", "crash.segv:*"],
-            "it goes without --inject and --faults",
+            "they go without --inject and --faults",
         ),
         (["pipeline.toml", "--faults", "nowhere.toml"], "there is no file 'nowhere.toml' here"),
         (
@@ -93,6 +93,13 @@ def file(tmp_path: Path) -> Path:
         (["--inject", "crash.segv:*"], "are for a pipeline: workflow chaos FILE"),
         (["--faults", "faults.toml"], "are for a pipeline"),
         (["--var", "x=1"], "are for a pipeline"),
+        (["--sweep", "dispatcher.raed"], "did you mean 'dispatcher.read'"),
+        (["--sweep", "dispatcher.read", "--preset", "smoke"], "--sweep and --preset exclude each other"),
+        (["--soak", "1s", "--replay", "pipeline.toml"], "--soak and --replay exclude each other"),
+        (["--soak", "1 hour"], "'1 hour': "),
+        (["--soak", "1s", "--repeat", "2"], "it goes without --repeat"),
+        (["--replay", "nowhere.json"], "there is no file 'nowhere.json' here"),
+        (["pipeline.toml", "--replay", "pipeline.toml"], "are for the catalogue"),
         (["--scenario", "hang.slep"], "no scenario matches 'hang.slep'; did you mean 'hang.sleep'?"),
         (["--scenario", "zzz"], "no scenario matches 'zzz'; workflow chaos --list shows them"),
         (["--preset", "big"], "'big' is not one of"),
@@ -125,6 +132,7 @@ def test_mistakes_in_the_pipeline_are_told_as_everywhere(workflow: Workflow, fil
 
 def test_the_list_names_every_scenario_and_every_kind(workflow: Workflow) -> None:
     """Each in a line, with what it does and what must come of it."""
+    from workflow.failpoints import POINTS
     from workflow.harness.catalogue import SCENARIOS
     from workflow.harness.kinds import KINDS
 
@@ -134,10 +142,13 @@ def test_the_list_names_every_scenario_and_every_kind(workflow: Workflow) -> Non
     lines = ran.stdout.splitlines()
     for scenario in SCENARIOS:
         assert any(line[4:].split("  ")[0] == scenario.id and scenario.fault in line for line in lines)
+    lines = lines[lines.index("kinds of faults, for --inject KIND:GLOB[:PROBABILITY], --sweep KIND and faults files") :]
     for kind in KINDS.values():
         (line,) = (line for line in lines if line.startswith(f"    {kind.id} ") and f"{kind.what}: " in line)
         assert kind.outcome in line
     assert "its callback raises: succeeded, its callback failed" in ran.stdout
+    points = lines[lines.index("points of the engine, for --sweep POINT[:kill|:stop]") + 1 :]
+    assert [line.split()[0] for line in points] == list(POINTS)
 
 
 def test_the_help_fits_a_terminal_of_80_columns(workflow: Workflow) -> None:
@@ -226,6 +237,17 @@ def test_a_sweep_strikes_each_task_in_turn_and_then_none(workflow: Workflow, fil
     ]  # fmt: skip
     assert results[0]["reproduce"] == "workflow chaos pipeline.toml --var count=2 --inject payload.unpicklable:add@0"
     assert results[2]["reproduce"] == "workflow chaos pipeline.toml --var count=2 --sweep payload.unpicklable"
+
+
+def test_random_blows_at_a_pipeline_hit_it_and_break_no_promise(workflow: Workflow, file: Path) -> None:
+    """A task that a blow has ended otherwise need not have a hook for that."""
+    (file.parent / "lib.py").write_text(LIB + "\ndef told(result):\n    pass\n")
+    file.write_text(PIPELINE + 'on.success = "lib:told"\n[tasks.slow]\nshell = "sleep 0.5"\non.success = "lib:told"\n')
+    ran = workflow("chaos", "pipeline.toml", "--soak", "1s", "--seed", "5", "--json")
+    assert ran.returncode == 0, ran.stderr
+    results = json.loads(ran.stdout)["results"]
+    assert [result["name"] for result in results][:1] == ["round of seed 5"]
+    assert all(result["injected"] for result in results)
 
 
 def test_when_nothing_struck_nothing_was_tested(workflow: Workflow, file: Path) -> None:

@@ -71,7 +71,7 @@ Examples:
 @click.option("--repeat", type=click.IntRange(1), default=1, metavar="N", help="All of it N times, with growing seeds.")
 @click.option("--junit", type=_PATH, metavar="XML", help="Write the results as JUnit XML too.")
 @click.option("--json", "as_json", is_flag=True, help="Results as JSON on stdout; the table goes to stderr.")
-@click.option("--list", "listing", is_flag=True, help="Show all scenarios and kinds of faults, and run nothing.")
+@click.option("--list", "listing", is_flag=True, help="Show all scenarios, kinds of faults and points.")
 def chaos(
     file: Path | None,
     globs: tuple[str, ...],
@@ -137,6 +137,7 @@ def _duration_s(text: str) -> float:
 
 
 def _list() -> int:
+    from workflow.failpoints import POINTS
     from workflow.harness.catalogue import SCENARIOS
     from workflow.harness.kinds import KINDS
 
@@ -149,6 +150,9 @@ def _list() -> int:
         only = "" if len(kind.tasks) == 4 else f" (for tasks with {' or '.join(sorted(kind.tasks))})"
         callback = f", its callback {kind.callback}" if kind.callback is not None else ""
         tell(f"    {kind.id:<{width}}  {kind.what}: {kind.outcome}{callback}{only}")
+    tell("\npoints of the engine, for --sweep POINT[:kill|:stop]")
+    for point, what in POINTS.items():
+        tell(f"    {point:<{width}}  {what}")
     return ExitCode.SUCCEEDED
 
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from workflow import WorkflowError
+from workflow.diagnostics.suggest import did_you_mean
 from workflow.failpoints import ACTIONS, POINTS
 from workflow.harness.batch import Batch
 from workflow.harness.evidence import Evidence, Expected, ExpectedTask
@@ -49,7 +50,8 @@ def parse_sweep(text: str) -> tuple[tuple[str, ...], str]:
     able = [point for point in POINTS if action != "stop" or not point.startswith("parent.")]
     points = tuple(point for point in able if fnmatchcase(point, glob))
     if not points:
-        raise NoPoint(f"no point of the engine matches {glob!r}; there are {', '.join(able)}")
+        hint = did_you_mean(glob, able) or "workflow chaos --list shows them"
+        raise NoPoint(f"no point of the engine matches {glob!r}; {hint}")
     return points, action
 
 
