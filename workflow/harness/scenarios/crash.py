@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 from collections import defaultdict
@@ -322,7 +323,8 @@ def _no_start(module: str, program: str) -> Callable[[Path, random.Random], Tria
             ),
             says="the engine failed: workers cannot be started",
         )
-        return Trial(replace(batch.run(folder), environment={"PYTHONPATH": str(folder)}), expected)
+        path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+        return Trial(replace(batch.run(folder), environment={"PYTHONPATH": path}), expected)
 
     return prepare
 
