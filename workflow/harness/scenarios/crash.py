@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 from collections import defaultdict
@@ -284,8 +285,10 @@ def count():
 
 
 def die():
+    global forks
+    before, forks = forks, 0
     with open(f"/proc/{os.getppid()}/comm") as file:
-        if file.read().strip() == "wf-warden" and forks > 1:  # the first is the dispatcher
+        if file.read().strip() == "wf-warden" and before > 1:  # the first is the dispatcher
             os._exit(3)
 
 
@@ -296,10 +299,15 @@ import os
 
 os.register_at_fork(after_in_child=lambda: os._exit(0))
 """
-_NO_DESCRIPTORS = """
-import resource
+_BREAKS_THEIR_START = """
+import faulthandler
 
-resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4))
+
+def refuse(*_arguments, **_keywords):
+    raise OSError("on purpose")
+
+
+faulthandler.enable = refuse
 """
 
 
@@ -313,9 +321,10 @@ def _no_start(module: str, program: str) -> Callable[[Path, random.Random], Tria
             tasks=dict.fromkeys(
                 batch.expected().tasks, ExpectedTask(frozenset({"cancelled"}), NOT_EXPECTED, attempts=0)
             ),
-            says="the engine failed",
+            says="the engine failed: workers cannot be started",
         )
-        return Trial(replace(batch.run(folder), environment={"PYTHONPATH": str(folder)}), expected)
+        path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+        return Trial(replace(batch.run(folder), environment={"PYTHONPATH": path}), expected)
 
     return prepare
 
@@ -478,10 +487,10 @@ SCENARIOS = (
         _no_start("sitecustomize", _FORKS_OF_THE_WARDEN),
     ),
     Scenario(
-        "crash.start.descriptors",
-        "what is preloaded leaves workers no descriptors to start with",
+        "crash.start.broken",
+        "what is preloaded breaks something that a worker starts with",
         "the same",
-        _no_start("deadly", _NO_DESCRIPTORS),
+        _no_start("deadly", _BREAKS_THEIR_START),
     ),
     Scenario(
         "crash.start.template",
