@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from workflow import EngineError, InfoTask, MultiProcess
+from workflow import EngineError, InfoTask, MultiProcess, Outcome
 from workflow.engine import client, processes, vigil
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a stopped process is seen in /proc")
@@ -54,6 +55,30 @@ def test_a_stopped_guard_is_woken_and_the_run_goes_on(
     assert [pool.push(InfoTask("victims.Echo", 20, number)).result(20) for number in range(3)] == [0, 1, 2]
     wait_until(lambda: not any(processes.is_stopped(pid) for pid in who.values()))
     assert pool.failure is None
+
+
+def test_what_was_passed_on_before_the_warden_died_counts(
+    make_pool: Callable[..., MultiProcess], tmp_path: Path, wait_until: Wait
+) -> None:
+    """Its callback has been called: it must not be told as cancelled, only because the death was read first."""
+    pool, note = make_pool(1), tmp_path / "note"
+    warden = guards(pool)["warden"]
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold(_handle: object) -> None:
+        held.set()
+        go_on.wait(20)
+
+    pool.push(InfoTask("victims.Sleep", 20, 0.2)).add_done_callback(hold)  # in the thread that reads
+    assert held.wait(20)
+    passed_on = pool.push(InfoTask("victims.Callback", 20, f"note {note}"))
+    wait_until(note.exists)
+    dispatcher = pool._client.dispatcher_pid
+    os.kill(warden, signal.SIGKILL)
+    wait_until(lambda: not processes.is_alive(dispatcher))
+    go_on.set()
+    passed_on.result(20)
+    assert passed_on.outcome is Outcome.SUCCEEDED
 
 
 @pytest.mark.parametrize("name", ["warden", "guardian"])

@@ -60,6 +60,8 @@ _FLUSH_BYTES = 32 * 1024
 _LINGER_S = 0.0005
 """How long a few frames wait for more, while the pool has work: a wake-up costs ten times what a task does."""
 _STOP_S = 5.0
+_LAST_S = 1.0
+"""How long a dispatcher whose warden has died may take to follow it."""
 _ATTEMPT = (1 << TICKET_BITS) - 1
 
 _BOOT = """\
@@ -471,12 +473,16 @@ class Client:
         descriptors: list[int] = []
         while not self._ending:
             ready = poll.poll(LOOK_S * 1000)
-            if not self._look_at_guards():
+            reason = self._look_at_guards()
+            if reason is None and any(descriptor == control for descriptor, _events in ready):
+                reason = self._read_control()
+            if reason is not None:
+                if reason:
+                    self._read_last(buffer, held, descriptors)
+                    self._fail(reason)
                 return
             for descriptor, _events in ready:
                 if descriptor == control:
-                    if not self._read_control():
-                        return
                     continue
                 count, more = receive_into(self._channel, buffer)
                 descriptors += more  # they come with the first byte of their frame, the rest may come later
@@ -494,6 +500,22 @@ class Client:
                         return
                     channel = self._channel.fileno()
                     poll.register(channel, select.POLLIN)
+
+    def _read_last(self, buffer: memoryview, held: bytearray, descriptors: list[int]) -> None:
+        """Take in what the dispatcher has passed on, until it is dead: it dies with its warden.
+
+        What it passed on counts, and it may have begun the callback: a task is not cancelled behind that.
+        """
+        poll = select.poll()
+        poll.register(self._channel.fileno(), select.POLLIN)
+        end = time.monotonic() + _LAST_S
+        while (left_s := end - time.monotonic()) > 0 and poll.poll(left_s * 1000):
+            count, more = receive_into(self._channel, buffer)
+            descriptors += more
+            if not count:
+                return
+            held += buffer[:count]
+            del held[: self._take(held, descriptors)]
 
     def _take(self, data: bytearray, descriptors: list[int]) -> int:
         """End the tasks that these frames are about; how many bytes they were."""
@@ -573,41 +595,38 @@ class Client:
         if released:
             threading.Thread(target=self.shut_down, name="workflow-end", daemon=True).start()
 
-    def _read_control(self) -> bool:
+    def _read_control(self) -> str | None:
+        """Hear what the warden says; why the engine cannot go on, if it cannot; nothing when it was to end."""
         data, _ = receive_message(self._control)
         if not data:
-            if not self._ending:
-                self._fail(self._why_it_ended())
-            return False
+            return "" if self._ending else self._why_it_ended()
         fact = messages.decode(data)
         if isinstance(fact, messages.DispatcherForked):
             self.dispatcher_pid = fact.pid
         elif isinstance(fact, messages.LastWords):
             self._last_words = fact.reason
         elif isinstance(fact, messages.WardenFailed):
-            self._fail(fact.reason)
-            return False
-        return True
+            return str(fact.reason)
+        return None
 
-    def _look_at_guards(self) -> bool:
-        """Wake who guards the others and was stopped; whether the engine can go on."""
+    def _look_at_guards(self) -> str | None:
+        """Wake who guards the others and was stopped; why the engine cannot go on, if it cannot."""
         now = time.monotonic()
         if not self._vigils[0].due(now):
-            return True
+            return None
         warden = self._words[scoreboard.WARDEN_PID]
         if not warden or self._guardian.poll() is not None:
-            return True  # it has not begun yet, or it has ended: that is told in another way
+            return None  # it has not begun yet, or it has ended: that is told in another way
         looks = ("guardian", self._guardian.pid, None), ("warden", warden, self._words[scoreboard.BEAT])
         for (name, pid, beat), vigil in zip(looks, self._vigils, strict=True):
             verdict = vigil.look(now, stopped=processes.is_stopped(pid), beat=beat)
             if verdict == WAKE and pid in self._guards():
                 processes.signal_process(pid, _signal.SIGCONT)
             elif verdict == GIVE_UP:
-                self._fail(f"its {name}, process {pid}, was stopped or moved no more; all were ended")
                 for guard in reversed(self._guards()):
                     processes.signal_process(guard, _signal.SIGKILL)
-                return False
-        return True
+                return f"its {name}, process {pid}, was stopped or moved no more; all were ended"
+        return None
 
     def _why_it_ended(self) -> str:
         """The warden's channel is closed, and nobody said why."""
