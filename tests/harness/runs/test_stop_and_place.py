@@ -127,6 +127,7 @@ def test_a_blow_may_wait_for_the_folder_and_the_report_of_a_run(tmp_path: Path) 
         striker.act([])
         assert not striker.struck
         path.mkdir() if what == "made" else path.touch()
+        striker.act([])  # the moment is known
         striker.act([])
         assert [blow.signal for blow in striker.struck] == ["SIGCONT"]
 
