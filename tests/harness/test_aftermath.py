@@ -236,3 +236,12 @@ def test_the_error_of_a_callback_is_held_to_what_it_raised() -> None:
     assert broken(expected, evidence([task], journal=journal))
     task["callback"]["error"] = {"type": "KeyError", "message": ""}
     assert not broken(expected, evidence([task], journal=journal))
+
+
+def test_who_was_being_ended_already_keeps_that_outcome_and_may_lose_its_stack() -> None:
+    expected = Expected({"a": replace(OK, outcomes=frozenset({"timed_out"}), stack="in hang_gil")}, frozenset({1}))
+    limit = {"type": "TaskTimeout", "message": "", "stack": None}
+    tasks = [told("a", attempt(outcome="timed_out", error=limit))]
+    journal = [Entry(1.0, WORKER, BEGAN, "a", 1)]
+    assert not broken(expected, evidence(tasks, exit_code=1, struck=[kill("worker", WORKER)], journal=journal))
+    assert broken(expected, evidence(tasks, exit_code=1, struck=[kill("worker", OTHER)], journal=journal))

@@ -5,6 +5,7 @@ more; what that is follows from who was hit:
 
 - A worker dies of it: the one attempt that it was in the middle of is *crashed*, by that signal.  Which attempt that
   was, the journal says; where it says that another was begun in that worker later, the pardon goes to that one.
+  If that was being ended already, its outcome stands, and only its stack may be missing.
 - A worker is stopped: that attempt may reach its limit.
 - The dispatcher dies of it: no task notices.  The one callback that it was in the middle of is *crashed*.
 - A process that a task has started dies of it: that attempt may fail, or be crashed.
@@ -114,6 +115,16 @@ def _worker_was_hit(
             error = {"error": "TaskTimeout"} if stopped else {"error": "TaskCrashed", "signal": blow.signal}
             _pardon(attempt, outcome, evidence, tasks, failed, error)
             return
+    if not stopped:
+        _lost_its_stack(blow, evidence, tasks)
+
+
+def _lost_its_stack(blow: Struck, evidence: Evidence, tasks: dict[str, ExpectedTask]) -> None:
+    """Who was being ended anyway has that outcome, but dies before it could say where it was."""
+    for attempt, facts in _told(evidence):
+        ended = facts["pid"] == blow.pid and facts["outcome"] in ("timed_out", "memory_exceeded", "cancelled")
+        if ended and attempt.task in tasks and attempt in tuple(_in_the_middle(blow, evidence, ()))[:1]:
+            tasks[attempt.task] = replace(tasks[attempt.task], stack="")
 
 
 def _child_was_hit(
