@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 else:
     import _signal
 
+HARNESS_VARIABLE = "WORKFLOW_CHAOS_MARK"
+"""In the environment of all that is under the harness: the harness's pid, ``-``, and what tells experiments apart."""
 FOLDER_VARIABLE = "WORKFLOW_CHAOS_FOLDER"
 POINT_VARIABLE = "WORKFLOW_CHAOS_POINT"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import pickle
 import signal
 import threading
 import time
@@ -104,6 +105,9 @@ class PretendHandle(Future[Any]):
         self.attempts: tuple[Attempt, ...] = ()
         self.callback: CallbackRecord | None = None
         self.engine: PretendEngine
+
+    def pickled_result(self) -> bytes:
+        return pickle.dumps(self.result(), 5)
 
     def cancel(self) -> bool:
         self.engine.end(self, Outcome.CANCELLED, reason="it was cancelled")

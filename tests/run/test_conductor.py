@@ -97,26 +97,6 @@ def test_a_missing_result_fails_the_task_that_wants_it_without_an_attempt(
     assert ran.records["c"].cause == "b"
 
 
-def test_a_result_that_cannot_be_read_fails_only_who_refers_to_it(
-    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
-) -> None:
-    """The task that returned it succeeded; SystemExit while unpickling does not end the run."""
-
-    class Trouble:
-        def push(self: Any, task: Any) -> Any:
-            handle = super().push(task)  # type: ignore[misc]
-
-            def result(timeout: Any = None) -> Any:
-                raise SystemExit(3)
-
-            handle.result = result
-            return handle
-
-    ran = go(make_plan(make_task("a"), make_task("b", ["a"], uses=["a"]), make_task("c", ["a"])), Trouble)
-    assert ran.outcomes == {"a": "succeeded", "b": "failed", "c": "succeeded"}
-    assert ran.records["b"].reason == "the result of a cannot be read: SystemExit: 3"
-
-
 @pytest.mark.parametrize(
     ("number", "code"),
     [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED), (signal.SIGHUP, ExitCode.HUNG_UP)],

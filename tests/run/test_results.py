@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import collections
+import ctypes
+import datetime
+import decimal
+import pickle
 import time
+import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from workflow.outcome import Outcome
 from workflow.plan.plan import Ended, Need, PlannedTask
-from workflow.run.results import KeptResults, UnreadableResult
+from workflow.run.plain import Opaque, read_plain
+from workflow.run.results import KeptResults
+from workflow.spec.reference import describe
 
 Make = Callable[..., PlannedTask]
 
@@ -22,11 +31,9 @@ class Returned:
         self.value = value
         self.asked = 0
 
-    def result(self) -> object:
+    def pickled_result(self) -> bytes:
         self.asked += 1
-        if isinstance(self.value, BaseException):
-            raise self.value
-        return self.value
+        return self.value if isinstance(self.value, bytes) else pickle.dumps(self.value, 5)
 
 
 def instances(make_task: Make, count: int, **more: Any) -> list[PlannedTask]:
@@ -37,12 +44,12 @@ def test_how_a_task_ended_is_kept_also_where_there_is_no_result(make_task: Make)
     """With the values of its matrix: skipped, failed and succeeded ones."""
     tasks = instances(make_task, 3)
     last = make_task("b", uses=[task.id for task in tasks])
-    kept = KeptResults([*tasks, last], [])
+    kept = KeptResults([*tasks, last])
     kept.take(tasks[0], Outcome.SUCCEEDED, Returned(7))
     kept.take(tasks[1], Outcome.SKIPPED, None)
     failed = Returned(ValueError())
     kept.take(tasks[2], Outcome.FAILED, failed)
-    assert kept.of(last) == {
+    assert kept.ended == {
         "a@0": Ended({"n": 0}, "succeeded", 7),
         "a@1": Ended({"n": 1}, "skipped", None),
         "a@2": Ended({"n": 2}, "failed", None),
@@ -53,9 +60,9 @@ def test_how_a_task_ended_is_kept_also_where_there_is_no_result(make_task: Make)
 def test_a_result_nobody_refers_to_is_not_even_read(make_task: Make) -> None:
     """It stays bytes; needing a task is not referring to it."""
     task, other = make_task("a"), make_task("b", ["a"])
-    kept, handle = KeptResults([task, other], []), Returned(7)
+    kept, handle = KeptResults([task, other]), Returned(7)
     kept.take(task, Outcome.SUCCEEDED, handle)
-    assert (handle.asked, kept.of(other)) == (0, {})
+    assert (handle.asked, kept.ended) == (0, {})
 
 
 def test_a_result_is_forgotten_with_the_last_who_refers_to_it(make_task: Make) -> None:
@@ -64,25 +71,59 @@ def test_a_result_is_forgotten_with_the_last_who_refers_to_it(make_task: Make) -
     shared = frozenset(task.id for task in tasks)
     users = [make_task("b", id=f"b@{number}", uses_results=shared) for number in range(2)]
     single = make_task("c", uses=["a@1"])
-    kept = KeptResults([*tasks, *users, single], [])
+    kept = KeptResults([*tasks, *users, single])
     for number, task in enumerate(tasks):
         kept.take(task, Outcome.SUCCEEDED, Returned(number))
     kept.release(users[0])
-    assert set(kept.of(users[1])) == {"a@0", "a@1"}
+    assert set(kept.ended) == {"a@0", "a@1"}
     kept.release(users[1])
-    assert set(kept.of(single)) == {"a@1"}
+    assert set(kept.ended) == {"a@1"}
     kept.release(single)
-    assert kept.of(single) == {}
+    assert kept.ended == {}
 
 
-def test_a_result_that_cannot_be_read_is_told_to_who_refers_to_it(make_task: Make) -> None:
-    """And to nobody else."""
-    task, user = make_task("a"), make_task("b", uses=["a"])
-    kept = KeptResults([task, user], [])
-    kept.take(task, Outcome.SUCCEEDED, Returned(SystemExit(3)))
-    assert kept.of(make_task("c")) == {}
-    with pytest.raises(UnreadableResult, match="the result of a cannot be read: SystemExit: 3"):
-        kept.of(user)
+class Deadly:
+    """Kills whoever unpickles it."""
+
+    def __reduce__(self) -> Any:
+        return (ctypes.string_at, (0,))
+
+
+PLAIN = [
+    {"a": [1, 2.5, None, True, "text", b"bytes", (1, 2)], "b": {1, 2}, "c": frozenset({3}), "d": 1j},
+    collections.OrderedDict(a=collections.deque([1])),
+    [datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc), datetime.timedelta(1), decimal.Decimal("1.5")],
+    [Path("a/b"), uuid.UUID(int=7), range(3), bytearray(b"x")],
+]
+
+
+@pytest.mark.parametrize("value", PLAIN)
+def test_plain_results_are_read(value: object) -> None:
+    """Those of Python itself and of the standard library's simple types."""
+    assert read_plain(pickle.dumps(value, 5)) == value
+
+
+@pytest.mark.parametrize("value", [Deadly(), [1, Deadly()], {"a": SystemExit(3)}, print])
+def test_other_results_travel_as_bytes_and_run_nothing_here(value: object) -> None:
+    """This process is still alive; the one that unpickles it again gets what was returned."""
+    pickled = pickle.dumps(value, 5)
+    opaque = read_plain(pickled)
+    assert isinstance(opaque, Opaque)
+    assert opaque.pickled == pickled
+    assert pickled in pickle.dumps(((opaque,), {}), 5)
+    assert describe(opaque) == f"an object of type {opaque.kind}"
+
+
+def test_an_opaque_result_is_itself_again_where_it_is_unpickled() -> None:
+    value = SystemExit(3)
+    again = pickle.loads(pickle.dumps([read_plain(pickle.dumps(value, 5))], 5))
+    assert isinstance(again[0], SystemExit)
+
+
+def test_bytes_that_are_no_pickle_are_the_takers_failure() -> None:
+    opaque = read_plain(b"no pickle")
+    assert isinstance(opaque, Opaque)
+    assert opaque.kind == "broken pickle"
 
 
 def test_many_instances_that_refer_to_many_are_no_many_times_many_steps(make_task: Make) -> None:
@@ -93,11 +134,10 @@ def test_many_instances_that_refer_to_many_are_no_many_times_many_steps(make_tas
     template = make_task("b", [Need("a", ids, "any")], uses_results=frozenset(ids))
     users = [template] * count
     begun = time.process_time()
-    kept = KeptResults([*tasks, *users], [])
+    kept = KeptResults([*tasks, *users])
     for task in tasks:
         kept.take(task, Outcome.SUCCEEDED, Returned(1))
     for user in users:
-        kept.of(user)
         kept.release(user)
-    assert kept.of(template) == {}
+    assert kept.ended == {}
     assert time.process_time() - begun < 5

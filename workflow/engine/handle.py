@@ -126,6 +126,14 @@ class Handle(Future[Any]):
         finally:
             del self, error  # the traceback would keep this frame, and the frame the exception
 
+    def pickled_result(self) -> bytes:
+        """What ``runnable`` returned, as it arrived: pickled.  Raises RuntimeError when it has not succeeded."""
+        frame = self._last
+        if frame is None or frame[4] != messages.SUCCEEDED:
+            message = f"task {self.id} has no result: it is {self.outcome or 'pending'}"
+            raise RuntimeError(message)
+        return bytes(body_of(frame)[1])
+
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """How it went wrong, or None when it succeeded.
 

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 from workflow import InfoTask, MultiProcess
+from workflow.failpoints import HARNESS_VARIABLE
 from workflow.harness import journal
 from workflow.harness.census import Census
-from workflow.harness.experiment import MARK_VARIABLE
 
 READY, PUSHED = "ready", "pushed"
 """What it says in the journal."""
@@ -42,7 +42,7 @@ def main(count: int) -> None:
 
 
 def _wait_until_stopped() -> bool:
-    census = Census(f"{MARK_VARIABLE}={os.environ[MARK_VARIABLE]}", os.getpid())
+    census = Census(f"{HARNESS_VARIABLE}={os.environ[HARNESS_VARIABLE]}", os.getpid())
     end = time.monotonic() + _PATIENCE_S
     while time.monotonic() < end:
         for pid in census.of_role("dispatcher"):

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from workflow.failpoints import FOLDER_VARIABLE, POINT_VARIABLE
+from workflow.failpoints import FOLDER_VARIABLE, HARNESS_VARIABLE, POINT_VARIABLE
 from workflow.harness import journal
 from workflow.harness.blows import Blow, Striker
 from workflow.harness.census import LOOK_S, Census
@@ -33,7 +33,6 @@ from workflow.harness.injection import Injected, write_injection
 from workflow.harness.program import read_account
 from workflow.harness.stacks import dump_stacks
 
-MARK_VARIABLE = "WORKFLOW_CHAOS_MARK"
 TEMPORARY = "temporary file "
 """How what is left in the folder for temporary files is told."""
 
@@ -87,7 +86,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
 
     Raises Interrupted when ``interrupted`` is set; nothing is left alive then either.
     """
-    mark = f"{MARK_VARIABLE}={os.getpid()}-{secrets.token_hex(6)}"
+    mark = f"{HARNESS_VARIABLE}={os.getpid()}-{secrets.token_hex(6)}"
     chaos, temporary = folder / "chaos", folder / "tmp"
     for each in (chaos, temporary):
         each.mkdir()

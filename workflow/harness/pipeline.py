@@ -234,6 +234,11 @@ def expected_of_run(
 ) -> Expected:
     """What the whole run had to come to, given what its report tells."""
     tasks = expected_of(plan, control, struck, evidence.tasks)
+    reached = {entry.task for entry in evidence.journal if entry.what in (journal.BEGAN, journal.FIRED)}
+    for task in plan.tasks:
+        # What it takes from a struck task may end it before its own fault has its moment.
+        if task.id in struck and task.id not in reached and not task.uses_results.isdisjoint(struck):
+            tasks[task.id] = ExpectedTask(OUTCOMES - {"cached"})
     return Expected(tasks, _exit_codes(plan, evidence.tasks), longest_s=longest_s)
 
 

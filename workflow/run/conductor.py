@@ -125,7 +125,7 @@ class _Conductor:
         self._inbox = inbox
         self._signals = signals
         self._admission = Admission(plan.tasks, settings, grace_max_s=options.grace_max_s)
-        self._results = KeptResults(plan.tasks, settings.path)
+        self._results = KeptResults(plan.tasks)
         self._book = Book(
             plan.tasks, folder, console, max_log_bytes=settings.max_log_bytes, events=options.events
         )  # fmt: skip
@@ -299,7 +299,7 @@ class _Conductor:
         if stopped is not None:  # by something that was heard after the push had been decided
             return self._not_pushed(number, Outcome.CANCELLED, stopped)
         try:
-            info = compile_task(task, self._results.of(task), keep_output=self._results.wanted(task))
+            info = compile_task(task, self._results.ended, keep_output=self._results.wanted(task))
             handle = self._engine.push(info)
         except Exception as error:  # noqa: BLE001  values of results are in it: what is wrong with them is its failure
             failure = self._engine.failure

@@ -32,8 +32,8 @@ class EngineHandle(Protocol):
     def callback(self) -> CallbackRecord | None:
         """What became of its callback."""
 
-    def result(self) -> object:
-        """What it returned; unpickles."""
+    def pickled_result(self) -> bytes:
+        """What it returned, as it arrived."""
 
     def cancel(self) -> bool:
         """Have it ended."""

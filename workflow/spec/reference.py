@@ -203,7 +203,8 @@ def describe(value: object) -> str:
         return "nothing (None)"
     if isinstance(value, Template):
         return f"the text {json.dumps(str(value), ensure_ascii=False)}"
-    return f"an object of type {type(value).__qualname__}"
+    kind = getattr(value, "kind", None)  # of a result that only the task which takes it may unpickle
+    return f"an object of type {kind if isinstance(kind, str) else type(value).__qualname__}"
 
 
 def _reference(match: re.Match[str], *, shell: bool) -> Reference:

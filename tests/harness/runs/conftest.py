@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow.harness.experiment import MARK_VARIABLE
+from workflow.failpoints import HARNESS_VARIABLE
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def no_run_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _of_runs() -> Iterator[tuple[int, str]]:
-    mark = f"{MARK_VARIABLE}={os.getpid()}-".encode()
+    mark = f"{HARNESS_VARIABLE}={os.getpid()}-".encode()
     for environ in Path("/proc").glob("[0-9]*/environ"):
         try:
             if any(each.startswith(mark) for each in environ.read_bytes().split(b"\0")):
