@@ -96,9 +96,9 @@ _LIMITS = (
     ),
     Scenario(
         "place.fds.few",
-        "a limit of 10 to 32 descriptors, as drawn",
+        "a limit of 8 to 32 descriptors, as drawn",
         "everything succeeds, or exit 4 with a clear reason; nothing left",
-        _with_limit(2, lambda _folder, draw: limited("RLIMIT_NOFILE", draw.randint(10, 32)), *_NO_ROOM),
+        _with_limit(2, lambda _folder, draw: limited("RLIMIT_NOFILE", draw.randint(8, 32)), *_NO_ROOM),
     ),
     Scenario(
         "place.procs",

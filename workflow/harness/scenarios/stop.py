@@ -241,7 +241,7 @@ _MORE = (
 # -- programs ------------------------------------------------------------------------------------------------------
 
 PROGRAM = """\
-import gc, os, sys, threading, time
+import gc, os, signal, sys, threading, time
 from workflow import InfoTask
 from workflow.harness import journal
 from workflow.harness.program import make_engine
@@ -441,7 +441,8 @@ thread.join()
         "Ctrl-C while a program waits in stop()",
         "what runs is killed and cancelled; its own KeyboardInterrupt; nothing left",
         program(
-            'push(mp, "Neighbour", 12, 0.5)\nmp.stop()',
+            # Whoever started us may have had it ignored.
+            'signal.signal(signal.SIGINT, signal.default_int_handler)\npush(mp, "Neighbour", 12, 0.5)\nmp.stop()',
             tasks=dict.fromkeys((f"good@{n}" for n in range(12)), ENDED),
             blows=(Blow("SIGINT", "group", When(journal.BEGAN, count=3)),),
             exit_codes=frozenset({-2}),
