@@ -367,3 +367,13 @@ def test_an_async_function_is_told_apart(make_pool: Callable[..., MultiProcess],
     mp.stop()
     assert "asyncio.run()" in str(wrong.exception())
     assert (wrong.attempts[0].log, after.attempts[0].log) == (None, None)
+
+
+def test_what_a_task_forks_dies_of_sigterm_from_its_first_moment(push: Push) -> None:
+    """A handler of ours that it had for a moment would forget the signal: multiprocessing.Pool then waits for ever."""
+    assert push("ForksAndTerminates", 300, timeout=50).result(55) == 0
+
+
+def test_what_a_task_forks_keeps_the_tasks_own_handler_and_mask(push: Push) -> None:
+    """And the signal that waited does not stay blocked, on either side."""
+    assert push("ForksWithItsOwnHandler").result(20) == (7, False, True)

@@ -19,6 +19,7 @@ State words are written before what they announce: claimed, running, answering (
 
 from __future__ import annotations
 
+import _thread
 import faulthandler
 import gc
 import os
@@ -131,6 +132,7 @@ class Worker:
         self._cpu_s = 0.0
         self._children: frozenset[int] = frozenset()
         self._forked = False  # whether this is a child that a task forked, and not the worker
+        self._masks: dict[int, Any] = {}  # signals that were blocked in threads that are about to fork
         self._on_term = self._terminate  # one bound method, so that it can be recognised
 
     def run(self) -> NoReturn:
@@ -142,9 +144,11 @@ class Worker:
         _signal.signal(_signal.SIGTERM, self._on_term)
         _signal.signal(_signal.SIGINT, _signal.default_int_handler)
         self._output.open()
-        os.register_at_fork(after_in_child=self._note_fork)
-        import _thread
-
+        os.register_at_fork(
+            before=self._before_fork,
+            after_in_parent=self._after_fork_in_parent,
+            after_in_child=self._after_fork_in_child,
+        )
         _thread.start_new_thread(self._watch, ())
         show_stacks_when_asked()
         self._words[self._base + scoreboard.STARTED] = _clock_ns()
@@ -362,8 +366,21 @@ class Worker:
         _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
         os.kill(os.getpid(), _signal.SIGTERM)
 
-    def _note_fork(self) -> None:
+    # What a task forks is an ordinary process, which SIGTERM ends.  Had it our handler for a moment, one that came in
+    # that moment would be lost: the interpreter forgets what had arrived when it notices that it was forked.  So the
+    # signal waits until the handler is gone.
+
+    def _before_fork(self) -> None:
+        self._masks[_thread.get_ident()] = _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM,))
+
+    def _after_fork_in_parent(self) -> None:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, self._masks.pop(_thread.get_ident()))
+
+    def _after_fork_in_child(self) -> None:
         self._forked = True
+        if _signal.getsignal(_signal.SIGTERM) is self._on_term:  # else the task has one of its own
+            _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, self._masks.pop(_thread.get_ident()))
 
     def _watch(self) -> None:
         """Thread 2: end the task when the warden is late."""

@@ -468,3 +468,34 @@ class SlowCallback(Model):
 
     def callback(self, result: float) -> None:
         time.sleep(result)
+
+
+class ForksAndTerminates(Model):
+    """Ends each of many children in the moment in which it is made; how many of them did not die of it."""
+
+    def runnable(self, count: int) -> int:
+        survived = 0
+        for _ in range(count):
+            pid = os.fork()
+            if pid == 0:
+                time.sleep(1)
+                os._exit(3)
+            os.kill(pid, signal.SIGTERM)
+            survived += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != -signal.SIGTERM
+        return survived
+
+
+class ForksWithItsOwnHandler(Model):
+    """A child keeps the handler for SIGTERM that its task had installed, and the signals that were blocked."""
+
+    def runnable(self) -> tuple[int, bool, bool]:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(20)
+            os._exit(3)
+        os.kill(pid, signal.SIGTERM)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        return code, signal.SIGTERM in blocked, signal.SIGUSR1 in blocked
