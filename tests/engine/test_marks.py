@@ -113,3 +113,9 @@ def test_a_mark_comes_back_as_it_was() -> None:
 @pytest.mark.parametrize("text", ["", "x", "a/b/c/d/e/f", "a/b/1/2/3", "a/b/1/2/3/4/5"])
 def test_what_is_no_mark_is_none(text: str) -> None:
     assert marks.parse(text) is None
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "2147483648", "9" * 30])
+def test_a_number_that_no_process_can_have_is_no_mark(number: str) -> None:
+    """Any process of this machine may say so, and every run would have to ask the kernel about it."""
+    assert marks.parse(f"a/b/1/{number}/3/4") is None

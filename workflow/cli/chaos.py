@@ -365,6 +365,7 @@ def _show(heading: str, seed: int, width: int, results: Generator[Result], *, ju
     encoding = getattr(out, "encoding", None) or "ascii"
     plain = encoding.lower().replace("-", "") != "utf8"
 
+    problem: str | None = None
     listening = True
 
     def say(text: str) -> None:
@@ -383,7 +384,6 @@ def _show(heading: str, seed: int, width: int, results: Generator[Result], *, ju
             raise NoOutput(f"cannot write what the checks come to: {error.strerror or error}") from error
 
     taken: list[Result] = []
-    problem: str | None = None
     say(heading)
     with _signals() as arrived, closing(results):
         try:

@@ -34,6 +34,7 @@ _ROUNDS_MAX = 64
 """Looks at all processes in search of one that was started meanwhile."""
 _DEATH_S = 2.0
 """What the kernel gets to end those that were killed: who asked may count on it."""
+_PID_MAX = 2**31 - 1
 _numbers = itertools.count(1)
 
 
@@ -93,7 +94,8 @@ def parse(text: str) -> Mark | None:
         mark = Mark(Here(words[0], words[1], int(words[2])), int(words[3]), int(words[4]), int(words[5]))
     except ValueError:
         return None
-    return mark if 0 < mark.pid < 1 << 31 else None
+    # Anybody may write anything there, and to the kernel some numbers mean everybody, and some nothing at all.
+    return mark if 0 < mark.pid <= _PID_MAX else None
 
 
 def new_mark() -> Mark | None:

@@ -442,9 +442,11 @@ thread.join()
         "what runs is killed and cancelled; its own KeyboardInterrupt; nothing left",
         program(
             # Whoever started us may have had it ignored.
-            'signal.signal(signal.SIGINT, signal.default_int_handler)\npush(mp, "Neighbour", 12, 0.5)\nmp.stop()',
-            tasks=dict.fromkeys((f"good@{n}" for n in range(12)), ENDED),
-            blows=(Blow("SIGINT", "group", When(journal.BEGAN, count=3)),),
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            'push(mp, "Neighbour", 12, 30)\n' + _STOP.format(timeout=""),
+            tasks=dict.fromkeys((f"good@{n}" for n in range(12)), replace(ENDED, outcomes=frozenset({"cancelled"}))),
+            blows=(Blow("SIGINT", "group", When(journal.STOPPING, delay_s=0.5)),),
+            checks={5: _ends_within(5)},
             exit_codes=frozenset({-2}),
             tracebacks=1,
             says="KeyboardInterrupt",
