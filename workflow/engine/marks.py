@@ -32,6 +32,7 @@ NAME = "WORKFLOW_MARK"
 
 _ROUNDS_MAX = 64
 """Looks at all processes in search of one that was started meanwhile."""
+_PID_MAX = (1 << 31) - 1
 _DEATH_S = 2.0
 """What the kernel gets to end those that were killed: who asked may count on it."""
 _numbers = itertools.count(1)
@@ -88,9 +89,11 @@ def parse(text: str) -> Mark | None:
     if len(words) != 6:
         return None
     try:
-        return Mark(Here(words[0], words[1], int(words[2])), int(words[3]), int(words[4]), int(words[5]))
+        mark = Mark(Here(words[0], words[1], int(words[2])), int(words[3]), int(words[4]), int(words[5]))
     except ValueError:
         return None
+    # It stands in an environment, where anybody may write: the kernel would not even take some numbers for a pid.
+    return mark if 0 < mark.pid <= _PID_MAX else None
 
 
 def new_mark() -> Mark | None:
