@@ -386,6 +386,7 @@ SCENARIOS = (
             blows=[Blow("SIGKILL", f"worker of {id_}", When("fired", id_, delay_s=0.1)) for id_ in _STAGES.values()],
             longest_s=60.0,
         ),
+        smoke=True,
     ),
     Scenario(
         "crash.exit",
@@ -445,6 +446,7 @@ SCENARIOS = (
         "unpickling a task's result raises, exits, segfaults, where its callback is to get it",
         "the task succeeded; it is that callback's outcome, and hits nobody else",
         of_batch(Batch([f"crash.unpickle_result.{how}" for how in _HOW])),
+        smoke=True,
     ),
     Scenario(
         "crash.bad_exception",
@@ -475,6 +477,7 @@ SCENARIOS = (
         "every new worker dies at once",
         "the run ends, with a reason and exit code 4",
         _no_start("sitecustomize", _FORKS_OF_THE_WARDEN),
+        smoke=True,
     ),
     Scenario(
         "crash.start.broken",
