@@ -110,7 +110,10 @@ def test_a_mark_comes_back_as_it_was() -> None:
     assert second.engine == mark.engine + 1
 
 
-@pytest.mark.parametrize("text", ["", "x", "a/b/c/d/e/f", "a/b/1/2/3", "a/b/1/2/3/4/5"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "a/b/c/d/e/f", "a/b/1/2/3", "a/b/1/2/3/4/5", "a/b/1/9999999999/3/4", "a/b/1/0/3/4", "a/b/1/-1/3/4"],
+)
 def test_what_is_no_mark_is_none(text: str) -> None:
     assert marks.parse(text) is None
 

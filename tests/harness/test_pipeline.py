@@ -115,7 +115,7 @@ def test_allowed_failures_are_failures_for_needs_and_not_for_the_exit_code(
 @pytest.mark.parametrize(
     ("kind", "outcome", "faults", "outcomes", "callback"),
     [
-        ("crash.segv", "crashed", ("crash.segv",), {"crashed"}, None),
+        ("crash.segv", "crashed", ("crash.segv",), {"crashed"}, {None}),
         ("payload.flood", "failed", ("payload.flood",), {"failed"}, None),
         ("callback.raise", "failed", (), {"failed"}, None),
         ("callback.raise", "succeeded", ("callback.raise",), {"succeeded"}, {"failed"}),
@@ -284,10 +284,25 @@ def test_a_hypothesis_is_checked_where_it_is_made() -> None:
         Hypothesis(outcomes={"a": "suceeded"})
 
 
-def test_what_is_expected_beyond_the_promises_is_compared(make_plan: MakePlan, told: Told) -> None:
+ENDS = {"b": "succeeded", "a@1": "failed", "a@2": "crashed"}
+
+
+def test_a_task_that_begins_before_what_it_needs_has_ended_is_found(make_plan: MakePlan) -> None:
+    """By the times of the report."""
+    plan = make_plan('[tasks.a]\ncall = "lib:a"\n[tasks.b]\ncall = "lib:a"\nneeds = [{ task = "a", status = "any" }]\n')
+    for began, early in (("12:00:03", []), ("12:00:01", ["b began before a, which it needs, had ended"])):
+        attempts = {"a": ("12:00:00", 2.0), "b": (began, 1.0)}
+        tasks = {
+            id_: {"outcome": "succeeded", "attempts": [{"started_at": f"2026-01-01T{at}+00:00", "duration_s": took}]}
+            for id_, (at, took) in attempts.items()
+        }
+        assert list(pipeline._outcomes_check(plan, Hypothesis(), {})(_evidence(tasks))) == early
+
+
+def test_what_is_expected_beyond_the_promises_is_compared(make_plan: MakePlan) -> None:
     """Outcomes by glob over ids and names, one or several; exit code; how long it may take."""
     plan = make_plan('[tasks.a]\ncall = "lib:a"\nmatrix = { n = [1, 2] }\n[tasks.b]\ncall = "lib:a"\n')
-    evidence = _evidence({**told(b="succeeded"), "a@1": {"outcome": "failed"}, "a@2": {"outcome": "crashed"}})
+    evidence = _evidence({id_: {"outcome": outcome, "attempts": []} for id_, outcome in ENDS.items()})
     hypothesis = Hypothesis(1, {"a": ["failed"], "a@*": {"failed", "crashed"}, "b": "succeeded"}, 0.5)
     assert list(pipeline._outcomes_check(plan, hypothesis, {})(evidence)) == [
         "a@2 is crashed; [expect] says a is failed"

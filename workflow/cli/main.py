@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from workflow import __version__
+from workflow import __version__, failpoints
 from workflow.cli.arguments import NoOutput
 from workflow.cli.chaos import chaos
 from workflow.cli.doctor import doctor
@@ -55,6 +55,8 @@ def main(args: list[str] | None = None, engine: EngineFactory | None = None) -> 
         sys.exit(ExitCode.BROKEN)
     _have_streams()
     leave_on_signals()
+    if engine is None:
+        failpoints.drop()  # faults are for the harness, whose runs have an engine of its own
     code = _run(sys.argv[1:] if args is None else args, engine)
     _let_go()
     ignore_signals()

@@ -68,12 +68,9 @@ def run(
     Exit code: 0 all succeeded, 1 a task did not, 2 usage or an invalid file, 3 nothing selected, 4 the engine failed,
     124 the run's own time limit, 129/130/143 SIGHUP/SIGINT/SIGTERM.
     """
-    from workflow import failpoints
     from workflow.cli.settings import settings
     from workflow.plan.build import load_plan
 
-    if engine is None:
-        failpoints.drop()  # faults are for the harness, whose runs have an engine of its own
     if quiet and verbose:
         raise click.UsageError("-q and -v exclude each other")
     _check_reports(reports)

@@ -71,6 +71,8 @@ class Seen(NamedTuple):
     """None when it could not be looked at closely; that it is there is known."""
     uid: int
     mark: Mark | None
+    guards: bool = False
+    """Whether it is a guardian or a warden that can act: what bears its mark is being ended by it."""
 
 
 class Ended(NamedTuple):
@@ -120,14 +122,15 @@ def where() -> Here | None:
 def leftovers(table: Sequence[Seen], here: Here, me: int) -> list[Seen]:
     """Who of these is left of a program that is gone.
 
-    That is who bears a mark, made here and for this user, of a program that is not in the table, and whoever without
-    a mark is below one; never this process (``me``) or one above it.
+    That is who bears a mark, made here and for this user, of a program that is not in the table and of an engine that
+    has nobody to end it, and whoever without a mark is below one; never this process (``me``) or one above it.
     """
     starts = {seen.pid: seen.start for seen in table}
+    guarded = {seen.mark for seen in table if seen.guards}
 
     def is_left(seen: Seen) -> bool:
         mark = seen.mark
-        if mark is None or mark.here != here or seen.uid != here.uid or seen.start is None:
+        if mark is None or mark in guarded or mark.here != here or seen.uid != here.uid or seen.start is None:
             return False
         return mark.pid not in starts or starts[mark.pid] not in (mark.start, None)
 
@@ -179,7 +182,7 @@ def end_bearers(mark: Mark) -> list[Ended]:
 def look() -> list[Seen]:
     """All processes that are alive, and those that the marks name."""
     table = [
-        Seen(pid, parent, start, uid, _mark_of(pid) if uid == os.geteuid() else None)
+        Seen(pid, parent, start, uid, _mark_of(pid) if uid == os.geteuid() else None, _guards(pid))
         for pid, parent, start, uid in processes.table()
     ]
     listed = {seen.pid for seen in table}
@@ -220,11 +223,15 @@ def _may_live(pid: int) -> bool:
     """Whether there is a process with this number that is no zombie, or is hidden from us."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
+    except (ProcessLookupError, OverflowError):
+        return False  # or it is no number that a process can have
     except OSError:
         return True  # somebody else's
     return processes.is_alive(pid) or processes.start_time(pid) is None
+
+
+def _guards(pid: int) -> bool:
+    return processes.name(pid) in ("wf-guardian", "wf-warden") and not processes.is_stopped(pid)
 
 
 def _mark_of(pid: int) -> Mark | None:

@@ -95,6 +95,11 @@ def table() -> list[tuple[int, int, int, int]]:
     return found
 
 
+def name(pid: int) -> str:
+    """The name that ``ps`` shows of a process; empty when it is gone, or not told."""
+    return _read(f"/proc/{pid}/comm").decode(errors="replace").strip()
+
+
 def environment(pid: int) -> bytes:
     """The environment with which a process was started, as NUL-ended variables; empty when it is kept from us."""
     return _read(f"/proc/{pid}/environ")

@@ -59,23 +59,3 @@ class Lingerer(Neighbour):
     def callback(self, _result: object) -> None:
         """Take the result, slowly."""
         time.sleep(0.8)
-
-
-class PickledOnce:
-    """Can be pickled where it was made, and nowhere else."""
-
-    def __init__(self, made: bool = False) -> None:
-        self._made = made
-
-    def __reduce__(self) -> tuple[object, ...]:
-        if not self._made:
-            raise TypeError("it can be pickled once")
-        return (PickledOnce, ())
-
-
-class Source(Neighbour):
-    """Returns what can be a result, and not an argument."""
-
-    def runnable(self, number: int, _seconds: float = 0.0) -> PickledOnce:  # type: ignore[override]
-        """Answer that."""
-        return PickledOnce(made=bool(number + 1))

@@ -7,6 +7,7 @@ pushed, so the file, its plan and everything that decides about the run stay wha
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +33,8 @@ class Injected(NamedTuple):
     """How often it is tried again, whatever its file says."""
     delay_s: float = 0.0
     """What lies between two tries."""
+    unpicklable: bool = False
+    """Whether it is given one argument more, which cannot be pickled."""
 
 
 NOTHING = Injected()
@@ -97,4 +100,5 @@ def disguised(task: InfoTask, injected: Injected) -> InfoTask:
     if injected.timeout_s is not None:
         timeout = injected.timeout_s if timeout is None else min(timeout, injected.timeout_s)
     path = missing_path_of(disguise) if "path" in stages else path_of(disguise)
-    return InfoTask(path, timeout, *charges, *task.args, **new)
+    spoilt = (threading.Lock(),) if injected.unpicklable else ()
+    return InfoTask(path, timeout, *charges, *task.args, *spoilt, **new)

@@ -287,13 +287,13 @@ def _callbacks(evidence: Evidence, expected: Expected) -> Iterator[str]:
     _report_if_any(evidence, expected)
     for id_, task in expected.tasks.items():
         told = evidence.tasks.get(id_)
-        if told is None or task.callback is None:
+        if told is None:
             continue
         outcome = told["callback"]["outcome"] if told["callback"] else None
         error = (told["callback"].get("error") or {}).get("type") if told["callback"] else None
         if task.callback_error is not None and error != task.callback_error:
             yield f"the callback of {id_} is told to have ended with a {error}, not a {task.callback_error}"
-        if outcome not in task.callback:
+        if task.callback is not None and outcome not in task.callback:
             yield f"the callback of {id_} is {outcome}, not {_or({str(each) for each in task.callback})}"
         if outcome == "succeeded" and not begun[id_]:
             yield f"the callback of {id_} is said to have succeeded, and was never begun"

@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,10 @@ SLOW_S = 10.0
 """What a fault that takes its time may need: under a limit below that, either of the two may come first."""
 _BAD = frozenset({"failed", "timed_out", "crashed", "memory_exceeded"})
 _GOOD = frozenset({"succeeded", "cached"})
+_ENDINGS: frozenset[str | None] = frozenset({"succeeded", "failed", "timed_out", "crashed"})
+"""What a callback of the user's may come to; that it is called is what matters."""
+_CLOCKS_S = 0.01
+"""How far two times of a report may be apart that are one moment: they are rounded."""
 _LONGEST_S = 24 * 3600.0
 _ANYTHING = ExpectedTask(OUTCOMES - {"skipped", "cached"})
 _COMPARABLE = frozenset({0, 1})
@@ -119,6 +124,12 @@ def run_control(subject: Subject) -> Control:
     return Control(evidence, {entry.task: entry.detail for entry in evidence.journal if entry.what == journal.ENDED})
 
 
+def in_common(one: Control, other: Control) -> Control:
+    """The first, and of results only what both returned: what differs is the pipeline's own doing."""
+    same = {task: digest for task, digest in one.digests.items() if other.digests.get(task) == digest}
+    return replace(one, digests=same)
+
+
 def check_pipeline(
     subject: Subject, control: Control, struck: Mapping[str, Sequence[Strike]], name: str, seed: int, reproduce: str,
     hypothesis: Hypothesis | None = None,
@@ -132,9 +143,7 @@ def check_pipeline(
             evidence = perform(run, Expected({}, longest_s=limit_s), folder)
         verdicts = _judge(subject, control, struck, evidence, limit_s, hypothesis or Hypothesis())
         if _results_differ(verdicts):
-            again = run_control(subject)
-            same = {task: digest for task, digest in control.digests.items() if again.digests.get(task) == digest}
-            control = replace(control, digests=same)
+            control = in_common(control, run_control(subject))
             verdicts = _judge(subject, control, struck, evidence, limit_s, hypothesis or Hypothesis())
     except Interrupted:
         raise
@@ -145,6 +154,16 @@ def check_pipeline(
     details = "" if held else "\n".join([details_of(evidence), "faults injected:", *injected])
     outcomes = {id_: str(task["outcome"]) for id_, task in evidence.tasks.items()}
     return Result(name, seed, verdicts, time.monotonic() - began_s, reproduce, None, details, injected, outcomes)
+
+
+def untested(result: Result) -> Result:
+    """A result of a run in which no fault struck: whatever came of it, nothing was tested."""
+    reason = "no fault struck any task, so nothing was tested; another seed may, or a higher probability"
+    told_of = [
+        Verdict(each.promise, Finding.UNJUDGED, (reason,)) if each.promise == 2 and each.finding.passes else each
+        for each in result.verdicts
+    ]
+    return replace(result, verdicts=tuple(told_of))
 
 
 def drawn(subject: Subject, control: Control, rules: Sequence[Rule], seed: int) -> dict[str, tuple[Strike, ...]]:
@@ -341,7 +360,7 @@ def _of_strikes(
     else:
         outcomes = frozenset({kind.outcome})
     if not after or kind.id.startswith("crash.unpickle_result"):
-        callback = _callback_of(kind, undisturbed)
+        callback = _callback_of(kind, undisturbed, task)
     elif outcomes == {"succeeded"}:
         fired = (*fired, after[0])  # the first of them keeps the callback from meeting another
         callback = frozenset({after[0].callback})
@@ -387,19 +406,24 @@ def _replaces_result(kind: Kind) -> bool:
     return kind.stage != "callback" and kind.id not in _GO_ON
 
 
-def _callback_of(kind: Kind, undisturbed: ExpectedTask) -> frozenset[str | None] | None:
+def _callback_of(kind: Kind, undisturbed: ExpectedTask, task: PlannedTask) -> frozenset[str | None] | None:
     """What becomes of the callback; None where it cannot be told whether the task has one for such an ending."""
     if kind.stage in ("callback", "error_callback"):
         return frozenset({kind.callback})
     if kind.callback is not None:  # of the task's callback, if it has one
         return frozenset({kind.callback, None})
-    return undisturbed.callback if kind.outcome == "succeeded" else None
+    if kind.outcome == "succeeded":
+        return undisturbed.callback
+    if task.kind == "module":
+        return None  # whether its Model has an error_callback, nobody here knows
+    return _ENDINGS if task.on_failure is not None else frozenset({None})
 
 
 def _outcomes_check(plan: Plan, hypothesis: Hypothesis, struck: Mapping[str, Sequence[Strike]]) -> Check:
     def check(evidence: Evidence) -> Iterator[str]:
         if _halts(plan) and struck and not any(entry.what == journal.FIRED for entry in evidence.journal):
             yield "no fault fired before the run was ended"  # where a run goes on to its end, each must fire
+        yield from _out_of_order(plan, evidence)
         for glob, outcomes in hypothesis.outcomes.items():
             allowed = {outcomes} if isinstance(outcomes, str) else set(outcomes)
             for task in plan.tasks:
@@ -410,6 +434,23 @@ def _outcomes_check(plan: Plan, hypothesis: Hypothesis, struck: Mapping[str, Seq
                     yield f"{task.id} is {outcome}; [expect] says {glob} is {' or '.join(sorted(allowed))}"
 
     return check
+
+
+def _out_of_order(plan: Plan, evidence: Evidence) -> Iterator[str]:
+    """Tasks that began before what they need had ended, by the report's own times."""
+    ends = {}
+    for id_, told_of in evidence.tasks.items():
+        if told_of["attempts"]:
+            last = told_of["attempts"][-1]
+            ends[id_] = datetime.fromisoformat(last["started_at"]).timestamp() + last["duration_s"]
+    for task in plan.tasks:
+        attempts = evidence.tasks.get(task.id, {}).get("attempts")
+        if not attempts:
+            continue
+        began = datetime.fromisoformat(attempts[0]["started_at"]).timestamp()
+        early = [id_ for need in task.needs for id_ in need.ids if ends.get(id_, began) > began + _CLOCKS_S]
+        if early:
+            yield f"{task.id} began before {early[0]}, which it needs, had ended"
 
 
 def _ending_check(hypothesis: Hypothesis) -> Check:

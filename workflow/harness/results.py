@@ -25,8 +25,19 @@ def line(result: Result, width: int, *, ascii_only: bool = False) -> str:
     """A result's line in the table: a mark for each promise."""
     marks = _ASCII_MARKS if ascii_only else MARKS
     found = " ".join(marks[verdict.finding] for verdict in result.verdicts)
-    word = "held" if result.passed else "ERROR" if result.error is not None else "BROKEN"
+    broken = any(verdict.finding is Finding.BROKEN for verdict in result.verdicts)
+    word = "held" if result.passed else "ERROR" if result.error is not None else "BROKEN" if broken else "UNJUDGED"
     return f"{word:<8} {result.name:<{width}}  {found or 'not judged':<17}  {result.duration_s:6.1f} s"
+
+
+def injected_lines(result: Result, *, most: int = 10) -> list[str]:
+    """What was put into a user's pipeline, a line each."""
+    if not result.outcomes:
+        return []
+    lines = [f"           {each}" for each in result.injected[:most]]
+    if len(result.injected) > most:
+        lines.append(f"           and {len(result.injected) - most} more")
+    return lines
 
 
 def story(result: Result, *, most: int = 5) -> str:
@@ -51,7 +62,7 @@ def summary(results: Sequence[Result]) -> str:
     held = sum(result.passed for result in results)
     errors = sum(result.error is not None for result in results)
     took_s = sum(result.duration_s for result in results)
-    text = f"{held} of {len(results)} held, {took_s:.1f} s of checks"
+    text = f"{held} of {len(results)} held, {took_s:.1f} s of checks" if results else "nothing was checked"
     return text + (f"; the harness itself failed in {errors}" if errors else "")
 
 

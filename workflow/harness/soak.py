@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from workflow.harness import journal
 from workflow.harness import schedule as schedules
 from workflow.harness.aftermath import expected_after
 from workflow.harness.batch import Batch
-from workflow.harness.evidence import Evidence, Expected
+from workflow.harness.evidence import OUTCOMES, Evidence, Expected, ExpectedTask
 from workflow.harness.experiment import Interrupted, perform, place
 from workflow.harness.oracle import Verdict, judge
 from workflow.harness.pipeline import Control, Subject, expected_of_run, run_of, without_its_own
 from workflow.harness.scenario import Result, details_of
 from workflow.harness.schedule import Schedule
+from workflow.plan.plan import Plan
 
 LONGEST_S = 60.0
 
@@ -39,8 +41,11 @@ def soak_pipeline(subject: Subject, control: Control, duration_s: float, seed: i
     yield from _rounds(duration_s, seed, 1, lambda of: _hurt_pipeline(subject, control, of, f"{again} --seed {of}"))
 
 
-def replay(schedule: Schedule, keep: Path | None = None) -> Result:
-    """Do once what a schedule says, and judge it."""
+def replay(schedule: Schedule, keep: Path | None = None, kept: Path | None = None) -> Result:
+    """Do once what a schedule says, and judge it.  ``keep``: the folder for the schedule, should it be broken.
+
+    ``kept``: where the schedule is kept already.
+    """
     batch = Batch(schedule.kinds, pool=schedule.pool, neighbours=schedule.neighbours, neighbour_s=0.01, timeout_s=1.5)
 
     def act(folder: Path) -> tuple[Evidence, Expected]:
@@ -49,6 +54,8 @@ def replay(schedule: Schedule, keep: Path | None = None) -> Result:
         return evidence, expected_after(expected, evidence)
 
     reproduce = f"workflow chaos --soak 1s --seed {schedule.seed}"
+    if kept is not None:
+        reproduce = f"workflow chaos --replay {kept}"
     result = _round(act, schedule.seed, reproduce, schedules.told(schedule.blows))
     if result.passed or keep is None:
         return result
@@ -70,15 +77,30 @@ def _rounds(duration_s: float, seed: int, step: int, hurt: Callable[[int], Resul
 
 
 def _hurt_pipeline(subject: Subject, control: Control, seed: int, reproduce: str) -> Result:
-    blows = schedules.draw_blows(seed, len(subject.plan.tasks))
+    blows = schedules.draw_blows(seed, len(subject.plan.tasks), schedules.PLAIN_MOMENTS)
 
     def act(folder: Path) -> tuple[Evidence, Expected]:
         limit_s = subject.longest_s or 60 + 10 * control.took_s
         evidence = perform(replace(run_of(subject, {}), blows=blows), Expected({}, longest_s=limit_s), folder)
         undisturbed = expected_of_run(subject.plan, control, {}, evidence, limit_s)
+        tasks = _excusing_what_follows(subject.plan, control, undisturbed.tasks, evidence)
+        undisturbed = replace(undisturbed, tasks=tasks)
         return without_its_own(evidence, control), _of_any_callback(expected_after(undisturbed, evidence), undisturbed)
 
     return _round(act, seed, reproduce, schedules.told(blows))
+
+
+def _excusing_what_follows(
+    plan: Plan, control: Control, expected: Mapping[str, ExpectedTask], evidence: Evidence
+) -> dict[str, ExpectedTask]:
+    """Whatever is behind a task that ended otherwise than without blows may come to anything; that one may not."""
+    tasks = dict(expected)
+    other = {id_ for id_, task in evidence.tasks.items() if task["outcome"] != control.evidence.tasks[id_]["outcome"]}
+    for task in plan.tasks:
+        if any(id_ in other for need in task.needs for id_ in need.ids):
+            other.add(task.id)
+            tasks[task.id] = ExpectedTask(OUTCOMES - {"cached"})
+    return tasks
 
 
 def _round(act: Callable[[Path], tuple[Evidence, Expected]], seed: int, reproduce: str, blows: list[str]) -> Result:
@@ -100,8 +122,11 @@ def _round(act: Callable[[Path], tuple[Evidence, Expected]], seed: int, reproduc
 
 
 def _judge(evidence: Evidence, expected: Expected) -> tuple[Verdict, ...]:
-    if evidence.struck:
+    fired = any(entry.what == journal.FIRED for entry in evidence.journal)
+    if any(blow.signal != "SIGCONT" for blow in evidence.struck) or (fired and not evidence.missed):
         evidence = replace(evidence, missed=())
+    elif not evidence.missed:
+        evidence = replace(evidence, missed=("any blow or fault at all",))
     return judge(evidence, expected)
 
 

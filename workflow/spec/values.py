@@ -100,6 +100,10 @@ def _duration_hint(text: str) -> str:
         if seconds:
             return f'write "{hours}h{minutes}m{seconds}s"'
         return f'write "{hours}h{minutes}m" or "{hours}m{minutes}s"'
+    if part := re.fullmatch(r"(.*[0-9])([hm])\s*([0-9]+)", text):  # 1h30: the next smaller unit was meant
+        text = f"{part[1]}{part[2]}{part[3]}{'m' if part[2] == 'h' else 's'}"
+        if _DURATION.fullmatch(text):
+            return f'write "{text}"'
     words = re.findall(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)", text)
     written = "".join(f"{number}{_UNIT_WORDS.get(unit.lower(), unit.lower())}" for number, unit in words)
     if written and written != text and _DURATION.fullmatch(written):

@@ -335,7 +335,6 @@ SCENARIOS = (
         "a task stops itself with SIGSTOP",
         "timed_out; dead on time",
         of_batch(Batch(["hang.stopped"])),
-        smoke=True,
     ),
     Scenario(
         "hang.grandchild",
@@ -354,7 +353,6 @@ SCENARIOS = (
         "the same, and that process was forked twice, has no parent that lives and no open output",
         "timed_out; both dead",
         _leaving("hang.daemon"),
-        smoke=True,
     ),
     Scenario(
         "hang.pipe_held",
@@ -364,6 +362,7 @@ SCENARIOS = (
             Batch(["hang.pipe_held"], extra=_PIPE_HELD, extra_tasks=_HELD),
             checks={4: _had_a_process("sleep 1000"), 5: _nobody_waited},
         ),
+        smoke=True,
     ),
     Scenario(
         "hang.import",
