@@ -86,6 +86,7 @@ _KINDS = (
     _hang("regex", "a catastrophic regular expression"),
     _hang("ignore_term", "ignores and blocks SIGTERM, SIGINT, SIGUSR1 and SIGUSR2"),
     _hang("swallow", "swallows whatever is raised in it, in a loop"),
+    _hang("returns", "hangs, and returns a result when it is ended"),
     _hang("stopped", "stops itself with SIGSTOP"),
     _hang("grandchild", "waits for a process that it started and that does not end"),
     _hang("setsid", "the same, and that process has a session of its own"),

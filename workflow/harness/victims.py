@@ -123,6 +123,14 @@ def hang_swallow() -> None:
             continue
 
 
+def hang_returns() -> str | None:
+    try:
+        time.sleep(_LONG_S)
+    except BaseException:  # noqa: BLE001  # that is the fault
+        return "too late"
+    return None
+
+
 def hang_stopped() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
     time.sleep(_LONG_S)
@@ -345,6 +353,7 @@ ACTS: dict[str, Callable[[], object]] = {
     "hang.regex": hang_regex,
     "hang.ignore_term": hang_ignore_term,
     "hang.swallow": hang_swallow,
+    "hang.returns": hang_returns,
     "hang.stopped": hang_stopped,
     "hang.grandchild": hang_grandchild,
     "hang.setsid": hang_setsid,

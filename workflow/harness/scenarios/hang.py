@@ -326,9 +326,9 @@ SCENARIOS = (
     ),
     Scenario(
         "hang.swallow",
-        "a task swallows whatever is raised in it, in a loop",
-        "timed_out; dead at timeout + grace",
-        of_batch(Batch(["hang.swallow"])),
+        "a task swallows whatever is raised in it, in a loop; another returns a result when it is ended",
+        "timed_out, whatever comes after the limit; dead at timeout + grace",
+        of_batch(Batch(["hang.swallow", "hang.returns"])),
     ),
     Scenario(
         "hang.stopped",
