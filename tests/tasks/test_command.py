@@ -300,7 +300,7 @@ def test_a_grandchild_that_floods_the_output_is_not_waited_for() -> None:
     os.dup2(log, 2)
     try:
         with pytest.raises(ResultTooLarge):
-            Shell().runnable("yes & sleep 0.02")
+            Shell().runnable("yes & sleep 0.5")
     finally:
         os.dup2(stdout, 1)
         os.dup2(stderr, 2)

@@ -436,10 +436,10 @@ class Client:
     def _send_until_end(self) -> None:
         while True:
             self._wake.wait()
-            if self._ending:
-                return
             time.sleep(_LINGER_S)
             self._wake.clear()
+            if self._ending:  # looked at behind the clearing: who ends sets this first, and then the event
+                return
             self._sender_due = False  # before it writes: whoever saw the flag up had put his frame there
             done = False
             while not done and not self._ending:

@@ -132,7 +132,7 @@ def _lost_its_stack(blow: Struck, evidence: Evidence, tasks: dict[str, ExpectedT
 def _child_was_hit(
     blow: Struck, evidence: Evidence, tasks: dict[str, ExpectedTask], pardoned: set[_Attempt], failed: set[str]
 ) -> None:
-    workers = {one.worker for one in evidence.sightings if one.pid == blow.pid}
+    workers = {pid for one in evidence.sightings if one.pid == blow.pid for pid in (one.worker, one.parent)}
     told = dict(_told(evidence))
     for entry in reversed(evidence.journal):
         attempt = _Attempt(entry.task, entry.attempt)
@@ -148,6 +148,8 @@ def _child_was_hit(
             tasks[attempt.task] = ExpectedTask(
                 frozenset({"succeeded"}), task.callback, task.faults, needs=task.needs, allow_failure=task.allow_failure
             )
+        elif attempt.task in tasks:
+            tasks[attempt.task] = replace(tasks[attempt.task], left=None)  # it may be what would have been left
         return
 
 

@@ -295,7 +295,7 @@ def _callbacks(evidence: Evidence, expected: Expected) -> Iterator[str]:
             yield f"the callback of {id_} is told to have ended with a {error}, not a {task.callback_error}"
         if task.callback is not None and outcome not in task.callback:
             yield f"the callback of {id_} is {outcome}, not {_or({str(each) for each in task.callback})}"
-        if outcome == "succeeded" and not begun[id_]:
+        if outcome == "succeeded" and not begun[id_] and (task.callback is not None or task.faults):
             yield f"the callback of {id_} is said to have succeeded, and was never begun"
         elif outcome is None and begun[id_]:
             yield f"the callback of {id_} was begun, and is not told of"
