@@ -1,6 +1,6 @@
 """Every file of tests/corpus: refused with exactly the error on its first line, or accepted, by program and schema.
 
-To add a case, write the file with ``# error: LINE:COLUMN: …`` on line one and ``# schema: refuses`` on line two:
+To add a case, write the file with ``# error: LINE:COLUMN: … [code]`` on line one and ``# schema: refuses`` on line two:
 ``accepts`` where a schema cannot tell, ``unreadable`` where the text is not TOML 1.0.
 """
 
@@ -29,7 +29,8 @@ def test_an_invalid_file_is_refused_with_the_error_it_names(path: Path) -> None:
     expected = path.read_text("utf-8").splitlines()[0].removeprefix("# error: ")
     with pytest.raises(InvalidPipeline) as caught:
         load_plan(path)
-    assert [headline("F", mistake).removeprefix("F:") for mistake in caught.value.mistakes] == [expected]
+    found = [f"{headline('F', each).removeprefix('F:')} [{each.code}]" for each in caught.value.mistakes]
+    assert found == [expected]
 
 
 @pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)

@@ -3,23 +3,53 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from workflow.cli.arguments import existing, file_argument, nothing_selected, selection_options, tell, variables_option
+from workflow.cli.arguments import (
+    DEFAULT_FILE,
+    existing,
+    file_argument,
+    nothing_selected,
+    selection_options,
+    tell,
+    variables_option,
+)
+from workflow.cli.mistakes import tell_mistakes
 from workflow.run.exit_code import ExitCode
+
+if TYPE_CHECKING:
+    from workflow.diagnostics.formats import Format
 
 
 @click.command()
 @file_argument
 @variables_option
-def validate(file: Path, variables: dict[str, str]) -> int:
+@click.option(
+    "--output-format",
+    "form",
+    type=click.Choice(["full", "concise", "json", "github"]),
+    default="full",
+    show_default=True,
+    help="How mistakes are told; json and github go to standard output.",
+)
+def validate(file: Path, variables: dict[str, str], form: Format) -> int:
     """Check FILE (pipeline.toml) and everything in it; show all mistakes at once."""
+    from workflow.diagnostics.mistake import InvalidPipeline
     from workflow.plan.build import load_plan
 
-    checked = load_plan(existing(file), variables)
-    tasks = "1 task" if len(checked.tasks) == 1 else f"{len(checked.tasks)} tasks"
-    tell(f"{file}: {tasks}, no mistakes")
+    if form == "full" and str(file) == DEFAULT_FILE:
+        existing(file)  # a word about how to name another one
+    try:
+        checked = load_plan(file, variables)
+    except InvalidPipeline as error:
+        return tell_mistakes(error, form)
+    if form == "json":
+        tell("[]")
+    elif form != "github":
+        tasks = "1 task" if len(checked.tasks) == 1 else f"{len(checked.tasks)} tasks"
+        tell(f"{file}: {tasks}, no mistakes")
     return ExitCode.SUCCEEDED
 
 

@@ -17,6 +17,7 @@ from workflow import __version__, failpoints
 from workflow.cli.arguments import NoOutput
 from workflow.cli.chaos import chaos
 from workflow.cli.doctor import doctor
+from workflow.cli.explain import explain
 from workflow.cli.inspect import plan, validate
 from workflow.cli.leaving import ignore_signals, leave_on_signals
 from workflow.cli.run import run
@@ -44,7 +45,7 @@ def cli() -> None:
     """
 
 
-for command in (run, validate, plan, chaos, schema, doctor):
+for command in (run, validate, plan, explain, chaos, schema, doctor):
     cli.add_command(command)
 
 
@@ -104,8 +105,9 @@ def _mistake(error: Exception) -> int:
     from workflow.run.folder import StateError
 
     if isinstance(error, InvalidPipeline):
-        _say(str(error))
-        return ExitCode.USAGE
+        from workflow.cli.mistakes import tell_mistakes
+
+        return tell_mistakes(error)
     if os.environ.get("WORKFLOW_DEBUG") == "1":
         _say("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, (StateError, WorkflowError)):

@@ -123,16 +123,17 @@ def _instances(
             tasks.append(make.task(id_, matrix))
         except _BadInstance as error:
             place = pipeline.place(name, *error.path)
-            return tasks, [Mistake("bad-value", place, f"for {id_}: {error.headline}", error.help)]
+            return tasks, [Mistake(error.code, place, f"for {id_}: {error.headline}", error.help)]
     return tasks, []
 
 
 class _BadInstance(Exception):
     """A value that is wrong in one instance."""
 
-    def __init__(self, path: tuple[str | int, ...], headline: str, help_: str | None) -> None:
+    def __init__(self, path: tuple[str | int, ...], headline: str, help_: str | None, code: str = "bad-value") -> None:
         super().__init__(headline)
         self.path = path
+        self.code = code
         self.headline = headline
         self.help = help_
 
@@ -229,7 +230,7 @@ class _Maker:
                 _check_texts(filled)
             return _CHECKS[key](filled) if key in _CHECKS else filled
         except Refused as error:
-            raise _BadInstance(path, error.headline, error.help) from None
+            raise _BadInstance(path, error.headline, error.help, error.code) from None
         except LookupError as error:
             raise _BadInstance(path, str(error.args[0]), None) from None
 

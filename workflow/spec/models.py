@@ -47,7 +47,7 @@ def _checked(check: Callable[[Any], object], *, template: bool = False) -> Plain
 
 
 def _refused(error: Refused) -> PydanticCustomError:
-    story = {"headline": error.headline, "help": error.help, "below": error.below}
+    story = {"headline": error.headline, "help": error.help, "below": error.below, "code": error.code}
     return PydanticCustomError("refused", "{headline}", {"headline": error.headline, "findings": [story]})
 
 
@@ -128,12 +128,14 @@ def _need(value: object) -> NeedTable:
             near = did_you_mean(key, _NEED_KEYS)
             headline = "unknown key" + (f", {near}" if near else "")
             help_ = None if near else "the keys here are task and status"
-            findings.append({"headline": headline, "help": help_, "below": (key,), "at_key": True})
+            findings.append(
+                {"headline": headline, "help": help_, "below": (key,), "at_key": True, "code": "unknown-key"}
+            )
             continue
         try:
             _NEED_KEYS[key](each)
         except Refused as error:
-            findings.append({"headline": error.headline, "help": error.help, "below": (key,)})
+            findings.append({"headline": error.headline, "help": error.help, "below": (key,), "code": error.code})
     if findings:
         raise PydanticCustomError("refused", "{headline}", {"headline": "", "findings": findings})
     return NeedTable(**value)
@@ -192,7 +194,13 @@ def _matrix(value: object) -> object:
         return read_matrix(value)
     except Findings as error:
         findings = [
-            {"headline": each.headline, "help": each.help, "below": each.below, "at_key": each.at_key}
+            {
+                "headline": each.headline,
+                "help": each.help,
+                "below": each.below,
+                "at_key": each.at_key,
+                "code": "bad-matrix",
+            }
             for each in error.findings
         ]
         raise PydanticCustomError("refused", "{headline}", {"headline": "", "findings": findings}) from None

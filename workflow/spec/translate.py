@@ -31,7 +31,11 @@ def _translated(finding: Any, where: Place, base: Place, model: type[BaseModel])
     if kind == "refused":
         return [
             Mistake(
-                "bad-value", (*where, *each["below"]), each["headline"], each["help"], at_key=each.get("at_key", False)
+                each.get("code", "bad-value"),
+                (*where, *each["below"]),
+                each["headline"],
+                each["help"],
+                at_key=each.get("at_key", False),
             )
             for each in finding["ctx"]["findings"]
         ]
