@@ -20,6 +20,7 @@ from workflow.spec.interpolate import interpolate, interpolate_task, templates_i
 from workflow.spec.models import KINDS, PipelineTable, TaskTable
 from workflow.spec.pipeline import Mention, Pipeline, TaskSpec, place_in_defaults, place_of, raise_mistakes
 from workflow.spec.reference import Reference, describe
+from workflow.spec.slips import meant_table, stray_keys
 from workflow.spec.source import Source, read_source
 from workflow.spec.translate import translate
 from workflow.spec.values import NAME
@@ -48,7 +49,9 @@ def check_document(source: Source, variables: Mapping[str, str]) -> tuple[Pipeli
         if key not in _SECTIONS:
             mistakes.append(_unknown_section(key))
         elif not isinstance(value, dict):
-            mistakes.append(Mistake("bad-value", (key,), f"must be a table, not {describe(value)}"))
+            one = "[tasks.NAME], each a table of its own" if key == "tasks" else f"[{key}], in single brackets"
+            help_ = f"write {one}" if isinstance(value, list) else None
+            mistakes.append(Mistake("bad-value", (key,), f"must be a table, not {describe(value)}", help_))
     values = read_variables(_table(document, "vars"), variables, mistakes)
     settings = _settings(_table(document, "pipeline"), values, mistakes)
     defaults = interpolate_task(_table(document, "defaults"), ("defaults",), values, mistakes)
@@ -65,6 +68,7 @@ def check_document(source: Source, variables: Mapping[str, str]) -> tuple[Pipeli
     if not written and isinstance(document.get("tasks", {}), dict):
         help_ = 'a task is a table: [tasks.hello] with cmd = ["echo", "hello"]'
         mistakes.append(Mistake("no-tasks", (), "there are no tasks in this file", help_, line=1))
+    mistakes = stray_keys(source.text, document, TaskTable.model_fields, KINDS, mistakes)
     broken = frozenset(written) - set(tasks)
     mentions = tuple(mention for name in written if name in broken for mention in _mentions(name, context))
     return Pipeline(source, settings or PipelineTable(), tasks, broken, mentions), mistakes
@@ -76,7 +80,7 @@ def _table(document: Mapping[str, object], key: str) -> dict[str, object]:
 
 
 def _unknown_section(key: str) -> Mistake:
-    near, help_ = did_you_mean(key, _SECTIONS), None
+    near, help_ = meant_table(key, _SECTIONS)
     if key in PipelineTable.model_fields:
         near, help_ = None, f"'{key}' is a key of the table [pipeline]"
     elif key in TaskTable.model_fields:

@@ -20,6 +20,7 @@ from workflow.info_task import POOL_MAX
 from workflow.spec import values
 from workflow.spec.matrix import Findings, Matrix, read_matrix
 from workflow.spec.reference import Template, describe
+from workflow.spec.shell import as_command
 from workflow.spec.values import Refused
 
 KINDS = ("module", "call", "cmd", "shell")
@@ -150,9 +151,7 @@ def _argument(value: object) -> object:
 def _argv(value: object) -> object:
     """The program and its arguments; more can be said about a string here than about other wrong values."""
     if isinstance(value, (str, Template)):
-        line = str(value)
-        help_ = f'write cmd = ["program", "argument"], or shell = {describe(line).removeprefix("the text ")}'
-        raise _refused(Refused("must be an array of texts, not a text", help_))
+        raise _refused(Refused("must be an array of texts, not a text", as_command(str(value))))
     if not isinstance(value, list):
         raise _refused(Refused(f"must be an array of texts, not {describe(value)}", 'such as ["ls", "-l"]'))
     if not value or value[0] == "":
@@ -404,7 +403,7 @@ class TaskTable(Table):
         BeforeValidator(_argv),
         _schema(_or_reference({"type": "array", "items": _TEXT, "minItems": 1, "prefixItems": [_SOME_TEXT]})),
     ] = Field(default=None, description="A program and its arguments, run without a shell.")
-    shell: Annotated[Union[str, Template, None], _checked(values.some_text, template=True), _schema(_SOME_TEXT)] = (
+    shell: Annotated[Union[str, Template, None], _checked(values.shell_line, template=True), _schema(_SOME_TEXT)] = (
         Field(default=None, description="A line for /bin/sh -c; values put into it are quoted for the shell.")
     )
     args: Annotated[

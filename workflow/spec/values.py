@@ -80,7 +80,8 @@ def duration_s(value: object, *, above_zero: bool = True) -> float:
     else:
         raise NoDuration(f"must be a duration, not {describe(value)}", _DURATION_FORMS)
     if seconds < 0 or math.isnan(seconds) or (above_zero and seconds == 0):
-        raise NoDuration(f"must be {'above 0' if above_zero else '0 or more'} seconds, not {describe(value)}")
+        help_ = 'for no limit write "none"' if above_zero and seconds in (0, -1) else None
+        raise NoDuration(f"must be {'above 0' if above_zero else '0 or more'} seconds, not {describe(value)}", help_)
     if seconds > LONGEST_S:
         raise NoDuration(
             f"must be at most 100 years, not {describe(value)}", 'for no limit write "none", where there is one'
@@ -129,9 +130,27 @@ def _duration_hint(text: str) -> str:
     written = "".join(f"{number}{_UNIT_WORDS.get(unit.lower(), unit.lower())}" for number, unit in words)
     if written and written != text and _DURATION.fullmatch(written):
         return f'write "{written}"'
+    if text.lower() in _NO_LIMIT:
+        return 'for no limit write "none"'
     if near := did_you_mean(text, ["none"]):
         return near
     return _DURATION_FORMS
+
+
+_NO_LIMIT: Final = (
+    "",
+    "0",
+    "never",
+    "forever",
+    "infinite",
+    "infinity",
+    "inf",
+    "unlimited",
+    "off",
+    "no",
+    "false",
+    "nolimit",
+)
 
 
 _UNITS_BYTES: Final = {
@@ -195,7 +214,14 @@ def function_path(value: object) -> str:
     hint = 'such as "package.module:function"'
     if not colon and _dotted(value, 2):
         hint = f'write "{":".join(value.rsplit(".", 1))}"'
+    elif (tidied := _tidied(value)) != value and _dotted(tidied.replace(":", ".", 1), 2) and ":" in tidied:
+        hint = f'write "{tidied}"'
     raise NoPath(f"{describe(value)} is not the path of a function", hint)
+
+
+def _tidied(text: str) -> str:
+    """Without what belongs to a file or to a call."""
+    return text.removesuffix("()").replace(".py:", ":").removeprefix("./").replace("/", ".").replace("::", ":")
 
 
 def module_path(value: object) -> str:
@@ -220,7 +246,13 @@ def task_name(value: object) -> str:
     if isinstance(value, str) and "@" in value:
         name = value.partition("@")[0]
         raise Refused(f"{describe(value)} is one instance: a task is needed with all its instances", f'write "{name}"')
-    raise Refused(f"must be the name of a task, not {describe(value)}")
+    names = re.split(r"[,;\s]+", value.strip()) if isinstance(value, str) else []
+    help_ = None
+    if isinstance(value, str) and NAME.fullmatch(value.removeprefix("tasks.")):
+        help_ = f'write "{value.removeprefix("tasks.")}"'
+    elif len(names) > 1 and all(NAME.fullmatch(name) for name in names):
+        help_ = f"each name is a text of its own: {', '.join(f'{name!r}' for name in names)}".replace("'", '"')
+    raise Refused(f"must be the name of a task, not {describe(value)}", help_)
 
 
 def status(value: object) -> str:
@@ -250,11 +282,29 @@ def some_text(value: object) -> str:
     return text
 
 
+def shell_line(value: object) -> str:
+    """A line for the shell."""
+    if isinstance(value, list):
+        raise Refused("must be text in quotes, not an array", 'an array is for cmd = ["program", "argument"]')
+    return some_text(value)
+
+
 def flag(value: object) -> bool:
     """True or false."""
     if not isinstance(value, bool):
-        raise Refused(f"must be true or false, not {describe(value)}")
+        raise Refused(f"must be true or false, not {describe(value)}", _flag_hint(value))
     return value
+
+
+_FLAG_WORDS: Final = {
+    **dict.fromkeys(("true", "yes", "on", "y", "1"), "true"),
+    **dict.fromkeys(("false", "no", "off", "n", "0"), "false"),
+}  # fmt: skip
+
+
+def _flag_hint(value: object) -> str | None:
+    meant = _FLAG_WORDS.get(str(value).lower()) if isinstance(value, (str, int)) else None
+    return meant and f"write {meant}" + (", without quotes" if isinstance(value, str) else "")
 
 
 def environment_text(value: object) -> str | None:
