@@ -16,11 +16,22 @@ from workflow.cli.arguments import (
     tell,
     variables_option,
 )
+from workflow.cli.leaving import before_leaving
 from workflow.cli.mistakes import tell_mistakes
 from workflow.run.exit_code import ExitCode
 
 if TYPE_CHECKING:
     from workflow.diagnostics.formats import Format
+    from workflow.plan.plan import Plan
+
+
+def _duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
+    from workflow.spec.values import Refused, duration_s
+
+    try:
+        return duration_s(float(value) if value.replace(".", "", 1).isdecimal() else value)
+    except Refused as error:
+        raise click.BadParameter(f"{error.headline}; {error.help}") from None
 
 
 @click.command()
@@ -34,7 +45,22 @@ if TYPE_CHECKING:
     show_default=True,
     help="How mistakes are told; json and github go to standard output.",
 )
-def validate(file: Path, variables: dict[str, str], form: Format) -> int:
+@click.option(
+    "--import",
+    "imports",
+    is_flag=True,
+    help="Also import what the tasks name, in a process that is thrown away, and compare arguments with signatures.",
+)
+@click.option(
+    "--import-timeout",
+    "import_limit",
+    metavar="DURATION",
+    default="30s",
+    show_default=True,
+    callback=_duration,
+    help="The longest that the import of one module may take.",
+)
+def validate(file: Path, variables: dict[str, str], form: Format, *, imports: bool, import_limit: float) -> int:
     """Check FILE (pipeline.toml) and everything in it; show all mistakes at once."""
     from workflow.diagnostics.mistake import InvalidPipeline
     from workflow.plan.build import load_plan
@@ -43,6 +69,8 @@ def validate(file: Path, variables: dict[str, str], form: Format) -> int:
         existing(file)  # a word about how to name another one
     try:
         checked = load_plan(file, variables)
+        if imports:
+            _import(file, variables, checked, import_limit)
     except InvalidPipeline as error:
         return tell_mistakes(error, form)
     if form == "json":
@@ -51,6 +79,16 @@ def validate(file: Path, variables: dict[str, str], form: Format) -> int:
         tasks = "1 task" if len(checked.tasks) == 1 else f"{len(checked.tasks)} tasks"
         tell(f"{file}: {tasks}, no mistakes")
     return ExitCode.SUCCEEDED
+
+
+def _import(file: Path, variables: dict[str, str], checked: Plan, limit_s: float) -> None:
+    """Raise InvalidPipeline with what cannot be imported or called."""
+    from workflow.run.imports import check_imports
+    from workflow.spec.load import load_pipeline
+    from workflow.spec.pipeline import raise_mistakes
+
+    pipeline = load_pipeline(file, variables=variables)
+    raise_mistakes(pipeline.source, check_imports(pipeline, checked, limit_s, before_leaving))
 
 
 @click.command()

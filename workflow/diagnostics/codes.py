@@ -242,6 +242,67 @@ _ALL = (
         '[tasks.a]\ncall = "m:f"\nmatrix = {x = [1, 2]}\n[tasks.b]\ncall = "m:g"\nargs = ["${tasks.a.result}"]\n',
         '[tasks.a]\ncall = "m:f"\nmatrix = {x = [1, 2]}\n[tasks.b]\ncall = "m:g"\nargs = ["${tasks.a.results}"]\n',
     ),
+    # What --import finds
+    _code(
+        "cannot-import",
+        "What a task names cannot be imported",
+        "There is no such module on the path that the run would have, there is no such name in it, or importing it "
+        "raises an error. The folder of the file and those of pipeline.path come first on the path.",
+        Example('[tasks.a]\ncall = "feeds:fetsh"\n', {"feeds.py": "def fetch():\n    pass\n"}, _IMPORT),
+        Example('[tasks.a]\ncall = "feeds:fetch"\n', {"feeds.py": "def fetch():\n    pass\n"}, _IMPORT),
+    ),
+    _code(
+        "import-hangs",
+        "A module whose import does not end",
+        "The import was ended at the limit of --import-timeout. Work belongs into functions; what stands at the top of "
+        "a module is done at each import, in each worker.",
+        Example(
+            '[tasks.a]\ncall = "feeds:fetch"\n',
+            {"feeds.py": "import time\n\ntime.sleep(3600)\n\ndef fetch():\n    pass\n"},
+            ("--import", "--import-timeout", "1s"),
+        ),
+        Example('[tasks.a]\ncall = "feeds:fetch"\n', {"feeds.py": "def fetch():\n    pass\n"}, _IMPORT),
+    ),
+    _code(
+        "import-dies",
+        "A module whose import ends the process",
+        "The process in which the module was imported was killed by a signal, or the module left it (sys.exit). A "
+        'program does its work below `if __name__ == "__main__":`, so that it can be imported.',
+        Example(
+            '[tasks.a]\ncall = "feeds:fetch"\n',
+            {"feeds.py": "import sys\n\ndef fetch():\n    pass\n\nsys.exit(3)\n"},
+            _IMPORT,
+        ),
+        Example(
+            '[tasks.a]\ncall = "feeds:fetch"\n',
+            {"feeds.py": 'import sys\n\ndef fetch():\n    pass\n\nif __name__ == "__main__":\n    sys.exit(3)\n'},
+            _IMPORT,
+        ),
+    ),
+    _code(
+        "not-runnable",
+        "What is named is there, and cannot be run",
+        "module names a class derived from workflow.Model that defines runnable and is made without arguments; call "
+        "and on name something that can be called.",
+        Example('[tasks.a]\ncall = "feeds:LIMIT"\n', {"feeds.py": "LIMIT = 3\n"}, _IMPORT),
+        Example('[tasks.a]\ncall = "feeds:limit"\n', {"feeds.py": "def limit():\n    return 3\n"}, _IMPORT),
+    ),
+    _code(
+        "bad-signature",
+        "Arguments that the function does not take",
+        "args and kwargs are compared with the function's signature, as the call would; what a function takes that has "
+        "no signature (some of C) is not known before the run.",
+        Example(
+            '[tasks.a]\ncall = "feeds:fetch"\nkwargs = {contry = "de"}\n',
+            {"feeds.py": "def fetch(country='fr'):\n    pass\n"},
+            _IMPORT,
+        ),
+        Example(
+            '[tasks.a]\ncall = "feeds:fetch"\nkwargs = {country = "de"}\n',
+            {"feeds.py": "def fetch(country='fr'):\n    pass\n"},
+            _IMPORT,
+        ),
+    ),
     # Faults files
     _code(
         "no-faults",
