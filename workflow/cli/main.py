@@ -18,6 +18,7 @@ from workflow.cli.arguments import NoOutput
 from workflow.cli.chaos import chaos
 from workflow.cli.doctor import doctor
 from workflow.cli.explain import explain
+from workflow.cli.init import init
 from workflow.cli.inspect import plan, validate
 from workflow.cli.leaving import ignore_signals, leave_on_signals
 from workflow.cli.run import run
@@ -45,7 +46,7 @@ def cli() -> None:
     """
 
 
-for command in (run, validate, plan, explain, chaos, schema, doctor):
+for command in (run, validate, plan, explain, init, chaos, schema, doctor):
     cli.add_command(command)
 
 
