@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from workflow.diagnostics.mistake import Mistake, Place
+from workflow.spec.models import TaskTable
 from workflow.spec.reference import Mode, Reference, Template, follow, parse, resolve_some
 
 _RESULTS_GO_INTO = ("args", "kwargs", "cmd", "shell", "env")
@@ -37,8 +38,11 @@ def interpolate(
 def interpolate_task(
     table: Mapping[str, object], place: Place, variables: Mapping[str, object], mistakes: list[Mistake]
 ) -> dict[str, object]:
-    """The same for a table of task keys."""
-    return {key: interpolate(value, (*place, key), variables, mistakes, key) for key, value in table.items()}
+    """The same for a table of task keys.  At an unknown key nothing is read: that it is unknown is the mistake."""
+    return {
+        key: interpolate(value, (*place, key), variables, mistakes, key) if key in TaskTable.model_fields else value
+        for key, value in table.items()
+    }
 
 
 def _string(

@@ -92,7 +92,10 @@ def _unknown_section(key: str) -> Mistake:
 
 def _settings(table: dict[str, object], values: Mapping[str, object], mistakes: list[Mistake]) -> PipelineTable | None:
     before = len(mistakes)
-    ready = {key: interpolate(value, ("pipeline", key), values, mistakes) for key, value in table.items()}
+    ready = {
+        key: interpolate(value, ("pipeline", key), values, mistakes) if key in PipelineTable.model_fields else value
+        for key, value in table.items()
+    }
     settings, found = _validate(PipelineTable, ready, ("pipeline",))
     _add_news(found, mistakes[before:], mistakes)
     if settings is not None and settings.halt == "never" and settings.max_failures is not None:
