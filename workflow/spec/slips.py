@@ -1,8 +1,10 @@
 """Keys that somebody took from another tool, spelled another way, or wrote below another header than was meant.
 
-All of it is data and pure functions, and only looked at once a mistake has been found; the one exception is a key of a
-task that fell into its environment, which would be no mistake at all otherwise, and is the worst: a timeout that is
-silently none.
+All of it is data and pure functions, and only looked at once a mistake has been found.  The one exception is a key of a
+task that stands below a header such as [tasks.a.env].  To TOML it is a variable of the environment, and a right one; to
+whoever wrote it there, it is a timeout.  Choices: say nothing (and the limit is silently none), warn (nobody reads the
+warnings of a nightly run), refuse every variable with such a name, or refuse it only below a header, where the slip
+happens.  It is the last; the price is that somebody who does want a variable `timeout` writes it in braces or with a dot.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from workflow.diagnostics.mistake import Mistake
-from workflow.diagnostics.suggest import did_you_mean
+from workflow.diagnostics.suggest import did_you_mean, nearest
 
 
 class Meant(NamedTuple):
@@ -107,12 +109,13 @@ def meant_key(key: str, known: Sequence[str], words: Mapping[str, str]) -> Meant
 
 def meant_table(key: str, known: Sequence[str]) -> Meant:
     """Which of the tables of a file was meant."""
-    target = OF_FILE.get(key.casefold())
-    near = f"did you mean {target!r}?" if target in known else did_you_mean(key, known)
-    if near is None:
+    table = OF_FILE.get(key.casefold())
+    if table not in known:
+        table = nearest(key, known)
+    if table is None:
         return Meant(None, None)
-    target = near.split("'")[1]
-    return Meant(near, "a task is a table [tasks.NAME]" if target == "tasks" else f"its table is [{target}]")
+    help_ = "a task is a table [tasks.NAME]" if table == "tasks" else f"its table is [{table}]"
+    return Meant(f"did you mean {table!r}?", help_)
 
 
 def stray_keys(
