@@ -2,9 +2,9 @@
 
 All of it is data and pure functions, and only looked at once a mistake has been found.  The one exception is a key of a
 task that stands below a header such as [tasks.a.env].  To TOML it is a variable of the environment, and a right one; to
-whoever wrote it there, it is a timeout.  Choices: say nothing (and the limit is silently none), warn (nobody reads the
-warnings of a nightly run), refuse every variable with such a name, or refuse it only below a header, where the slip
-happens.  It is the last; the price is that somebody who does want a variable `timeout` writes it in braces or with a dot.
+whoever wrote it there, it is a timeout.  Choices: say nothing (and the limit is silently none), warn (nobody reads
+the warnings of a nightly run), refuse every variable with such a name, or refuse it only below a header, where the slip
+happens.  It is the last; the price: somebody who does want a variable `timeout` writes it in braces or with a dot.
 """
 
 from __future__ import annotations
