@@ -6,18 +6,24 @@ from pathlib import Path
 
 import click
 
-from workflow.cli.arguments import existing, file_argument, nothing_selected, selection_options, tell, variables_option
+from workflow.cli.arguments import (
+    Given,
+    existing,
+    file_argument,
+    file_options,
+    nothing_selected,
+    selection_options,
+    tell,
+)
 from workflow.run.exit_code import ExitCode
 
 
 @click.command()
 @file_argument
-@variables_option
-def validate(file: Path, variables: dict[str, str]) -> int:
+@file_options
+def validate(file: Path, given: Given) -> int:
     """Check FILE (pipeline.toml) and everything in it; show all mistakes at once."""
-    from workflow.plan.build import load_plan
-
-    checked = load_plan(existing(file), variables)
+    checked = given.plan(existing(file))
     tasks = "1 task" if len(checked.tasks) == 1 else f"{len(checked.tasks)} tasks"
     tell(f"{file}: {tasks}, no mistakes")
     return ExitCode.SUCCEEDED
@@ -25,16 +31,22 @@ def validate(file: Path, variables: dict[str, str]) -> int:
 
 @click.command()
 @file_argument
-@variables_option
+@file_options
 @selection_options
 @click.option("--json", "as_json", is_flag=True, help="As JSON: the same on every machine.")
-def plan(file: Path, variables: dict[str, str], globs: tuple[str, ...], tags: tuple[str, ...], *, as_json: bool) -> int:
+def plan(
+    file: Path,
+    given: Given,
+    globs: tuple[str, ...],
+    tags: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> int:
     """Show what a run of FILE (pipeline.toml) would do, in its order."""
-    from workflow.plan.build import load_plan
     from workflow.plan.printing import plan_json, plan_text
     from workflow.plan.select import select
 
-    planned = load_plan(existing(file), variables)
+    planned = given.plan(existing(file))
     if globs or tags:
         whole, planned = planned, select(planned, globs=globs, tags=tags)
         if not planned.tasks:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow.diagnostics.mistake import Mistake, Place
 from workflow.diagnostics.suggest import did_you_mean
-from workflow.spec.models import OnTable, PipelineTable, TaskTable
+from workflow.spec.models import OnTable, PipelineTable, TaskTable, keys_of
 from workflow.spec.reference import describe
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ def _translated(finding: Any, where: Place, base: Place, model: type[BaseModel])
 def unknown_key(where: Place, model: type[BaseModel]) -> Mistake:
     """A key that nothing reads, with the nearest that is read, here or elsewhere."""
     key = str(where[-1])
-    near = did_you_mean(key, model.model_fields)
+    near = did_you_mean(key, keys_of(model))
     help_ = None
     if near is None:
-        if model is not PipelineTable and key in PipelineTable.model_fields:
+        if model is not PipelineTable and key in keys_of(PipelineTable):
             help_ = f"'{key}' is a key of [pipeline]"
-        elif model is PipelineTable and key in TaskTable.model_fields:
+        elif model is PipelineTable and key in keys_of(TaskTable):
             help_ = f"'{key}' is a key of a task; for all tasks, write it in [defaults]"
         else:
-            help_ = f"the keys here are {', '.join(model.model_fields)}"
+            help_ = f"the keys here are {', '.join(keys_of(model))}"
     return Mistake("unknown-key", where, "unknown key" + (f", {near}" if near else ""), help_, at_key=True)
