@@ -21,17 +21,17 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import time
 
 from workflow.engine import processes
 from workflow.engine.attempt_notes import Terminated, notes
 from workflow.engine.program import KEPT_BYTES, Program
+from workflow.engine.resolve import resolve_function
 from workflow.model import Model
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 RESULT_BYTES_MAX = KEPT_BYTES
 _REAP_S_MAX = 0.5
@@ -42,7 +42,7 @@ class Call(Model):
 
     def runnable(self, target: str, args: Sequence[object] = (), kwargs: Mapping[str, object] | None = None) -> object:
         """Import ``"package.module:function"`` and call it."""
-        return load_function(target)(*args, **(kwargs or {}))
+        return resolve_function(target)(*args, **(kwargs or {}))
 
 
 class Command(Model):
@@ -95,60 +95,6 @@ class ResultTooLarge(Exception):
 
 class CommandNotStarted(Exception):
     """There was no program to run, or it could not be run."""
-
-
-def load_function(target: str) -> Callable[..., object]:
-    """What ``"package.module:function"`` names; the function may be an attribute of an attribute.
-
-    Raises ModuleNotFoundError or ImportError saying which part is missing and what was probably meant, TypeError
-    for what cannot be called.  What the module's own import raises is raised as it is.
-    """
-    module_name, colon, path = target.partition(":")
-    if not colon or not all(part.isidentifier() for part in (*module_name.split("."), *path.split("."))):
-        message = f"a function is named as 'package.module:function', not {target!r}"
-        raise TypeError(message)
-    found: object = _import_module(module_name, target)
-    walked = module_name
-    for part in path.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            message = f"{walked!r} has no {part!r} (of {target!r}){_did_you_mean(part, dir(found))}"
-            raise ImportError(message, name=module_name) from None
-        walked += ("." if ":" in walked else ":") + part
-    if isinstance(found, type) and issubclass(found, Model):
-        message = f"{target!r} is a Model, not a function: run it as module = {target.replace(':', '.')!r}"
-        raise TypeError(message)
-    if not callable(found):
-        message = f"{target!r} is no function but {_shortened(found)}, which cannot be called"
-        raise TypeError(message)
-    return found
-
-
-def _import_module(name: str, target: str) -> object:
-    from workflow.engine.resolve import import_module
-
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name
-        if missing is None or not f"{name}.".startswith(f"{missing}."):
-            raise  # the module is there; what it imports is not
-    from pkgutil import iter_modules
-
-    parent, _, last = missing.rpartition(".")
-    folders = getattr(sys.modules.get(parent), "__path__", []) if parent else None
-    where = f"{parent!r} has no module {last!r}" if parent else f"there is no module {missing!r} on sys.path"
-    siblings = [*(module.name for module in iter_modules(folders)), *(() if parent else sys.builtin_module_names)]
-    message = f"{where} (of {target!r}){_did_you_mean(last, siblings)}"
-    raise ModuleNotFoundError(message, name=missing)
-
-
-def _did_you_mean(name: str, there_are: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, there_are, 1)
-    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def _run(argv: Sequence[str], what: str, *, keep: bool) -> str | None:

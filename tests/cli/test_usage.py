@@ -78,7 +78,7 @@ def test_a_mistake_of_ours_is_one_line_and_exit_code_4(
     (tmp_path / "sitecustomize.py").write_text(
         "import workflow.plan, sys, types\n"
         "broken = types.ModuleType('workflow.plan.build')\n"
-        "def load_plan(file, variables): raise ZeroDivisionError('oh')\n"
+        "def load_plan(*_, **__): raise ZeroDivisionError('oh')\n"
         "broken.load_plan = load_plan\n"
         "sys.modules['workflow.plan.build'] = broken\n"
     )

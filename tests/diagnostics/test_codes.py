@@ -21,6 +21,7 @@ IN_SOURCE = re.compile(
     r'|"code": "([a-z0-9.-]+)"'  # in a finding of pydantic's
     r'|\bcode(?:: str)? = "([a-z0-9.-]+)"'  # of an exception, or by name
     r'|_at_offset\(\s*"([a-z0-9.-]+)"'
+    r'|_wrong\(\s*source,\s*"([a-z0-9.-]+)"'  # of an included file
     r'|Problem\(\s*"([a-z0-9.-]+)"'  # of an import
 )
 EXAMPLES = [

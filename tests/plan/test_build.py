@@ -60,7 +60,7 @@ def test_needing_a_matrix_is_needing_all_its_instances(write: Write) -> None:
         + task("c", 'needs = [{task = "a", status = "any"}]')
     )  # fmt: skip
     *_, b1, b2, c = load_plan(path).tasks
-    assert b1.needs == (Need("a", ("a@1", "a@2"), "success"),)
+    assert b1.needs == (Need("a", ("a@1", "a@2"), ("a@1", "a@2"), "success"),)
     assert b1.needs is b2.needs
     assert c.needs[0].ids is b1.needs[0].ids
 
@@ -79,7 +79,7 @@ def test_needing_a_matrix_is_needing_all_its_instances(write: Write) -> None:
 def test_a_need_says_how_the_task_has_to_end(write: Write, written: str, status: str) -> None:
     """A name alone is for success; one table may stand without brackets; a variable may hold the table."""
     path = write('[vars]\nx = {task = "a", status = "any"}\n' + task("a") + task("b", f"needs = {written}"))
-    assert load_plan(path).tasks[-1].needs == (Need("a", ("a",), status),)  # type: ignore[arg-type]
+    assert load_plan(path).tasks[-1].needs == (Need("a", ("a",), ("a",), status),)  # type: ignore[arg-type]
 
 
 def test_the_status_of_needs_holds_for_references_too(write: Write) -> None:
@@ -87,7 +87,7 @@ def test_the_status_of_needs_holds_for_references_too(write: Write) -> None:
     text = '[tasks.b]\ncall = "m:f"\nargs = ["${tasks.a.items}", "${tasks.c.results}"]\n'
     path = write(task("a", "matrix.x = [1, 2]") + task("c") + text + 'needs = [{task = "a", status = "any"}]\n')
     last = load_plan(path).tasks[-1]
-    assert last.needs == (Need("a", ("a@1", "a@2"), "any"), Need("c", ("c",), "success"))
+    assert last.needs == (Need("a", ("a@1", "a@2"), ("a@1", "a@2"), "any"), Need("c", ("c",), ("c",), "success"))
     assert last.uses_results == {"a@1", "a@2", "c"}
 
 
@@ -132,7 +132,7 @@ def test_the_matrix_fills_every_kind_of_key(write: Write) -> None:
     (made,) = load_plan(path).tasks
     assert (made.target, made.args, made.kwargs) == ("m:go", (3, "t=3"), {"deep": [3]})
     assert (made.timeout_s, made.grace_s, made.isolate, made.env) == (3, 3, True, {"T": "3"})
-    assert (made.cwd, made.tags, made.doc) == (str(path.parent / "in/go"), ("3",), "go")
+    assert (made.cwd, made.tags, made.doc) == ("in/go", ("3",), "go")
     assert made.on_success == "h:go"
 
 

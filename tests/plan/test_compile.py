@@ -11,9 +11,10 @@ import pytest
 
 from workflow.info_task import InfoTask
 from workflow.plan.build import load_plan
-from workflow.plan.compile import MissingResult, compile_task
+from workflow.plan.compile import MissingResult, Surroundings, compile_task
 from workflow.plan.plan import Ended
 
+AROUND = Surroundings("/root-of-plan", "20260101-000000-000-abcdef", "/state/runs/20260101-000000-000-abcdef")
 Last = Callable[[str, object], InfoTask]
 
 
@@ -24,7 +25,7 @@ def last(tmp_path: Path) -> Last:
     def last(text: str, result: object) -> InfoTask:
         path = tmp_path / "pipeline.toml"
         path.write_text(f'[tasks.x]\ncmd = ["true"]\n[tasks.last]\n{text}\n', encoding="utf-8")
-        return compile_task(load_plan(path).tasks[-1], {"x": Ended(None, "succeeded", result)})
+        return compile_task(load_plan(path).tasks[-1], {"x": Ended(None, "succeeded", result)}, AROUND)
 
     return last
 
@@ -38,7 +39,7 @@ def test_a_module_runs_as_it_is(last: Last, tmp_path: Path) -> None:
     )
     assert info == InfoTask(
         "p.m.C", 9.0, 1, "a", kwargs={"k": 2}, id="last", grace=1.0, callback_timeout=None,
-        env={"A": "b", "X": None}, cwd=str(tmp_path / "sub"), isolate=True,
+        env={"A": "b", "X": None}, cwd="/root-of-plan/sub", isolate=True,
     )  # fmt: skip
 
 
@@ -107,7 +108,7 @@ def test_a_result_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.toml"
     path.write_text('[tasks.x]\ncmd = ["true"]\n[tasks.last]\ncmd = ["${tasks.x.result}"]\n')
     with pytest.raises(MissingResult, match="the result of 'x' is not there"):
-        compile_task(load_plan(path).tasks[-1], {})
+        compile_task(load_plan(path).tasks[-1], {}, AROUND)
 
 
 Ends = dict[str, Ended]
@@ -134,7 +135,7 @@ def after(tmp_path: Path) -> Callable[[str, Ends], InfoTask]:
             f'[tasks.last]\nneeds = [{{task = "x", status = "any"}}]\n{text}\n',
             encoding="utf-8",
         )
-        return compile_task(load_plan(path).tasks[-1], ends)
+        return compile_task(load_plan(path).tasks[-1], ends, AROUND)
 
     return after
 
@@ -198,4 +199,4 @@ def test_the_result_of_a_task_that_did_not_succeed_is_an_error(tmp_path: Path) -
         '[tasks.x]\ncmd = ["true"]\n[tasks.last]\ncmd = ["${tasks.x.result}"]\nneeds = {task = "x", status = "any"}\n'
     )
     with pytest.raises(MissingResult, match="x has no result, it ended as timed_out"):
-        compile_task(load_plan(path).tasks[-1], {"x": Ended(None, "timed_out", None)})
+        compile_task(load_plan(path).tasks[-1], {"x": Ended(None, "timed_out", None)}, AROUND)

@@ -99,10 +99,26 @@ def test_a_task_that_never_began_has_no_callback(make_pool: Callable[..., MultiP
 
 def test_hooks_are_called_in_place_of_callbacks(pool: MultiProcess, tmp_path: Path) -> None:
     handle = pool.push(InfoTask("victims.Echo", 10, f"note {tmp_path / 'note'}", on_success="victims:harm"))
-    missing = pool.push(InfoTask("victims.Echo", 10, 1, on_success="victims:nothing_there"))
     pool.stop()
     assert handle.callback is not None
     assert (handle.callback.name, handle.callback.outcome.value) == ("victims:harm", "succeeded")
     assert (tmp_path / "note").read_text() == "called\n"
-    assert missing.callback is not None
-    assert missing.callback.outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize(
+    ("hook", "message"),
+    [
+        ("victims:harn", "'victims' has no 'harn' (of 'victims:harn', in "),
+        ("victmis:harm", "there is no module 'victmis' on sys.path (of 'victmis:harm'), did you mean 'victims'?"),
+        ("victims:Echo", "'victims:Echo' is a Model, not a function"),
+    ],
+)
+def test_a_hook_that_cannot_be_called_says_why(pool: MultiProcess, hook: str, message: str) -> None:
+    """In the words that a function has for it which is a task."""
+    handle = pool.push(InfoTask("victims.Echo", 10, on_success=hook))
+    pool.stop()
+    assert handle.outcome is Outcome.SUCCEEDED
+    assert handle.callback is not None
+    assert handle.callback.outcome is Outcome.FAILED
+    assert handle.callback.error is not None
+    assert message in handle.callback.error.message

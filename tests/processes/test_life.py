@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import threading
+import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from workflow import EngineError, Handle, InfoTask, MultiProcess, Outcome, TaskCancelled
+from workflow.engine import client as client_module
 from workflow.engine import processes
 
 Program = Callable[..., "subprocess.Popen[str]"]
@@ -55,6 +58,37 @@ def test_each_misuse_has_one_answer() -> None:
 
 def test_no_pool_given_is_one_worker_for_each_usable_processor() -> None:
     assert MultiProcess().pool == len(os.sched_getaffinity(0))
+
+
+def test_a_pool_that_ends_while_its_sender_lingers_wakes_it(
+    make_pool: Callable[..., MultiProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Woken for a push, the sender thread waits a moment for more: what it is told in that moment, it hears."""
+    mp = make_pool(1)
+    client = mp._client
+    lingers, told, wake = threading.Event(), threading.Event(), client._wake.set
+
+    def tell() -> None:
+        wake()
+        if client._ending:
+            told.set()
+
+    def linger(_seconds: float) -> None:
+        lingers.set()
+        told.wait(10)
+
+    monkeypatch.setattr(client_module, "time", types.SimpleNamespace(monotonic=time.monotonic, sleep=linger))
+    monkeypatch.setattr(client._wake, "set", tell)
+    wake()
+    assert lingers.wait(10)
+    stop = threading.Thread(target=mp.stop, daemon=True)
+    stop.start()
+    stop.join(10)
+    stopped = not stop.is_alive()
+    wake()  # one that waits for ever would be left behind
+    stop.join(10)
+    assert stopped
+    assert told.is_set()
 
 
 def test_stop_with_a_timeout_cancels_what_has_not_ended() -> None:

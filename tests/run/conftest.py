@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from workflow.info_task import InfoTask
+from workflow.info_task import InfoTask, RetryPolicy
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, LogRange, Outcome
 from workflow.plan.compile import MissingResult
 from workflow.plan.plan import Need, Plan, PlannedTask, Settings
@@ -44,7 +44,9 @@ def make_task() -> Callable[..., PlannedTask]:
             "target": "pkg.mod:function",
             "args": (),
             "kwargs": {},
-            "needs": tuple(each if isinstance(each, Need) else Need(each, (each,), "success") for each in needs),
+            "needs": tuple(
+                each if isinstance(each, Need) else Need(each, (each,), (each,), "success") for each in needs
+            ),
             "uses_results": frozenset(uses),
             "timeout_s": 10.0,
             "grace_s": 5.0,
@@ -57,6 +59,9 @@ def make_task() -> Callable[..., PlannedTask]:
             "allow_failure": False,
             "tags": (),
             "doc": None,
+            "retries": RetryPolicy(),
+            "skipped": False,
+            "uses": {},
         }
         return PlannedTask(**{**_nothing(PlannedTask), **fields, **changes})
 
@@ -77,6 +82,8 @@ def make_settings() -> Callable[..., Settings]:
             "preload": (),
             "max_log_bytes": None,
             "max_result_bytes": None,
+            "limits": {},
+            "secrets": {},
         }
         return Settings(**{**_nothing(Settings), **fields, **changes})
 
@@ -88,7 +95,8 @@ def make_plan(make_settings: Callable[..., Settings], tmp_path: Path) -> Callabl
     """Answer a maker of plans; its file need not be there."""
 
     def make(*tasks: PlannedTask, **settings: object) -> Plan:
-        return Plan(tmp_path / "pipeline.toml", "test", None, make_settings(**settings), tasks, "sha256:" + "0" * 64)
+        made = make_settings(**settings)
+        return Plan(tmp_path / "pipeline.toml", tmp_path, "test", None, made, tasks, {}, "sha256:" + "0" * 64)
 
     return make
 
@@ -226,7 +234,7 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
     ``Trouble`` is a class whose methods come before those of the pretended engine.
     """
 
-    def compile_task(task: Any, results: Any, *, keep_output: bool) -> InfoTask:
+    def compile_task(task: Any, results: Any, _around: Any, *, keep_output: bool) -> InfoTask:
         """As the real one, for tasks whose arguments are the results they refer to."""
         missing = [used for used in task.uses_results if results[used].result is None]
         if missing:

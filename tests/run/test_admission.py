@@ -71,7 +71,11 @@ def test_a_need_says_which_endings_it_waits_for(
     starts: bool,
 ) -> None:
     """Success of all, failure of at least one once all ended, or the end of all."""
-    tasks = [make_task("x", id="x@1"), make_task("x", id="x@2"), make_task("y", [Need("x", ("x@1", "x@2"), status)])]
+    tasks = [
+        make_task("x", id="x@1"),
+        make_task("x", id="x@2"),
+        make_task("y", [Need("x", ("x@1", "x@2"), ("x@1", "x@2"), status)]),
+    ]
     admission = Admission(tasks, make_settings())
     admission.begin()
     admission.handle(TaskEnded(0, first))
@@ -85,7 +89,7 @@ def test_a_need_of_any_ending_is_met_by_a_skipped_task(
     make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
 ) -> None:
     """A clean-up runs also when what it cleans up after never ran."""
-    tasks = [make_task("a"), make_task("b", ["a"]), make_task("c", [Need("b", ("b",), "any")])]
+    tasks = [make_task("a"), make_task("b", ["a"]), make_task("c", [Need("b", ("b",), ("b",), "any")])]
     admission = Admission(tasks, make_settings())
     admission.begin()
     assert admission.handle(TaskEnded(0, Outcome.FAILED))[-1] == Push(2)
@@ -96,8 +100,8 @@ def test_a_matrix_without_instances_has_succeeded_and_has_not_failed(
 ) -> None:
     """A glob that matched nothing holds nobody up."""
     tasks = [
-        make_task("a", [Need("x", (), "success")]),
-        make_task("b", [Need("x", (), "failure")]),
+        make_task("a", [Need("x", (), (), "success")]),
+        make_task("b", [Need("x", (), (), "failure")]),
         make_task("c", ["b"]),
     ]
     admission = Admission(tasks, make_settings())
@@ -219,7 +223,7 @@ class Walk:
             ids = tuple(f"{name}@{number}" for number in range(self.chance.randint(1, 3)))
             wanted = self.chance.sample(names, self.chance.randint(0, min(3, len(names))))
             needs = tuple(
-                Need(other, others, self.chance.choice(["success", "success", "failure", "any"]))
+                Need(other, others, others, self.chance.choice(["success", "success", "failure", "any"]))
                 for other, others in wanted
             )
             allowed = self.chance.random() < 0.2
@@ -332,7 +336,8 @@ def test_a_large_graph_is_decided_in_linear_time(
 ) -> None:
     """Two thousand instances that each need two thousand others share one gate: four million pairs are not visited."""
     first = [make_task("a", id=f"a@{number}") for number in range(2000)]
-    need = Need("a", tuple(task.id for task in first), "success")
+    ids = tuple(task.id for task in first)
+    need = Need("a", ids, ids, "success")
     second = [make_task("b", [need], id=f"b@{number}") for number in range(2000)]
     admission = Admission([*first, *second], make_settings())
     assert sum(len(gates) for gates in admission._gates_at.values()) == 2000

@@ -131,7 +131,7 @@ def test_many_instances_that_refer_to_many_are_no_many_times_many_steps(make_tas
     count = 20_000
     tasks = instances(make_task, count)
     ids = tuple(task.id for task in tasks)
-    template = make_task("b", [Need("a", ids, "any")], uses_results=frozenset(ids))
+    template = make_task("b", [Need("a", ids, ids, "any")], uses_results=frozenset(ids))
     users = [template] * count
     begun = time.process_time()
     kept = KeptResults([*tasks, *users])

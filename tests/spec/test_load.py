@@ -45,7 +45,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(write: Write) ->
         "F:2:9: tasks.b.cmd[0]: [vars] has no 'x'",
         "F:3:10: tasks.b.needs[0]: there is no task 'nobody'",
         'F:6:11: tasks.a.timeout: the text "x" is not a duration',
-        "F:7:1: tasks.a.retires: unknown key",
+        "F:7:1: tasks.a.retires: unknown key, did you mean 'retries'?",
         "F:10:10: tasks.c.needs[0]: there is no task 'nobody'",
     ]
 
@@ -140,7 +140,7 @@ def test_the_defaults_of_the_language_are_the_promised_ones(write: Write) -> Non
     plan = load_plan(write('[tasks.a]\ncmd = ["true"]\n'))
     (task,) = plan.tasks
     assert (task.timeout_s, task.grace_s, task.callback_timeout_s) == (3600, 5, 30)
-    assert (task.isolate, task.allow_failure, task.cwd) == (False, False, str(plan.file.parent))
+    assert (task.isolate, task.allow_failure, task.cwd) == (False, False, ".")
     settings = plan.settings
     assert (settings.pool, settings.timeout_s, settings.halt, settings.max_failures) == ("cpus", None, "never", None)
     assert (settings.max_log_bytes, settings.max_result_bytes) == (10 * 2**20, 2**30)
@@ -168,10 +168,9 @@ def test_paths_are_relative_to_the_file(write: Write, monkeypatch: pytest.Monkey
     path = write('[pipeline]\npath = ["src", "/opt/lib"]\n[tasks.a]\ncmd = ["true"]\ncwd = "work/../out"\n')
     monkeypatch.chdir(path.parent)
     plan = load_plan(Path("pipeline.toml"))
-    folder = str(path.parent)
-    assert plan.file == path
-    assert plan.settings.path == (folder, f"{folder}/src", "/opt/lib")
-    assert plan.tasks[0].cwd == f"{folder}/out"
+    assert (plan.file, plan.root) == (path, path.parent)
+    assert plan.settings.path == (".", "src", "/opt/lib")
+    assert plan.tasks[0].cwd == "out"
 
 
 def test_a_file_that_is_no_file_is_a_mistake(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_value_that_looks_like_a_reference_is_not_read_again() -> None:
     """Values are data."""
     template = read("${vars.x}-${matrix.y}")
     assert isinstance(template, Template)
-    filled = resolve_some(template, "vars", lambda _: "${matrix.y}")
+    filled = resolve_some(template, lambda each: each.namespace == "vars", lambda _: "${matrix.y}")
     assert filled == Template(("${matrix.y}-", Reference("matrix", ("y",))))
     assert isinstance(filled, Template)
     assert resolve(filled, lambda _: "v") == "${matrix.y}-v"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from workflow.model import Model
-from workflow.tasks import Call, load_function
+from workflow.tasks import Call
 
 
 @pytest.fixture
@@ -62,14 +62,18 @@ def test_a_function_gets_its_arguments(package: str) -> None:
         (
             "{}.functions:duoble",
             ImportError,
-            "'{0}.functions' has no 'duoble' (of '{0}.functions:duoble'), did you mean 'double'?",
+            "'{0}.functions' has no 'duoble' (of '{0}.functions:duoble', in {1}), did you mean 'double'?",
         ),
-        ("{}.functions:Group.sub", ImportError, "'{0}.functions:Group' has no 'sub' (of '{0}.functions:Group.sub')"),
+        (
+            "{}.functions:Group.sub",
+            ImportError,
+            "'{0}.functions:Group' has no 'sub' (of '{0}.functions:Group.sub', in {1})",
+        ),
         ("{}.functions:limit", TypeError, "'{0}.functions:limit' is no function but 5, which cannot be called"),
         (
             "{}.functions:AModel",
             TypeError,
-            "'{0}.functions:AModel' is a Model, not a function: run it as module = '{0}.functions.AModel'",
+            "'{0}.functions:AModel' is a Model, not a function: a task runs it as module = '{0}.functions.AModel'",
         ),
         (
             "{}.functions.double",
@@ -84,21 +88,23 @@ def test_a_function_gets_its_arguments(package: str) -> None:
         ),
     ],
 )
-def test_a_wrong_name_says_what_is_wrong(package: str, target: str, error: type[Exception], message: str) -> None:
+def test_a_wrong_name_says_what_is_wrong(
+    package: str, tmp_path: Path, target: str, error: type[Exception], message: str
+) -> None:
     """Which part is missing, of what, and what was probably meant."""
     with pytest.raises(error) as raised:
-        load_function(target.format(package))
+        Call().runnable(target.format(package))
     assert type(raised.value) is error
-    assert str(raised.value) == message.format(package)
+    assert str(raised.value) == message.format(package, tmp_path / package / "functions.py")
     assert raised.value.__cause__ is None
 
 
 def test_what_the_import_raises_is_the_users_own(package: str) -> None:
     """A module that is there, and cannot be imported, says itself why."""
     with pytest.raises(ModuleNotFoundError, match="^No module named 'a_module_that_is_not_there'$"):
-        load_function(f"{package}.needs_more:main")
+        Call().runnable(f"{package}.needs_more:main")
     with pytest.raises(ValueError, match="^at import$"):
-        load_function(f"{package}.raises:main")
+        Call().runnable(f"{package}.raises:main")
 
 
 def test_the_models_are_made_without_arguments_and_travel() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -49,11 +51,55 @@ def file_argument(command: Command) -> Command:
     return click.argument("file", type=path, default=DEFAULT_FILE, required=False)(command)
 
 
-def variables_option(command: Command) -> Command:
-    """``--var k=v``, as often as wanted."""
-    return click.option(
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the command line says about what is in the file."""
+
+    variables: Mapping[str, str]
+    profile: str | None
+    sets: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.variables or self.profile or self.sets)
+
+    def plan(self, file: Path) -> Plan:
+        """The plan of the file.  Raises InvalidPipeline."""
+        from workflow.plan.build import load_plan
+
+        return load_plan(file, self.variables, profile=self.profile, sets=self.sets)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """As it was said."""
+        profile = () if self.profile is None else ("--profile", self.profile)
+        variables = (part for name, value in self.variables.items() for part in ("--var", f"{name}={value}"))
+        return (*profile, *variables, *(part for text in self.sets for part in ("--set", text)))
+
+
+def file_options(command: Command) -> Command:
+    """``--profile P``, and ``--var k=v`` and ``--set key=value`` as often as wanted; the command gets a ``Given``."""
+
+    @wraps(command)
+    def collected(
+        *args: Any, variables: dict[str, str], profile: str | None, sets: tuple[str, ...], **others: Any
+    ) -> Any:
+        return command(*args, given=Given(variables, profile, sets), **others)
+
+    return cast(Command, _file_options(collected))
+
+
+def _file_options(command: Callable[..., Any]) -> Any:
+    command = click.option(
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Lay a value over the file: tasks.fetch.timeout=9s.",
+    )(command)
+    command = click.option(
         "--var", "variables", multiple=True, metavar="K=V", callback=_variables, help="Set a variable of [vars]."
     )(command)
+    return click.option("--profile", metavar="P", help="Lay the keys of [profiles.P] over the file.")(command)
 
 
 def selection_options(command: Command) -> Command:

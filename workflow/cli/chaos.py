@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from workflow.cli.arguments import NoOutput, existing, tell, variables_option
+from workflow.cli.arguments import Given, NoOutput, existing, file_options, tell
 from workflow.run.exit_code import ExitCode
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ Examples:
     help="Kill, stop and signal random processes of live runs (of FILE) at random moments, as the seed has it.",
 )
 @click.option("--replay", type=_PATH, metavar="JSON", help="Do again what --soak has kept of a broken round.")
-@variables_option
+@file_options
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="What chances are drawn from (drawn, and told).")
 @click.option(
     "--repeat", type=click.IntRange(1, 10_000), default=1, metavar="N", help="All of it N times, with growing seeds."
@@ -87,7 +87,7 @@ def chaos(
     repeat: int,
     jobs: int | None,
     junit: Path | None,
-    variables: dict[str, str],
+    given: Given,
     *,
     listing: bool,
     as_json: bool,
@@ -114,17 +114,19 @@ def chaos(
     if junit is not None and (here / junit).is_dir():
         raise click.BadParameter(f"{str(junit)!r} is a folder, not a file", param_hint="--junit")
     show = partial(_show, junit=junit, as_json=as_json)
-    given = {"--sweep": sweep, "--soak": soak, "--replay": replay, "--scenario": globs, "--preset": preset}
-    modes = [name for name in ("--sweep", "--soak", "--replay") if given[name] is not None]
+    asked = {"--sweep": sweep, "--soak": soak, "--replay": replay, "--scenario": globs, "--preset": preset}
+    modes = [name for name in ("--sweep", "--soak", "--replay") if asked[name] is not None]
     if len(modes) > 1 or (modes and (globs or preset)):
-        other = next(name for name in given if given[name] and name != modes[0])
+        other = next(name for name in asked if asked[name] and name != modes[0])
         raise click.UsageError(f"{modes[0]} and {other} exclude each other")
     if soak is not None and repeat > 1:
         raise click.UsageError("--soak goes on for as long as it says: it goes without --repeat")
     duration_s = None if soak is None else _duration_s(soak)
     if file is None:
-        if injections or faults or variables:
-            raise click.UsageError("--inject, --faults and --var are for a pipeline: workflow chaos FILE …")
+        if injections or faults or given:
+            raise click.UsageError(
+                "--inject, --faults, --profile, --var and --set are for a pipeline: workflow chaos FILE …"
+            )
         if replay is not None:
             return show(*_replay(existing(replay), repeat))
         if duration_s is not None:
@@ -134,7 +136,7 @@ def chaos(
         return show(*_catalogue(globs, preset, seed, repeat, jobs))
     if globs or preset or jobs or replay:
         raise click.UsageError("--scenario, --preset, --replay and -j are for the catalogue, which needs no FILE")
-    return show(*_pipeline(existing(file), injections, faults, sweep, duration_s, seed, repeat, variables))
+    return show(*_pipeline(existing(file), injections, faults, sweep, duration_s, seed, repeat, given))
 
 
 def _duration_s(text: str) -> float:
@@ -267,19 +269,18 @@ def _chosen(globs: Sequence[str], preset: str | None) -> list[Scenario]:
 
 def _pipeline(
     file: Path, injections: Sequence[str], faults: Path | None, sweep: str | None, soak_s: float | None,
-    seed: int | None, repeat: int, variables: dict[str, str],
+    seed: int | None, repeat: int, given: Given,
 ) -> _Checks:  # fmt: skip
     from workflow.harness.faults_file import load_faults
     from workflow.harness.pipeline import Hypothesis, Subject
     from workflow.harness.rules import BadRule, check_rules, check_sweep, new_seed, parse_rule
-    from workflow.plan.build import load_plan
 
     if not (injections or faults or sweep or soak_s):
         hint = "for example --inject 'crash.segv:*:0.1', or --sweep hang.sleep"
         raise click.UsageError(f"there is nothing to inject into {str(file)!r}; {hint}")
     if (sweep or soak_s) and (injections or faults):
         raise click.UsageError("--sweep and --soak strike by themselves: they go without --inject and --faults")
-    plan = load_plan(file, variables)
+    plan = given.plan(file)
     table = load_faults(existing(faults), plan) if faults is not None else None
     try:
         rules = [parse_rule(text) for text in injections]
@@ -291,7 +292,7 @@ def _pipeline(
     if seed is None:
         seed = table.seed if table is not None and table.seed is not None else new_seed()
     seeds = range(seed, seed + repeat)
-    arguments = tuple(part for name, value in variables.items() for part in ("--var", f"{name}={value}"))
+    arguments = given.words
     subject = Subject(file.absolute(), plan, arguments)
     again = ["workflow", "chaos", str(file), *arguments]
     if soak_s is not None:
@@ -338,7 +339,9 @@ def _soak_pipeline(subject: Subject, duration_s: float, seed: int, again: str) -
     from workflow.harness.soak import soak_pipeline
 
     # Twice, for the results: what a task returns anew each time is no loss when it is another under blows.
-    yield from soak_pipeline(subject, in_common(_control(subject), _control(subject)), duration_s, seed, again)
+    yield from soak_pipeline(
+        subject, in_common(subject.plan, _control(subject), _control(subject)), duration_s, seed, again
+    )
 
 
 def _control(subject: Subject) -> Control:

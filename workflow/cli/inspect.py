@@ -9,12 +9,13 @@ import click
 
 from workflow.cli.arguments import (
     DEFAULT_FILE,
+    Given,
     existing,
     file_argument,
+    file_options,
     nothing_selected,
     selection_options,
     tell,
-    variables_option,
 )
 from workflow.cli.leaving import before_leaving
 from workflow.cli.mistakes import tell_mistakes
@@ -36,7 +37,7 @@ def _duration(_context: click.Context, _parameter: click.Parameter, value: str) 
 
 @click.command()
 @file_argument
-@variables_option
+@file_options
 @click.option(
     "--output-format",
     "form",
@@ -60,17 +61,16 @@ def _duration(_context: click.Context, _parameter: click.Parameter, value: str) 
     callback=_duration,
     help="The longest that the import of one module may take.",
 )
-def validate(file: Path, variables: dict[str, str], form: Format, *, imports: bool, import_limit: float) -> int:
+def validate(file: Path, given: Given, form: Format, *, imports: bool, import_limit: float) -> int:
     """Check FILE (pipeline.toml) and everything in it; show all mistakes at once."""
     from workflow.diagnostics.mistake import InvalidPipeline
-    from workflow.plan.build import load_plan
 
     if form == "full" and str(file) == DEFAULT_FILE:
         existing(file)  # a word about how to name another one
     try:
-        checked = load_plan(file, variables)
+        checked = given.plan(file)
         if imports:
-            _import(file, variables, checked, import_limit)
+            _import(file, given, checked, import_limit)
     except InvalidPipeline as error:
         return tell_mistakes(error, form)
     if form == "json":
@@ -81,28 +81,34 @@ def validate(file: Path, variables: dict[str, str], form: Format, *, imports: bo
     return ExitCode.SUCCEEDED
 
 
-def _import(file: Path, variables: dict[str, str], checked: Plan, limit_s: float) -> None:
+def _import(file: Path, given: Given, checked: Plan, limit_s: float) -> None:
     """Raise InvalidPipeline with what cannot be imported or called."""
     from workflow.run.imports import check_imports
-    from workflow.spec.load import load_pipeline
+    from workflow.spec import load
     from workflow.spec.pipeline import raise_mistakes
 
-    pipeline = load_pipeline(file, variables=variables)
-    raise_mistakes(pipeline.source, check_imports(pipeline, checked, limit_s, before_leaving))
+    pipeline = load.load_pipeline(file, load.Given(given.variables, given.profile, given.sets))
+    raise_mistakes(pipeline.document, check_imports(pipeline, checked, limit_s, before_leaving))
 
 
 @click.command()
 @file_argument
-@variables_option
+@file_options
 @selection_options
 @click.option("--json", "as_json", is_flag=True, help="As JSON: the same on every machine.")
-def plan(file: Path, variables: dict[str, str], globs: tuple[str, ...], tags: tuple[str, ...], *, as_json: bool) -> int:
+def plan(
+    file: Path,
+    given: Given,
+    globs: tuple[str, ...],
+    tags: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> int:
     """Show what a run of FILE (pipeline.toml) would do, in its order."""
-    from workflow.plan.build import load_plan
     from workflow.plan.printing import plan_json, plan_text
     from workflow.plan.select import select
 
-    planned = load_plan(existing(file), variables)
+    planned = given.plan(existing(file))
     if globs or tags:
         whole, planned = planned, select(planned, globs=globs, tags=tags)
         if not planned.tasks:

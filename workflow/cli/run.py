@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from workflow.cli.arguments import existing, file_argument, nothing_selected, selection_options, tell, variables_option
+from workflow.cli.arguments import (
+    Given,
+    existing,
+    file_argument,
+    file_options,
+    nothing_selected,
+    selection_options,
+    tell,
+)
 from workflow.cli.leaving import keep_code
 from workflow.info_task import POOL_MAX
 from workflow.run.exit_code import ExitCode
@@ -27,7 +35,7 @@ CI_GRACE_MAX_S = 5.0
 @click.option(
     "-j", "--jobs", type=click.IntRange(1, POOL_MAX), metavar="N", help="Workers (what the file says, or one per CPU)."
 )
-@variables_option
+@file_options
 @selection_options
 @click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
 @click.option(
@@ -51,7 +59,7 @@ def run(
     engine: EngineFactory | None,
     file: Path,
     jobs: int | None,
-    variables: dict[str, str],
+    given: Given,
     globs: tuple[str, ...],
     tags: tuple[str, ...],
     reports: tuple[Path, ...],
@@ -69,15 +77,14 @@ def run(
     124 the run's own time limit, 129/130/143 SIGHUP/SIGINT/SIGTERM.
     """
     from workflow.cli.settings import settings
-    from workflow.plan.build import load_plan
 
     if quiet and verbose:
         raise click.UsageError("-q and -v exclude each other")
     _check_reports(reports)
     verbosity = "quiet" if quiet else "verbose" if verbose else None
-    given = {"jobs": jobs, "state_dir": state_dir, "color": color, "verbosity": verbosity}
-    how = settings(given, existing(file))
-    plan = load_plan(file, variables)
+    said = {"jobs": jobs, "state_dir": state_dir, "color": color, "verbosity": verbosity}
+    how = settings(said, existing(file))
+    plan = given.plan(file)
     if globs or tags:
         from workflow.plan.select import select
 

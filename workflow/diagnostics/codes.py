@@ -242,6 +242,74 @@ _ALL = (
         '[tasks.a]\ncall = "m:f"\nmatrix = {x = [1, 2]}\n[tasks.b]\ncall = "m:g"\nargs = ["${tasks.a.result}"]\n',
         '[tasks.a]\ncall = "m:f"\nmatrix = {x = [1, 2]}\n[tasks.b]\ncall = "m:g"\nargs = ["${tasks.a.results}"]\n',
     ),
+    # Several files, and the command line
+    _code(
+        "bad-include",
+        "A file that is included cannot be read",
+        "pipeline.include names other pipeline files, relative to the one that includes them: paths, or globs such as "
+        '"parts/*.toml".',
+        Example('[pipeline]\ninclude = ["parst.toml"]\n' + _HELLO, {"parts.toml": "[vars]\nx = 1\n"}),
+        Example('[pipeline]\ninclude = ["parts.toml"]\n' + _HELLO, {"parts.toml": "[vars]\nx = 1\n"}),
+    ),
+    _code(
+        "include-cycle",
+        "Files that include each other",
+        "An included file may include others, but none of those that lead to it. One that is named twice counts once.",
+        Example('[pipeline]\ninclude = ["a.toml"]\n' + _HELLO, {"a.toml": '[pipeline]\ninclude = ["pipeline.toml"]\n'}),
+        Example('[pipeline]\ninclude = ["a.toml", "b.toml"]\n' + _HELLO, {"a.toml": "", "b.toml": ""}),
+    ),
+    _code(
+        "defined-twice",
+        "A name that two files define",
+        "Tables of an included file are added to those of the same name, key by key. A key that both have would be one "
+        "or the other by the order of the files, and so it is a mistake.",
+        Example('[pipeline]\ninclude = ["a.toml"]\n' + _HELLO, {"a.toml": _HELLO}),
+        Example('[pipeline]\ninclude = ["a.toml"]\n' + _HELLO, {"a.toml": _HELLO.replace("hello]", "again]")}),
+    ),
+    _code(
+        "unknown-profile",
+        "A profile that is not in the file",
+        "--profile P lays the keys of the table [profiles.P] over the file.",
+        Example("[profiles.night.pipeline]\npool = 8\n" + _HELLO, options=("--profile", "nigth")),
+        Example("[profiles.night.pipeline]\npool = 8\n" + _HELLO, options=("--profile", "night")),
+    ),
+    _code(
+        "bad-set",
+        "A --set that sets nothing",
+        "--set KEY=VALUE lays a value over a key of the file: tasks.NAME.KEY, defaults.KEY, pipeline.KEY, vars.NAME. "
+        "The value is TOML, or text where it is none.",
+        Example(_HELLO, options=("--set", "tasks.helo.timeout=9s")),
+        Example(_HELLO, options=("--set", "tasks.hello.timeout=9s")),
+    ),
+    _code(
+        "unknown-template",
+        "A template that is not in the file",
+        "extends names tables [templates.NAME]; their keys are laid under those of the task, from left to right.",
+        '[templates.heavy]\ntimeout = "2h"\n[tasks.hello]\ncmd = ["true"]\nextends = ["haevy"]\n',
+        '[templates.heavy]\ntimeout = "2h"\n[tasks.hello]\ncmd = ["true"]\nextends = ["heavy"]\n',
+    ),
+    _code(
+        "unknown-secret",
+        "A secret that is not declared",
+        "Secrets are declared in [secrets], each with where it comes from: a variable of the environment, a file or a "
+        "command. ${secrets.NAME} may stand in env, args and kwargs.",
+        '[secrets]\ntoken = {env = "TOKEN"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.tokn}"}\n',
+        '[secrets]\ntoken = {env = "TOKEN"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
+    ),
+    _code(
+        "unknown-limit",
+        "A limit that is not declared",
+        'uses takes tokens of [limits] while the task runs: db = 1 is one token, {tokens = 10, per = "1s"} is a rate.',
+        '[limits]\ndb = 1\n[tasks.hello]\ncmd = ["true"]\nuses = "bd"\n',
+        '[limits]\ndb = 1\n[tasks.hello]\ncmd = ["true"]\nuses = "db"\n',
+    ),
+    _code(
+        "above-limit",
+        "More tokens than there are",
+        "A task that takes more tokens of a limit than the limit has could never start.",
+        '[limits]\ndb = 1\n[tasks.hello]\ncmd = ["true"]\nuses = {db = 2}\n',
+        '[limits]\ndb = 2\n[tasks.hello]\ncmd = ["true"]\nuses = {db = 2}\n',
+    ),
     # What --import finds
     _code(
         "cannot-import",

@@ -40,10 +40,10 @@ def explanation(mistakes: Iterable[Mistake]) -> str:
 def as_object(file: str, mistake: Mistake) -> dict[str, object]:
     """A mistake as JSON has it.  Without a position, line and columns are null; columns count characters, from 1."""
     known = mistake.line is not None
-    # A file may have been written with unpaired surrogates in its name, which no JSON file can hold.
+    shown = mistake.file or file
     return {
         "code": mistake.code,
-        "file": file.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
+        "file": shown.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),  # a name need not be UTF-8
         "line": mistake.line,
         "column": mistake.column if known else None,
         "end_column": mistake.end if known else None,
@@ -59,14 +59,17 @@ def annotation(file: str, mistake: Mistake, workspace: str | None = None) -> str
     A relative path would be looked for in the workspace, wherever the step runs: so a file below ``workspace`` is
     named from there, any other by its absolute path.
     """
-    properties = {"file": _from(workspace, file)}
+    # What the command line says is in no file, and is told at that which was run.
+    in_a_file = mistake.line is not None or mistake.file is None
+    properties = {"file": _from(workspace, (mistake.file if in_a_file else None) or file)}
     if mistake.line is not None:
         properties |= {"line": str(mistake.line), "col": str(mistake.column), "endColumn": str(mistake.end)}
     properties["title"] = mistake.code
     shown = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
     place = f"{dotted(mistake.place)}: " if mistake.place else ""
     help_ = f"\nhelp: {visible(mistake.help)}" if mistake.help else ""
-    return f"::error {shown}::{_data(place + visible(mistake.headline) + help_)}"
+    where = "" if in_a_file else f"{visible(str(mistake.file))}: "
+    return f"::error {shown}::{_data(where + place + visible(mistake.headline) + help_)}"
 
 
 def _from(workspace: str | None, file: str) -> str:

@@ -41,6 +41,8 @@ class Mistake:
     """The column after the last one meant, on the same line."""
     source_line: str | None = None
     """The text of that line."""
+    file: str | None = None
+    """What it is in, as messages name it, where that is not the file that was run: an included one, a ``--set``."""
 
 
 class InvalidPipeline(WorkflowError):

@@ -37,7 +37,7 @@ def headline(file: str, mistake: Mistake) -> str:
     """The first line alone."""
     position = "" if mistake.line is None else f":{mistake.line}:{mistake.column}"
     place = f"{dotted(mistake.place)}: " if mistake.place else ""
-    return f"{visible(file)}{position}: {place}{visible(mistake.headline)}"
+    return f"{visible(mistake.file or file)}{position}: {place}{visible(mistake.headline)}"
 
 
 def dotted(place: Place) -> str:

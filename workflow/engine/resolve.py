@@ -1,4 +1,4 @@
-"""From the dotted path of a task to its class, and from the path of a hook to its function.
+"""From the dotted path of a task to its class, and from the path of a call or a hook to its function.
 
 Importing runs the user's code: it may raise anything, exit or hang.  So this is called only where that is somebody's
 bounded time: in a worker, under the task's limit, or in the callback thread, under the callback's.
@@ -6,12 +6,13 @@ bounded time: in a worker, under the task's limit, or in the callback thread, un
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module as _import_module
 from types import ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from workflow.model import Model
 
@@ -37,7 +38,8 @@ def resolve_model(path: str) -> type[Model]:
     """
     from workflow.model import Model
 
-    found = _resolve(path, *_import_longest(path))
+    module, names = _import_longest(path)
+    found = _walk(module, names, path)
     if not isinstance(found, type):
         message = f"{path!r} is {_kind(found)}, not a class derived from workflow.Model"
         raise TypeError(message)
@@ -47,16 +49,27 @@ def resolve_model(path: str) -> type[Model]:
     return found
 
 
-def resolve_function(path: str) -> Callable[..., object]:
-    """The callable at ``package.module:function``.
+def resolve_function(target: str) -> Callable[..., object]:
+    """What ``"package.module:function"`` names; the function may be an attribute of an attribute.
 
-    Raises ImportError when there is no such module or name, TypeError when it cannot be called, and whatever
-    importing the module raises.
+    Raises ModuleNotFoundError or ImportError saying which part is missing and what was probably meant, TypeError
+    for what cannot be called.  What the module's own import raises is raised as it is.
     """
-    module_name, _, names = path.partition(":")
-    found = _resolve(path, import_module(module_name), names.split("."))
+    from workflow.model import Model
+
+    module_name, colon, function = target.partition(":")
+    names = function.split(".")
+    if not colon or not all(part.isidentifier() for part in (*module_name.split("."), *names)):
+        message = f"a function is named as 'package.module:function', not {target!r}"
+        raise TypeError(message)
+    found = _walk(_import_whole(module_name, target), names, target)
+    if isinstance(found, type) and issubclass(found, Model):
+        message = f"{target!r} is a Model, not a function: a task runs it as module = {target.replace(':', '.')!r}"
+        raise TypeError(message)
     if not callable(found):
-        message = f"{path!r} is {_kind(found)}, which cannot be called"
+        from reprlib import repr as brief
+
+        message = f"{target!r} is no function but {brief(found)}, which cannot be called"
         raise TypeError(message)
     return found
 
@@ -76,21 +89,45 @@ def _import_longest(path: str) -> tuple[ModuleType, list[str]]:
     raise ImportError(path)  # not reached: the loop returns or raises
 
 
-def _resolve(path: str, module: ModuleType, names: list[str]) -> object:
+def _import_whole(name: str, target: str) -> ModuleType:
+    """The module of a function; when it is missing, the error says where it would have to be."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name
+        if missing is None or not f"{name}.".startswith(f"{missing}."):
+            raise  # the module is there; what it imports is not
+    from pkgutil import iter_modules
+
+    parent, _, last = missing.rpartition(".")
+    folders = getattr(sys.modules.get(parent), "__path__", []) if parent else None
+    where = f"{parent!r} has no module {last!r}" if parent else f"there is no module {missing!r} on sys.path"
+    siblings = [*(module.name for module in iter_modules(folders)), *(() if parent else sys.builtin_module_names)]
+    message = f"{where} (of {target!r}){_suggestion(last, siblings)}"
+    raise ModuleNotFoundError(message, name=missing)
+
+
+def _walk(module: ModuleType, names: list[str], target: str) -> object:
+    """What is found in a module, name by name; ``target`` is the module's name with these behind it."""
     found: object = module
+    end = len(target) - sum([len(name) + 1 for name in names])
     for name in names:
         try:
             found = getattr(found, name)
         except AttributeError:
-            from difflib import get_close_matches
-
-            close = get_close_matches(name, [known for known in dir(found) if not known.startswith("_")], 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
             origin = getattr(module, "__file__", None)
-            where = f"module {module.__name__!r}" + (f" ({origin})" if origin else "")
-            message = f"{path!r} does not exist: {where} has no {name!r}{hint}"
+            where = f", in {origin}" if origin else ""
+            message = f"{target[:end]!r} has no {name!r} (of {target!r}{where}){_suggestion(name, dir(found))}"
             raise ImportError(message, name=module.__name__, path=origin) from None
+        end += 1 + len(name)
     return found
+
+
+def _suggestion(name: str, there_are: Iterable[str]) -> str:
+    from workflow.diagnostics.suggest import did_you_mean
+
+    near = did_you_mean(name, there_are)
+    return f", {near}" if near else ""
 
 
 def _kind(value: object) -> str:

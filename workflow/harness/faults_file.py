@@ -34,6 +34,7 @@ from workflow.harness.kinds import KINDS
 from workflow.harness.pipeline import Hypothesis
 from workflow.harness.rules import Rule, no_kind, no_task, problem_of
 from workflow.plan.plan import Plan
+from workflow.spec.document import Document
 from workflow.spec.pipeline import raise_mistakes
 from workflow.spec.reference import describe
 from workflow.spec.source import read_source
@@ -131,13 +132,14 @@ class FaultsTable(_Table):
 def load_faults(path: Path, plan: Plan | None = None) -> FaultsTable:
     """Read and check a faults file, and whether it fits to a plan.  Raises InvalidPipeline with all that is wrong."""
     source = read_source(path)
+    document = Document(source, source.document, (source,))
     try:
         table = FaultsTable.model_validate(source.document)
     except ValidationError as error:
-        raise_mistakes(source, [_mistake(finding) for finding in error.errors(include_url=False)])
+        raise_mistakes(document, [_mistake(finding) for finding in error.errors(include_url=False)])
         raise  # not reached: there is at least one mistake
     if plan is not None:
-        raise_mistakes(source, list(_misfits(table, plan)))
+        raise_mistakes(document, list(_misfits(table, plan)))
     return table
 
 

@@ -6,8 +6,8 @@ struck has to come out as its kind of fault says; one behind a struck task has t
 given how the others actually ended.  The price is one more run.
 
 A result that differs from the control's may be the pipeline's own doing (a time, a pid): when some do, the control is
-run once more, and what differs between the two controls is not compared.  What the control itself leaves behind in the
-folder for temporary files is the pipeline's own doing too.
+run once more, and tasks whose results differ between the two controls are not compared.  What the control itself leaves
+behind in the folder for temporary files is the pipeline's own doing too.
 """
 
 from __future__ import annotations
@@ -124,9 +124,15 @@ def run_control(subject: Subject) -> Control:
     return Control(evidence, {entry.task: entry.detail for entry in evidence.journal if entry.what == journal.ENDED})
 
 
-def in_common(one: Control, other: Control) -> Control:
-    """The first, and of results only what both returned: what differs is the pipeline's own doing."""
-    same = {task: digest for task, digest in one.digests.items() if other.digests.get(task) == digest}
+def in_common(plan: Plan, one: Control, other: Control) -> Control:
+    """The first, and of results only what both returned: what differs is the pipeline's own doing.
+
+    Where one instance of a task differs, none of its instances is compared: what they all measure (a time, rounded)
+    may be the same in two runs by chance, and differ in the third.
+    """
+    differ = {task for task, digest in one.digests.items() if other.digests.get(task) != digest}
+    vary = {task.name for task in plan.tasks if task.id in differ}
+    same = {task.id: one.digests[task.id] for task in plan.tasks if task.id in one.digests and task.name not in vary}
     return replace(one, digests=same)
 
 
@@ -143,7 +149,7 @@ def check_pipeline(
             evidence = perform(run, Expected({}, longest_s=limit_s), folder)
         verdicts = _judge(subject, control, struck, evidence, limit_s, hypothesis or Hypothesis())
         if _results_differ(verdicts):
-            control = in_common(control, run_control(subject))
+            control = in_common(subject.plan, control, run_control(subject))
             verdicts = _judge(subject, control, struck, evidence, limit_s, hypothesis or Hypothesis())
     except Interrupted:
         raise

@@ -128,14 +128,14 @@ def _trial(run: object, point: str, action: str, *, fired: bool) -> Trial:
 
 def _or_crashed(task: ExpectedTask, more: set[str] | frozenset[str] = frozenset()) -> ExpectedTask:
     return replace(
-        task, outcomes=task.outcomes | {"crashed"} | more, callback=None, signal=None, exit_code=None, error=None,
-        says="", stack="", traceback="", left=None, faults=(),
+        task, outcomes=task.outcomes | {"crashed"} | more, callback=None, callback_error=None, signal=None,
+        exit_code=None, error=None, says="", stack="", traceback="", left=None, faults=(),
     )  # fmt: skip
 
 
 def _or_not_called(task: ExpectedTask, instead: frozenset[str]) -> ExpectedTask:
     faults = tuple(kind for kind in task.faults if not kind.startswith("callback."))
-    return replace(task, callback=(task.callback or frozenset()) | instead, faults=faults)
+    return replace(task, callback=(task.callback or frozenset()) | instead, callback_error=None, faults=faults)
 
 
 def _or_cancelled(task: ExpectedTask) -> ExpectedTask:

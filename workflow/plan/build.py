@@ -8,7 +8,7 @@ done for each instance: a matrix of a hundred thousand is planned in about a sec
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil
@@ -16,32 +16,50 @@ from pathlib import Path
 from typing import cast
 
 from workflow.diagnostics.mistake import Mistake
-from workflow.plan.expand import expand
-from workflow.plan.graph import Edges, order, read_edges
-from workflow.plan.plan import Halt, Json, Kind, Need, Plan, PlannedTask, Settings, Value
+from workflow.plan.expand import comparable, expand
+from workflow.plan.graph import Edge, Edges, order, read_edges
+from workflow.plan.plan import (
+    Halt,
+    Json,
+    Kind,
+    Need,
+    Plan,
+    PlannedTask,
+    SecretSource,
+    Settings,
+    TokenLimit,
+    Value,
+)
 from workflow.plan.printing import plan_hash
-from workflow.spec import values
-from workflow.spec.load import NO_VARIABLES, check_document
-from workflow.spec.matrix import Findings
+from workflow.spec import checks, values
+from workflow.spec.checks import SecretTable
+from workflow.spec.document import read_document
+from workflow.spec.load import check_document
+from workflow.spec.matrix import Findings, Like
 from workflow.spec.pipeline import Pipeline, TaskSpec, raise_mistakes
-from workflow.spec.reference import Reference, Template, follow, resolve_some
-from workflow.spec.source import read_source
+from workflow.spec.reference import Reference, Template, describe, follow, resolve_some
 from workflow.spec.values import Refused
 
 
 def build_plan(pipeline: Pipeline) -> Plan:
     """The plan of a pipeline.  Raises InvalidPipeline where its tasks do not fit together."""
     plan, mistakes = _planned(pipeline)
-    raise_mistakes(pipeline.source, mistakes)
+    raise_mistakes(pipeline.document, mistakes)
     return plan
 
 
-def load_plan(path: Path, variables: Mapping[str, str] = NO_VARIABLES) -> Plan:
+def load_plan(
+    path: Path,
+    variables: Mapping[str, str] | None = None,
+    *,
+    profile: str | None = None,
+    sets: Sequence[str] = (),
+) -> Plan:
     """Load a file and plan it.  Raises InvalidPipeline with the mistakes of both."""
-    source = read_source(path)
-    pipeline, mistakes = check_document(source, variables)
-    plan, more = _planned(pipeline)
-    raise_mistakes(source, [*mistakes, *more])
+    document, mistakes = read_document(path, profile=profile, sets=sets)
+    pipeline, more = check_document(document, variables or {})
+    plan, even_more = _planned(pipeline)
+    raise_mistakes(document, [*mistakes, *more, *even_more])
     return plan
 
 
@@ -56,51 +74,130 @@ def _planned(pipeline: Pipeline) -> tuple[Plan, list[Mistake]]:
     edges, mistakes = read_edges(pipeline)
     ordered, cycles = order(edges)
     mistakes += cycles
-    instances: dict[str, list[PlannedTask]] = {}
-    ids: dict[str, tuple[str, ...]] = {}
+    instances: dict[str, Instances] = {}
     # In the order of the file where there are cycles: every task's own mistakes are still found.
     for name in ordered if not cycles else pipeline.tasks:
-        planned, wrong = _instances(pipeline, pipeline.tasks[name], edges, ids)
-        instances[name] = planned
-        ids[name] = tuple(task.id for task in planned)
+        planned, wrong = _instances(pipeline, pipeline.tasks[name], edges, instances)
+        instances[name] = Instances(planned)
         mistakes += wrong
-    tasks = tuple(task for name in ordered for task in instances[name])
+    tasks = tuple(task for name in ordered for task in instances[name].tasks)
     settings = _settings(pipeline, len(tasks))
-    table = pipeline.settings
-    plan = Plan(pipeline.source.file, table.name, table.doc, settings, tasks, "")
+    table, document = pipeline.settings, pipeline.document
+    plan = Plan(
+        document.file,
+        document.folder,
+        table.name,
+        table.doc,
+        settings,
+        tasks,
+        dict(sorted(pipeline.environ.items())),
+        "",
+    )
     return (plan if mistakes else replace(plan, hash=plan_hash(plan))), mistakes
 
 
+class Instances:
+    """The planned instances of one task, as those that need it see them."""
+
+    def __init__(self, tasks: Sequence[PlannedTask]) -> None:
+        self.tasks = tasks
+        self.every = tuple(task.id for task in tasks)
+        ids = tuple(task.id for task in tasks if not task.skipped)
+        self.ids = ids if ids and len(ids) < len(self.every) else self.every
+        """Those that count."""
+
+    def has(self, axes: tuple[str, ...]) -> bool:
+        """Whether there are instances with these axes; that there are not has been told where it is written."""
+        first = self.tasks[0].matrix if self.tasks else None
+        return first is not None and all(axis in first for axis in axes)
+
+    def values(self, axis: str) -> tuple[object, ...]:
+        """The values of an axis, each once, in matrix order."""
+        seen: dict[object, object] = {}
+        for task in self.tasks:
+            assert task.matrix is not None
+            value = task.matrix[axis]
+            seen.setdefault(comparable(value), value)
+        return tuple(seen.values())
+
+    def matched(self, axes: tuple[str, ...]) -> dict[tuple[object, ...], tuple[list[str], list[str]]]:
+        """For each combination of values of these axes, the ids that count and all of them."""
+        found: dict[tuple[object, ...], tuple[list[str], list[str]]] = {}
+        for task in self.tasks:
+            assert task.matrix is not None
+            key = tuple(comparable(task.matrix[axis]) for axis in axes)
+            counting, every = found.setdefault(key, ([], []))
+            every.append(task.id)
+            if not task.skipped:
+                counting.append(task.id)
+        return found
+
+
 def _settings(pipeline: Pipeline, tasks: int) -> Settings:
-    table, folder = pipeline.settings, pipeline.source.folder
+    table, document = pipeline.settings, pipeline.document
     halt: Halt = table.halt or ("never" if table.max_failures is None else "soon")
     written = table.max_failures if table.max_failures is not None else (None if halt == "never" else 1)
+    homes = [relative(home, document.folder) for home in document.homes]
+    folders = [
+        located(each, document.home(("pipeline", "path", number)), document.folder)
+        for number, each in enumerate(table.path)
+    ]
     return Settings(
         pool=table.pool,
         timeout_s=table.timeout,
         halt=halt,
         max_failures=count_failures(written, tasks),
         max_failures_written=written,
-        path=(str(folder), *(_absolute(folder, each) for each in table.path)),
-        path_written=table.path,
+        path=tuple(dict.fromkeys([*homes, *folders])),
         preload=table.preload,
         max_log_bytes=table.max_log,
         max_result_bytes=table.max_result,
+        max_tasks_per_child=table.max_tasks_per_child,
+        seed=table.seed,
+        limits={name: TokenLimit(limit.tokens, limit.per_s) for name, limit in pipeline.limits.items()},
+        secrets={name: _secret(pipeline, name, secret) for name, secret in pipeline.secrets.items()},
     )
 
 
-def _absolute(folder: Path, written: str) -> str:
-    return os.path.normpath(os.path.join(folder, written))
+def _secret(pipeline: Pipeline, name: str, secret: SecretTable) -> SecretSource:
+    document = pipeline.document
+    home = document.home(("secrets", name))
+    value = secret.value
+    if secret.source == "file" and isinstance(value, str):
+        value = located(value, home, document.folder)
+    return SecretSource(secret.source, value, relative(home, document.folder))
+
+
+def relative(folder: Path, root: Path) -> str:
+    """A folder as the plan has it: relative to the root, with ``/``."""
+    return os.path.relpath(folder, root).replace(os.sep, "/")
+
+
+def located(written: str, home: Path, root: Path) -> str:
+    """A path that is relative to ``home`` as the plan has it; one that ends in ``/`` still does."""
+    if os.path.isabs(written):
+        return written
+    base = relative(home, root)
+    path = os.path.normpath(written if base == "." else os.path.join(base, written)).replace(os.sep, "/")
+    return path + "/" if written.endswith("/") and not path.endswith("/") else path
 
 
 def _instances(
-    pipeline: Pipeline, spec: TaskSpec, edges: Edges, ids: Mapping[str, tuple[str, ...]]
+    pipeline: Pipeline, spec: TaskSpec, edges: Edges, instances: Mapping[str, Instances]
 ) -> tuple[list[PlannedTask], list[Mistake]]:
     table, name = spec.table, spec.name
     expanded: list[tuple[str, Mapping[str, object] | None]] = [(name, None)]
     if table.matrix is not None:
+        for axis, written in table.matrix.axes.items():
+            if isinstance(written, Like) and not (written.task in instances and instances[written.task].has((axis,))):
+                return [], []  # there is no such axis, or there are mistakes in its task: both are told there
+        home = pipeline.document.home(pipeline.place(name, "matrix"))
+
+        def axis_of(task: str, axis: str) -> tuple[object, ...]:
+            return instances[task].values(axis)
+
         try:
-            expanded = list(expand(name, table.matrix, pipeline.source.folder))
+            expanded = list(expand(name, table.matrix, home, axis_of))
         except Findings as error:
             return [], [
                 Mistake(
@@ -112,11 +209,7 @@ def _instances(
                 )
                 for each in error.findings
             ]
-    # One tuple for all instances: a thousand that need a thousand are not a million names in memory.
-    needs = tuple(Need(needed, ids.get(needed, ()), edge.status) for needed, edge in edges[name].items())
-    used = {reference.path[0] for _, reference in spec.references if reference.namespace == "tasks"}
-    uses = frozenset(each for needed in used for each in ids.get(needed, ()))
-    make = _Maker(spec, pipeline.source.folder, needs, uses)
+    make = _Maker(pipeline, spec, Needs(spec, edges[name], instances))
     tasks: list[PlannedTask] = []
     for id_, matrix in expanded:
         try:
@@ -125,6 +218,59 @@ def _instances(
             place = pipeline.place(name, *error.path)
             return tasks, [Mistake(error.code, place, f"for {id_}: {error.headline}", error.help)]
     return tasks, []
+
+
+class Needs:
+    """What the instances of one task need: mostly all the same, with ``match`` each its own."""
+
+    def __init__(self, spec: TaskSpec, edges: Mapping[str, Edge], instances: Mapping[str, Instances]) -> None:
+        # One tuple for all instances: a thousand that need a thousand are not a million names in memory.
+        self._needs: list[Need] = []
+        self._matched: dict[str, tuple[tuple[str, ...], dict[tuple[object, ...], Need]]] = {}
+        nobody = Instances(())
+        for name, edge in edges.items():
+            if edge.orders_only:
+                continue
+            needed = instances.get(name, nobody)
+            if edge.match and needed.has(edge.match):
+                found = needed.matched(edge.match)
+                groups = {
+                    key: Need(name, tuple(counting or every), tuple(every), edge.status, matched=True)
+                    for key, (counting, every) in found.items()
+                }
+                self._matched[name] = (edge.match, groups)
+            self._needs.append(Need(name, needed.ids, needed.every, edge.status))
+        self._referred = {each.path[0] for _, each in spec.references if each.namespace == "tasks"}
+        self._same = (tuple(self._needs), self._used(self._needs))
+        self._by_values: dict[tuple[object, ...], tuple[tuple[Need, ...], frozenset[str]]] = {}
+
+    def of(self, id_: str, matrix: Mapping[str, object] | None) -> tuple[tuple[Need, ...], frozenset[str]]:
+        """The needs of one instance, and the ids among them whose ends it refers to."""
+        if not self._matched or matrix is None:
+            return self._same
+        keys = tuple(tuple(comparable(matrix[axis]) for axis in axes) for axes, _ in self._matched.values())
+        known = self._by_values.get(keys)
+        if known is None:
+            own = dict(zip(self._matched, keys, strict=True))
+            needs = []
+            for need in self._needs:
+                if need.name not in own:
+                    needs.append(need)
+                    continue
+                axes, groups = self._matched[need.name]
+                matched = groups.get(own[need.name])
+                if matched is None:
+                    values_ = ", ".join(f"{axis} = {describe(matrix[axis])}" for axis in axes)
+                    headline = f"{need.name} has no instance with {values_}"
+                    raise _BadInstance(
+                        ("needs",), headline, f"match pairs {need.name} with {id_} by these axes", "no-match"
+                    )
+                needs.append(matched)
+            known = self._by_values[keys] = (tuple(needs), self._used(needs))
+        return known
+
+    def _used(self, needs: Sequence[Need]) -> frozenset[str]:
+        return frozenset(id_ for need in needs if need.name in self._referred for id_ in need.every)
 
 
 class _BadInstance(Exception):
@@ -148,15 +294,26 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "doc": values.plain_text,
     "module": values.model_path,
     "call": values.function_path,
+    "deadline": values.limit_s,
+    "warn_after": values.limit_s,
+    "memory": values.size_bytes,
+    "priority": checks.priority,
+    "seed": checks.seed,
 }
+_TEXTS = ("cmd", "tags", "env", "shell", "inputs", "outputs")
 
 
 class _Maker:
     """Makes the instances of one task."""
 
-    def __init__(self, spec: TaskSpec, folder: Path, needs: tuple[Need, ...], uses: frozenset[str]) -> None:
-        table = spec.table
-        self._folder = folder
+    def __init__(self, pipeline: Pipeline, spec: TaskSpec, needs: Needs) -> None:
+        table, document = spec.table, pipeline.document
+        self._needs = needs
+        self._name = spec.name
+        self._root = document.folder
+        home = document.home(("tasks", spec.name))
+        homes = {key: document.home(pipeline.place(spec.name, key)) for key in ("cwd", "inputs", "outputs")}
+        self._homes = homes
         kind = cast(Kind, table.kind)
         self._key = kind
         on = table.on
@@ -175,20 +332,31 @@ class _Maker:
             "doc": table.doc,
             "success": on.success if on else None,
             "failure": on.failure if on else None,
+            "deadline": table.deadline,
+            "warn_after": table.warn_after,
+            "priority": table.priority,
+            "memory": table.memory,
+            "seed": table.seed,
+            "inputs": table.inputs,
+            "outputs": table.outputs,
         }
         self._filled = [key for key, value in fields.items() if _waits(value)]
         self._fields = fields
-        self._shared = None if "cwd" in self._filled else self._cwd(cast("str | None", table.cwd))
-        self._same = (spec.name, kind, needs, uses)
+        self._place = {key: None if key in self._filled else self._located(key, fields[key]) for key in homes}
+        if table.cwd is None:
+            self._place["cwd"] = relative(home, self._root)
+        self._base = relative(homes["cwd"], self._root)
+        self._same = (spec.name, kind, table.retries, table.uses, table.if_)
 
     def task(self, id_: str, matrix: Mapping[str, object] | None) -> PlannedTask:
         fields = self._fields
-        if self._filled and matrix is not None:
+        if self._filled:
             fields = dict(fields)
             for key in self._filled:
-                fields[key] = self._fill(key, fields[key], matrix)
-        name, kind, needs, uses = self._same
-        cwd = cast("str | None", fields["cwd"])
+                fields[key] = self._fill(key, fields[key], id_, matrix or {})
+        name, kind, retries, uses, condition = self._same
+        needs, used = self._needs.of(id_, matrix)
+        place = self._place
         return PlannedTask(
             id=id_,
             name=name,
@@ -198,37 +366,53 @@ class _Maker:
             args=cast("tuple[Value, ...]", fields["args"]),
             kwargs=cast("Mapping[str, Value]", fields["kwargs"]),
             needs=needs,
-            uses_results=uses,
+            uses_results=used,
             timeout_s=cast("float | None", fields["timeout"]),
             grace_s=cast(float, fields["grace"]),
             callback_timeout_s=cast("float | None", fields["callback_timeout"]),
             env=cast("Mapping[str, str | Template | None]", fields["env"]),
-            cwd=self._shared or self._cwd(cwd),
-            cwd_written=cwd,
+            cwd=cast("str | Template", place["cwd"] or self._located("cwd", fields["cwd"])),
+            base=self._base,
             on_success=cast("str | None", fields["success"]),
             on_failure=cast("str | None", fields["failure"]),
             isolate=cast(bool, fields["isolate"]),
             allow_failure=cast(bool, fields["allow_failure"]),
             tags=cast("tuple[str, ...]", fields["tags"]),
             doc=cast("str | None", fields["doc"]),
+            retries=retries,
+            deadline_s=cast("float | None", fields["deadline"]),
+            warn_after_s=cast("float | None", fields["warn_after"]),
+            uses=uses,
+            priority=cast(int, fields["priority"]),
+            memory_bytes=cast("int | None", fields["memory"]),
+            seed=cast("int | None", fields["seed"]),
+            inputs=cast("tuple[str, ...]", place["inputs"] or self._located("inputs", fields["inputs"])),
+            outputs=cast("tuple[str, ...]", place["outputs"] or self._located("outputs", fields["outputs"])),
+            condition=condition,
+            skipped=False,
         )
 
-    def _cwd(self, written: str | None) -> str:
-        return str(self._folder) if written is None else _absolute(self._folder, written)
+    def _located(self, key: str, value: object) -> object:
+        """A path, or several, as the plan has them; what waits until the run stays as it is."""
+        if isinstance(value, tuple):
+            return tuple(self._located(key, each) for each in value)
+        return located(value, self._homes[key], self._root) if isinstance(value, str) else value
 
-    def _fill(self, key: str, value: object, matrix: Mapping[str, object]) -> object:
+    def _fill(self, key: str, value: object, id_: str, matrix: Mapping[str, object]) -> object:
         path = ("on", key) if key in ("success", "failure") else (key,)
 
         def lookup(reference: Reference) -> object:
-            return follow(matrix, reference.path, "matrix")
+            if reference.namespace == "matrix":
+                return follow(matrix, reference.path, "matrix")
+            return id_ if reference.path == ("id",) else self._name
 
         try:
             filled = _filled(value, lookup)
             if key in ("success", "failure"):
                 return values.function_path(filled)
-            if key in ("cmd", "tags", "env", "shell"):
+            if key in _TEXTS:
                 _check_texts(filled)
-            return _CHECKS[key](filled) if key in _CHECKS else filled
+            return _CHECKS[key](filled) if key in _CHECKS and not isinstance(filled, Template) else filled
         except Refused as error:
             raise _BadInstance(path, error.headline, error.help, error.code) from None
         except LookupError as error:
@@ -244,10 +428,15 @@ def _check_texts(value: object) -> None:
             values.plain_text(each)
 
 
+def _of_instance(reference: Reference) -> bool:
+    """Whether the plan knows its value: of the matrix, and of the task itself all but the number of its attempt."""
+    return reference.namespace == "matrix" or (reference.namespace == "task" and reference.path != ("attempt",))
+
+
 def _waits(value: object) -> bool:
-    """Whether a value holds a reference to the matrix."""
+    """Whether a value holds a reference whose value is the instance's own."""
     if isinstance(value, Template):
-        return any(reference.namespace == "matrix" for reference in value.references)
+        return any(_of_instance(reference) for reference in value.references)
     if isinstance(value, dict):
         return any(_waits(each) for each in value.values())
     return isinstance(value, (list, tuple)) and any(_waits(each) for each in value)
@@ -255,7 +444,7 @@ def _waits(value: object) -> bool:
 
 def _filled(value: object, lookup: Callable[[Reference], object]) -> object:
     if isinstance(value, Template):
-        return resolve_some(value, "matrix", lookup)
+        return resolve_some(value, _of_instance, lookup)
     if isinstance(value, dict):
         return {key: _filled(each, lookup) for key, each in value.items()}
     if isinstance(value, tuple):

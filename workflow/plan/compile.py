@@ -5,7 +5,10 @@ What the results of other tasks say is filled in here, when they are known.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 from workflow.errors import WorkflowError
 from workflow.info_task import InfoTask
@@ -31,7 +34,20 @@ class MissingResult(WorkflowError):
         return f"{self.task} cannot start: {self.reference}: {self.reason}"
 
 
-def compile_task(task: PlannedTask, results: Mapping[str, Ended], *, keep_output: bool = True) -> InfoTask:
+class Surroundings(NamedTuple):
+    """What a task can refer to of the run it is part of."""
+
+    root: str
+    """Absolute; what relative paths of the plan are relative to."""
+    run_id: str
+    run_dir: str
+    """Absolute."""
+    secrets: Mapping[str, str] = MappingProxyType({})
+
+
+def compile_task(
+    task: PlannedTask, results: Mapping[str, Ended], around: Surroundings, *, keep_output: bool = True
+) -> InfoTask:
     """The task as it is pushed; ``results`` says of each of ``task.uses_results``, by id, how it ended.
 
     Without ``keep_output``, what a command prints goes to its log alone, as it comes, and its result is None: for
@@ -43,9 +59,9 @@ def compile_task(task: PlannedTask, results: Mapping[str, Ended], *, keep_output
     args: object = task.args
     kwargs: object = task.kwargs
     env: object = task.env
-    if task.uses_results:
-        fill = _Filler(task, results)
-        target, args, kwargs, env = fill(target), fill(args), fill(kwargs), fill(env)
+    fill = _Filler(task, results, around)
+    target, args, kwargs, env = fill(target), fill(args), fill(kwargs), fill(env)
+    cwd = task.cwd if isinstance(task.cwd, str) else os.path.join(task.base, str(fill(task.cwd)))
     module, arguments, keywords = _what_runs(task.kind, target, args, kwargs)
     if task.kind in ("cmd", "shell") and not keep_output:
         keywords = {"keep": False}
@@ -59,7 +75,10 @@ def compile_task(task: PlannedTask, results: Mapping[str, Ended], *, keep_output
             grace=task.grace_s,
             callback_timeout=task.callback_timeout_s,
             env=env or None,
-            cwd=task.cwd,
+            cwd=os.path.normpath(os.path.join(around.root, cwd)),
+            retries=task.retries if task.retries.max else None,
+            memory=task.memory_bytes,
+            priority=task.priority,
             isolate=task.isolate,
             on_success=task.on_success,
             on_failure=task.on_failure,
@@ -85,10 +104,11 @@ def _what_runs(
 class _Filler:
     """Puts what became of other tasks in the place of references."""
 
-    def __init__(self, task: PlannedTask, results: Mapping[str, Ended]) -> None:
+    def __init__(self, task: PlannedTask, results: Mapping[str, Ended], around: Surroundings) -> None:
         self._task = task.id
-        self._ids = {need.name: need.ids for need in task.needs}
+        self._needs = {need.name: need for need in task.needs}
         self._results = results
+        self._around = around
 
     def __call__(self, value: object) -> object:
         if isinstance(value, Template):
@@ -120,6 +140,10 @@ class _Filler:
         return text
 
     def _value(self, reference: Reference) -> object:
+        if reference.namespace == "run":
+            return self._around.run_id if reference.path == ("id",) else self._around.run_dir
+        if reference.namespace == "secrets":
+            return self._around.secrets[reference.path[0]]
         name, part, *path = reference.path
         value: object
         if part == "result":
@@ -136,7 +160,9 @@ class _Filler:
 
     def _one(self, reference: Reference) -> object:
         name = reference.path[0]
-        ended = self._results.get(name)
+        need = self._needs.get(name)
+        # Of a matrix it is the one instance that ``match`` paired: the plan has made sure that there is one.
+        ended = self._results.get(need.every[0] if need is not None and need.matched else name)
         if ended is None:
             raise MissingResult(self._task, str(reference), f"the result of {name!r} is not there")
         if not _succeeded(ended):
@@ -146,7 +172,8 @@ class _Filler:
     def _all(self, reference: Reference) -> list[tuple[str, Ended]]:
         """Every instance of a task, in matrix order."""
         found = []
-        for id_ in self._ids.get(reference.path[0], ()):
+        need = self._needs.get(reference.path[0])
+        for id_ in need.every if need is not None else ():
             if id_ not in self._results:
                 raise MissingResult(self._task, str(reference), f"how {id_!r} ended is not known")
             found.append((id_, self._results[id_]))

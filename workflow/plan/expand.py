@@ -5,18 +5,23 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from workflow.plan.ids import instance_id
-from workflow.spec.matrix import LARGEST, Axis, Finding, Findings, Glob, Matrix, Range
+from workflow.spec.matrix import LARGEST, Axis, Finding, Findings, Glob, Like, Lines, Matrix, Range
 
 Instance = tuple[str, Mapping[str, object]]
 
 
-def expand(name: str, matrix: Matrix, folder: Path) -> list[Instance]:
-    """Ids and values of all instances.  Raises Findings, their places being inside ``matrix``."""
-    axes = {axis: _values(axis, written, folder) for axis, written in matrix.axes.items()}
+def expand(
+    name: str, matrix: Matrix, folder: Path, axis_of: Callable[[str, str], tuple[object, ...]]
+) -> list[Instance]:
+    """Ids and values of all instances; ``axis_of`` answers the values of an axis of another task, for ``like``.
+
+    Raises Findings, their places being inside ``matrix``.
+    """
+    axes = {axis: _values(axis, written, folder, axis_of) for axis, written in matrix.axes.items()}
     names = matrix.names
     count = math.prod(len(values) for values in axes.values()) if axes else 0
     if count > LARGEST:
@@ -36,12 +41,36 @@ def expand(name: str, matrix: Matrix, folder: Path) -> list[Instance]:
     return list(instances.items())
 
 
-def _values(axis: str, written: Axis, folder: Path) -> list[object]:
+def _values(axis: str, written: Axis, folder: Path, axis_of: Callable[[str, str], tuple[object, ...]]) -> list[object]:
     if isinstance(written, Range):
         return list(written.numbers)
     if isinstance(written, Glob):
         return list(_matches(axis, written.pattern, folder))
+    if isinstance(written, Lines):
+        return list(_lines(axis, written.file, folder))
+    if isinstance(written, Like):
+        return list(axis_of(written.task, axis))
     return list(written.values)
+
+
+def _lines(axis: str, written: str, folder: Path) -> list[str]:
+    """The lines of a file without their ends, those that hold nothing but blanks left out."""
+    place = (axis, "lines")
+    try:
+        text = (folder / written).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        help_ = f"it is relative to the folder of the file, {folder}"
+        raise Findings([Finding(f"there is no file {written!r}", help_, place)]) from None
+    except UnicodeDecodeError:
+        raise Findings([Finding(f"{written!r} is not UTF-8", "save the file as UTF-8", place)]) from None
+    except OSError as error:
+        raise Findings([Finding(f"{written!r} cannot be read: {error.strerror or error}", None, place)]) from None
+    if "\0" in text:
+        raise Findings([Finding(f"{written!r} holds a NUL character, it is no text", None, place)])
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise Findings([Finding(f"{written!r} has no lines", "an empty axis would make the task disappear", place)])
+    return lines
 
 
 def _matches(axis: str, pattern: str, folder: Path) -> list[str]:
@@ -68,8 +97,8 @@ def _without_excluded(
     position = {axis: number for number, axis in enumerate(names)}
     findings: list[Finding] = []
     for number, table in enumerate(exclude):
-        wanted = [(position[axis], _comparable(value)) for axis, value in table.items()]
-        kept = [row for row in rows if not all(_comparable(row[at]) == value for at, value in wanted)]
+        wanted = [(position[axis], comparable(value)) for axis, value in table.items()]
+        kept = [row for row in rows if not all(comparable(row[at]) == value for at, value in wanted)]
         if len(kept) == len(rows):
             findings.append(Finding("excludes nothing: no instance has these values", None, ("exclude", number)))
         rows = kept
@@ -78,8 +107,8 @@ def _without_excluded(
     return rows
 
 
-def _comparable(value: object) -> object:
-    """True and 1 are equal in Python, and are not in TOML."""
+def comparable(value: object) -> object:
+    """What to compare a value by: true and 1 are equal in Python, and are not in TOML."""
     return (type(value), value) if isinstance(value, (bool, int, float, str)) else repr(value)
 
 

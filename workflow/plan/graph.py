@@ -13,6 +13,8 @@ from typing import NamedTuple
 from workflow.diagnostics.mistake import Mistake, Place
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.plan.plan import Status
+from workflow.spec.checks import NeedTable
+from workflow.spec.matrix import Like
 from workflow.spec.pipeline import Mention, Pipeline, TaskSpec
 from workflow.spec.reference import Reference
 
@@ -24,6 +26,10 @@ class Edge(NamedTuple):
     place: Place
     needle: str | None
     """The reference, if the need is implied by one."""
+    match: tuple[str, ...] = ()
+    """Axes that pair instances; empty is all with all."""
+    orders_only: bool = False
+    """Whether only the plan needs it, for the values of an axis, and the run does not."""
 
 
 Edges = dict[str, dict[str, Edge]]
@@ -39,14 +45,21 @@ def read_edges(pipeline: Pipeline) -> tuple[Edges, list[Mistake]]:
     for name, spec in pipeline.tasks.items():
         for number, need in enumerate(spec.table.needs):
             place = pipeline.place(name, "needs", number)
-            mistakes += _add(pipeline, edges, spec, need.task, Edge(need.status, place, None))
+            mistakes += _add(pipeline, edges, spec, need.task, Edge(need.status, place, None, need.match))
+            mistakes += _unmatched(pipeline, spec, need, place)
         for place, reference in spec.references:
             if reference.namespace == "tasks":
                 needed = reference.path[0]
                 written = edges[name].get(needed)  # of needs, or of a reference before this one
-                status = written.status if written else "success"
-                wrong = _add(pipeline, edges, spec, needed, Edge(status, place, str(reference)))
-                mistakes += wrong or _without_result(pipeline, reference, status, place)
+                edge = Edge(
+                    written.status if written else "success", place, str(reference), written.match if written else ()
+                )
+                wrong = _add(pipeline, edges, spec, needed, edge)
+                mistakes += wrong or _without_result(pipeline, reference, edge, place)
+        for axis, written_axis in spec.table.matrix.axes.items() if spec.table.matrix else ():
+            if isinstance(written_axis, Like):
+                place = pipeline.place(name, "matrix", axis, "like")
+                mistakes += _like(pipeline, edges, spec, axis, written_axis.task, place)
     for mention in pipeline.mentions:
         mistakes += _mentioned(pipeline, mention)
     return edges, mistakes
@@ -59,7 +72,7 @@ def _mentioned(pipeline: Pipeline, mention: Mention) -> list[Mistake]:
         return [_unknown(pipeline, mention.by, mention.task, mention.place, needle)]
     if mention.reference is None:
         return []
-    return _without_result(pipeline, mention.reference, "success", mention.place)
+    return _without_result(pipeline, mention.reference, Edge("success", mention.place, None), mention.place)
 
 
 def _unknown(pipeline: Pipeline, by: str, needed: str, place: Place, needle: str | None) -> Mistake:
@@ -68,17 +81,56 @@ def _unknown(pipeline: Pipeline, by: str, needed: str, place: Place, needle: str
     return Mistake("unknown-task", place, headline, needle=needle)
 
 
-def _without_result(pipeline: Pipeline, reference: Reference, status: Status, place: Place) -> list[Mistake]:
+def _unmatched(pipeline: Pipeline, spec: TaskSpec, need: NeedTable, place: Place) -> list[Mistake]:
+    """Axes of a ``match`` that one of the two has not."""
+    needed = pipeline.tasks.get(need.task)
+    if needed is None or not need.match:
+        return []
+    place = (*place, "match")
+    for name, table in ((spec.name, spec.table), (need.task, needed.table)):
+        axes = table.matrix.names if table.matrix else ()
+        for axis in need.match:
+            if axis in axes:
+                continue
+            near = did_you_mean(axis, axes)
+            headline = f"{name!r} has no axis {axis!r}" + (f", {near}" if near else "")
+            help_ = f"its axes are {', '.join(axes)}" if axes else "it has no matrix"
+            return [Mistake("unknown-axis", place, headline, help_)]
+    return []
+
+
+def _like(pipeline: Pipeline, edges: Edges, spec: TaskSpec, axis: str, task: str, place: Place) -> list[Mistake]:
+    """An axis with the values of another task's."""
+    target = pipeline.tasks.get(task)
+    if target is None:
+        return [] if task in pipeline.broken else [_unknown(pipeline, spec.name, task, place, None)]
+    if task == spec.name:
+        return [Mistake("cycle", place, f"{task!r} takes an axis from itself")]
+    axes = target.table.matrix.names if target.table.matrix else ()
+    if axis not in axes:
+        near = did_you_mean(axis, axes)
+        headline = f"{task!r} has no axis {axis!r}" + (f", {near}" if near else "")
+        return [
+            Mistake("unknown-axis", place, headline, f"its axes are {', '.join(axes)}" if axes else "it has no matrix")
+        ]
+    edges[spec.name].setdefault(task, Edge("success", place, None, orders_only=True))
+    return []
+
+
+def _without_result(pipeline: Pipeline, reference: Reference, edge: Edge, place: Place) -> list[Mistake]:
     """Why ``${tasks.x.result}`` can never have a value; it may still have none when the time comes."""
     needed, part = reference.path[:2]
     target = pipeline.tasks.get(needed)
     if part != "result" or target is None:
         return []
-    if target.table.matrix is not None:
+    if target.table.matrix is not None and not set(target.table.matrix.names) <= set(edge.match):
         headline = f"{reference}: {needed!r} has a matrix, so there is no one result"
         help_ = f"${{tasks.{needed}.results}} lists those of the instances that succeeded"
+        if edge.match:
+            headline = f"{reference}: several instances of {needed!r} have the same {', '.join(edge.match)}"
+            help_ += "; or match all its axes"
         return [Mistake("result-of-matrix", place, headline, help_, needle=str(reference))]
-    if status == "failure":
+    if edge.status == "failure":
         headline = f"{reference}: this task runs only when {needed!r} went wrong, and then there is no result"
         return [Mistake("contradiction", place, headline, needle=str(reference))]
     return []
@@ -95,9 +147,16 @@ def _add(pipeline: Pipeline, edges: Edges, spec: TaskSpec, needed: str, edge: Ed
         if first.status != edge.status:
             headline = f"{needed!r} is needed already, with status {first.status!r} and not {edge.status!r}"
             return [Mistake("contradiction", place, headline, "keep one of the two")]
+        if first.match != edge.match:
+            headline = f"{needed!r} is needed already, with {_matching(first)} and not {_matching(edge)}"
+            return [Mistake("contradiction", place, headline, "keep one of the two")]
     elif needed not in pipeline.broken:
         return [_unknown(pipeline, spec.name, needed, place, needle)]
     return []
+
+
+def _matching(edge: Edge) -> str:
+    return f"match = [{', '.join(edge.match)}]" if edge.match else "all its instances"
 
 
 def order(edges: Edges) -> tuple[list[str], list[Mistake]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Union
 
+from workflow.info_task import RetryPolicy
 from workflow.spec.reference import Template
 
 Json = Union[None, bool, int, float, str, "list[Json]", "dict[str, Json]"]
@@ -20,6 +21,26 @@ Value = Union[None, bool, int, float, str, Template, "list[Value]", "dict[str, V
 Kind = Literal["module", "call", "cmd", "shell"]
 Halt = Literal["never", "soon", "now"]
 Status = Literal["success", "failure", "any"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLimit:
+    """Tokens that tasks take while they run."""
+
+    tokens: int
+    per_s: float | None
+    """Of a rate: a token that was taken comes back after so long, whoever took it; None is when its task has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSource:
+    """Where a secret is read when a run begins; the plan never holds it."""
+
+    source: Literal["env", "file", "cmd"]
+    value: str | tuple[str, ...]
+    """Name of the variable, path of the file (as ``cwd``), or argv."""
+    cwd: str
+    """Where a ``cmd`` is run: the folder of the file that declares it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +56,16 @@ class Settings:
     max_failures_written: int | str | None
     """The count or the percentage it was made from."""
     path: tuple[str, ...]
-    """Folders for ``sys.path``, absolute, the file's own folder first."""
-    path_written: tuple[str, ...]
-    """The same without the file's own, as the file has them."""
+    """Folders for ``sys.path``, relative to the plan's root where they are not absolute, the file's own first."""
     preload: tuple[str, ...]
     max_log_bytes: int | None
     max_result_bytes: int | None
+    max_tasks_per_child: int | None
+    """Attempts before a worker is renewed."""
+    seed: int | None
+    """What the file says; None is drawn by each run."""
+    limits: Mapping[str, TokenLimit]
+    secrets: Mapping[str, SecretSource]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +74,14 @@ class Need:
 
     name: str
     ids: tuple[str, ...]
-    """In matrix order; the same tuple in every Need of that task, so that many needs of many instances cost little."""
+    """In matrix order, without those that ``if`` removed unless it removed all; the same tuple in every Need of that
+    task with the same ``match``, so that many needs of many instances cost little."""
+    every: tuple[str, ...]
+    """The same with those that ``if`` removed."""
     status: Status
     """All of them succeeded; at least one went wrong, and all ended; all ended."""
+    matched: bool = False
+    """Whether these are the instances that ``match`` paired, and not all there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +118,33 @@ class PlannedTask:
     callback_timeout_s: float | None
     env: Mapping[str, str | Template | None]
     """None removes the variable."""
-    cwd: str
-    """Absolute."""
-    cwd_written: str | None
-    """As the file has it; None is the file's folder."""
+    cwd: str | Template
+    """Relative to the plan's root where it is not absolute, with ``/``."""
+    base: str
+    """What a ``cwd`` that waits, once it is known, is relative to: the folder of the file that says it."""
     on_success: str | None
     on_failure: str | None
     isolate: bool
     allow_failure: bool
     tags: tuple[str, ...]
     doc: str | None
+    retries: RetryPolicy
+    deadline_s: float | None
+    """Limit over all attempts and the waits between them, from the first's start."""
+    warn_after_s: float | None
+    uses: Mapping[str, int]
+    """Tokens of the plan's limits."""
+    priority: int
+    memory_bytes: int | None
+    seed: int | None
+    """None is made from the run's seed and the id."""
+    inputs: tuple[str, ...]
+    """Files, folders and globs; paths as ``cwd``."""
+    outputs: tuple[str, ...]
+    condition: str | None
+    """Its ``if``, as the file has it."""
+    skipped: bool
+    """Whether the condition is false, so that it ends as skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +152,15 @@ class Plan:
     """What a run does."""
 
     file: Path
-    """Absolute path of the pipeline file."""
+    """Absolute path of the pipeline file, or of the saved plan."""
+    root: Path
+    """Absolute; what relative paths in the plan are relative to: the folder of the file."""
     name: str | None
     doc: str | None
     settings: Settings
     tasks: tuple[PlannedTask, ...]
     """Prerequisites before what needs them; otherwise in the order of the file, then of the matrix."""
+    environ: Mapping[str, str | None]
+    """What the file took from the environment; None for a variable that is not set."""
     hash: str
     """``sha256:`` and 64 hex digits, over what ``plan --json`` prints without it."""

@@ -12,8 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from math import inf
 
-from workflow.plan.plan import Plan, PlannedTask, Settings
+from workflow.info_task import RetryPolicy
+from workflow.plan.plan import Need, Plan, PlannedTask, SecretSource, Settings
 from workflow.spec.reference import Template, escape
 
 FORMAT = 1
@@ -64,7 +66,13 @@ def plan_text(plan: Plan) -> str:
 
 
 def _head(plan: Plan) -> dict[str, object]:
-    return {"format": FORMAT, "name": plan.name, "doc": plan.doc, "settings": _settings(plan.settings)}
+    return {
+        "format": FORMAT,
+        "name": plan.name,
+        "doc": plan.doc,
+        "settings": _settings(plan.settings),
+        "inputs": {"env": dict(plan.environ)},
+    }
 
 
 def _settings(settings: Settings) -> dict[str, object]:
@@ -73,11 +81,20 @@ def _settings(settings: Settings) -> dict[str, object]:
         "timeout_s": settings.timeout_s,
         "halt": settings.halt,
         "max_failures": settings.max_failures,
-        "path": list(settings.path_written),
+        "path": list(settings.path),
         "preload": list(settings.preload),
         "max_log_bytes": settings.max_log_bytes,
         "max_result_bytes": settings.max_result_bytes,
+        "max_tasks_per_child": settings.max_tasks_per_child,
+        "seed": settings.seed,
+        "limits": {name: {"tokens": limit.tokens, "per_s": limit.per_s} for name, limit in settings.limits.items()},
+        "secrets": {name: _secret(secret) for name, secret in settings.secrets.items()},
     }
+
+
+def _secret(secret: SecretSource) -> dict[str, object]:
+    value = list(secret.value) if isinstance(secret.value, tuple) else secret.value
+    return {secret.source: value, "cwd": secret.cwd}
 
 
 def _task_lines(plan: Plan) -> Iterator[str]:
@@ -91,7 +108,7 @@ def _task(task: PlannedTask) -> dict[str, object]:
         "id": task.id,
         "name": task.name,
         "kind": task.kind,
-        "needs": [{"task": need.name, "status": need.status} for need in task.needs],
+        "needs": [_need(need) for need in task.needs],
         "matrix": None if task.matrix is None else dict(task.matrix),
         "module": module,
         "args": args,
@@ -100,13 +117,38 @@ def _task(task: PlannedTask) -> dict[str, object]:
         "grace_s": task.grace_s,
         "callback_timeout_s": task.callback_timeout_s,
         "env": _written(task.env) if task.env else {},
-        "cwd": "." if task.cwd_written is None else task.cwd_written,
+        "cwd": _written(task.cwd),
+        "base": task.base,
         "on": {"success": task.on_success, "failure": task.on_failure},
         "isolate": task.isolate,
         "allow_failure": task.allow_failure,
         "tags": list(task.tags),
         "doc": task.doc,
+        "retries": _retries(task.retries),
+        "deadline_s": task.deadline_s,
+        "warn_after_s": task.warn_after_s,
+        "uses": dict(task.uses),
+        "priority": task.priority,
+        "memory_bytes": task.memory_bytes,
+        "seed": task.seed,
+        "inputs": list(task.inputs),
+        "outputs": list(task.outputs),
+        "if": task.condition,
+        "skipped": task.skipped,
     }
+
+
+def _retries(policy: RetryPolicy) -> dict[str, object]:
+    max_delay = None if policy.max_delay_s == inf else policy.max_delay_s
+    return {**policy._asdict(), "max_delay_s": max_delay, "on": list(policy.on)}
+
+
+def _need(need: Need) -> dict[str, object]:
+    """By name alone where it means every instance of that task."""
+    written: dict[str, object] = {"task": need.name, "status": need.status}
+    if need.matched:
+        written["ids"] = list(need.every)
+    return written
 
 
 def _info_task(task: PlannedTask) -> tuple[object, list[object], object]:

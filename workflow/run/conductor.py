@@ -20,7 +20,7 @@ from pathlib import Path
 from workflow import __version__
 from workflow.errors import EngineError, WorkflowError
 from workflow.outcome import Outcome
-from workflow.plan.compile import compile_task
+from workflow.plan.compile import Surroundings, compile_task
 from workflow.plan.plan import Plan
 from workflow.report.console import Console
 from workflow.report.records import RunRecord, TaskRecord, Verdict
@@ -135,6 +135,7 @@ class _Conductor:
         self._problem: str | None = None  # what has made the run broken
         self._callbacks_until: float | None = None
         self._look_at = 0.0
+        self._around = Surroundings(str(plan.root), folder.id, str(folder.path))
         self._engine = self._make(make_engine, folder)
         self._run = _run_record(plan, options, folder, started_at, self._engine.pool)
 
@@ -164,7 +165,7 @@ class _Conductor:
             max_log=settings.max_log_bytes,
             max_result=settings.max_result_bytes,
             preload=settings.preload,
-            path=settings.path,
+            path=[os.path.normpath(self._plan.root / each) for each in settings.path],
             env={**os.environ, "WORKFLOW_RUN_ID": folder.id},
             on_callback=self._settled,
         )
@@ -299,7 +300,7 @@ class _Conductor:
         if stopped is not None:  # by something that was heard after the push had been decided
             return self._not_pushed(number, Outcome.CANCELLED, stopped)
         try:
-            info = compile_task(task, self._results.ended, keep_output=self._results.wanted(task))
+            info = compile_task(task, self._results.ended, self._around, keep_output=self._results.wanted(task))
             handle = self._engine.push(info)
         except Exception as error:  # noqa: BLE001  values of results are in it: what is wrong with them is its failure
             failure = self._engine.failure

@@ -22,7 +22,7 @@ from workflow.engine.resolve import import_module, resolve_function, resolve_mod
 from workflow.model import Model
 
 _LONGEST = 300
-_RESOLVERS = ("workflow.engine.resolve", "workflow.tasks")
+_RESOLVER = "workflow.engine.resolve"
 
 
 class Problem(NamedTuple):
@@ -90,12 +90,6 @@ def _judged(kind: str, path: str, calls: Calls) -> list[Problem]:
     if kind == "module":
         return _model(resolve_model(path), calls)
     function = resolve_function(path)
-    if kind == "call" and isinstance(function, type) and issubclass(function, Model):
-        return [
-            Problem(
-                "not-runnable", f"{path!r} is a Model, not a function", f'write module = "{path.replace(":", ".")}"'
-            )
-        ]
     return _useless(function, path) or _fits(function, path, calls)
 
 
@@ -178,7 +172,7 @@ def _refused(error: BaseException, module: str) -> Problem:
         )
     if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
         return _missing(error.name)
-    if _last_module(error) in _RESOLVERS:  # it was imported, and what is named in it is not there or of no use
+    if _last_module(error) == _RESOLVER:  # it was imported, and what is named in it is not there or of no use
         if isinstance(error, TypeError):
             return Problem("not-runnable", _shortened(str(error)))
         return Problem("cannot-import", _shortened(str(error)))

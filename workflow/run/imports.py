@@ -108,7 +108,8 @@ def _targets(plan: Plan) -> list[_Target]:
             target = found.get((kind, path))
             if target is None:
                 env = {name: value for name, value in task.env.items() if isinstance(value, str)}
-                target = found[kind, path] = _Target(kind, path, task.cwd, env)
+                cwd = os.path.normpath(plan.root / task.cwd) if isinstance(task.cwd, str) else None
+                target = found[kind, path] = _Target(kind, path, cwd, env)
             use = _Use(task.name, key, call)
             if not target.uses or target.uses[-1] != use:  # of a thousand instances alike, one
                 target.uses.append(use)
@@ -148,7 +149,7 @@ class _Importer:
     def __init__(self, plan: Plan, limit_s: float) -> None:
         self._limit_s = limit_s
         own = [str(Path.cwd() / entry) for entry in sys.path]
-        path = plan.settings.path
+        path = [os.path.normpath(plan.root / each) for each in plan.settings.path]
         self._path = [*path, *(entry for entry in own if entry not in path)]
         self._mark = marks.new_mark()
         self._marked = False

@@ -1,77 +1,98 @@
 """A pipeline file to a ``Pipeline``, or to everything that is wrong with it.
 
-The order: parse, variables, [defaults] under each task, then the models.  Defaults are laid under a task key by key
-where both have a table, and replaced otherwise.  A mistake in a value that came from [defaults] is shown there, once.
+The order: parse, merge the layers of the file (``document``), variables, then the layers of each task, [defaults]
+below, the templates it extends, its own table on top, and then the models.  Layers are laid over each other key by
+key where both have a table, and replaced otherwise.  A mistake in a value of a lower layer is shown there, once.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from types import MappingProxyType
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from workflow.diagnostics.mistake import Mistake, Place
 from workflow.diagnostics.suggest import did_you_mean
-from workflow.spec.interpolate import interpolate, interpolate_task, templates_in
-from workflow.spec.models import KINDS, PipelineTable, TaskTable
-from workflow.spec.pipeline import Mention, Pipeline, TaskSpec, place_in_defaults, place_of, raise_mistakes
+from workflow.spec import checks
+from workflow.spec.checks import LimitTable, SecretTable, checked
+from workflow.spec.document import SECTIONS, Document, read_document
+from workflow.spec.interpolate import Names, interpolate, interpolate_task, templates_in
+from workflow.spec.models import KINDS, PipelineTable, TaskTable, keys_of
+from workflow.spec.pipeline import Layer, Mention, Pipeline, TaskSpec, place_of, raise_mistakes
 from workflow.spec.reference import Reference, describe
 from workflow.spec.slips import meant_table, stray_keys
-from workflow.spec.source import Source, read_source
 from workflow.spec.translate import translate
 from workflow.spec.values import NAME
 from workflow.spec.variables import read_variables
 
-NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
-_SECTIONS = ("pipeline", "vars", "defaults", "tasks")
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the command line says about the file."""
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Override those of its [vars]."""
+    profile: str | None = None
+    sets: tuple[str, ...] = ()
+    """``KEY=VALUE`` each, laid over everything else."""
 
 
-def load_pipeline(path: Path, *, variables: Mapping[str, str] = NO_VARIABLES) -> Pipeline:
-    """Read and check a file; ``variables`` override those of its [vars].
+NOTHING_GIVEN = Given()
+
+
+def load_pipeline(path: Path, given: Given = NOTHING_GIVEN) -> Pipeline:
+    """Read and check a file.
 
     Raises InvalidPipeline with all mistakes; also when the file cannot be read.
     """
-    source = read_source(path)
-    pipeline, mistakes = check_document(source, variables)
-    raise_mistakes(source, mistakes)
+    document, mistakes = read_document(path, profile=given.profile, sets=given.sets)
+    pipeline, more = check_document(document, given.variables)
+    raise_mistakes(document, [*mistakes, *more])
     return pipeline
 
 
-def check_document(source: Source, variables: Mapping[str, str]) -> tuple[Pipeline, list[Mistake]]:
+def check_document(document: Document, variables: Mapping[str, str]) -> tuple[Pipeline, list[Mistake]]:
     """Check a parsed file: what could be made of it, and what is wrong with the rest."""
-    document = source.document
+    value = document.value
     mistakes: list[Mistake] = []
-    for key, value in document.items():
-        if key not in _SECTIONS:
+    for key, section in value.items():
+        if key not in SECTIONS:
             mistakes.append(_unknown_section(key))
-        elif not isinstance(value, dict):
+        elif not isinstance(section, dict):
             one = "[tasks.NAME], each a table of its own" if key == "tasks" else f"[{key}], in single brackets"
-            help_ = f"write {one}" if isinstance(value, list) else None
-            mistakes.append(Mistake("bad-value", (key,), f"must be a table, not {describe(value)}", help_))
-    values = read_variables(_table(document, "vars"), variables, mistakes)
-    settings = _settings(_table(document, "pipeline"), values, mistakes)
-    defaults = interpolate_task(_table(document, "defaults"), ("defaults",), values, mistakes)
-    _, found = _validate(TaskTable, defaults, ("defaults",))
-    found = [replace(each, place=place_in_defaults(document, each.place[1:])) for each in found]
-    _add_news(found, mistakes, mistakes)
-    context = _Context(document, defaults, values, tuple(each for each in mistakes if each.place[:1] == ("defaults",)))
+            help_ = f"write {one}" if isinstance(section, list) else None
+            mistakes.append(Mistake("bad-value", (key,), f"must be a table, not {describe(section)}", help_))
+    environ = Names({}, os.environ)
+    known = read_variables(_table(value, "vars"), variables, environ, mistakes)
+    names = Names(known, os.environ, tuple(_table(value, "secrets")), environ.read)
+    settings = _settings(_table(value, "pipeline"), names, mistakes)
+    limits = cast("dict[str, LimitTable]", _section(value, "limits", _limits(), names, mistakes))
+    secrets = cast("dict[str, SecretTable]", _section(value, "secrets", _secrets(), names, mistakes))
+    before = len(mistakes)
+    layers = _shared_layers(value, names, mistakes)
+    context = _Context(value, layers, names, limits, tuple(mistakes[before:]))
     tasks: dict[str, TaskSpec] = {}
-    written = _table(document, "tasks")
+    written = _table(value, "tasks")
     for name, table in written.items():
         spec = _task(name, table, context, mistakes)
         if spec is not None:
             tasks[name] = spec
-    if not written and isinstance(document.get("tasks", {}), dict):
+    if not written and isinstance(value.get("tasks", {}), dict):
         help_ = 'a task is a table: [tasks.hello] with cmd = ["echo", "hello"]'
         mistakes.append(Mistake("no-tasks", (), "there are no tasks in this file", help_, line=1))
-    mistakes = stray_keys(source.text, document, TaskTable.model_fields, KINDS, mistakes)
+    mistakes = stray_keys(document, keys_of(TaskTable), KINDS, mistakes)
+    _check_profiles(_table(value, "profiles"), names, mistakes)
     broken = frozenset(written) - set(tasks)
     mentions = tuple(mention for name in written if name in broken for mention in _mentions(name, context))
-    return Pipeline(source, settings or PipelineTable(), tasks, broken, mentions), mistakes
+    pipeline = Pipeline(
+        document, settings or PipelineTable(), limits, secrets, tasks, broken, mentions, context.layers_of, names.read
+    )
+    return pipeline, mistakes
 
 
 def _table(document: Mapping[str, object], key: str) -> dict[str, object]:
@@ -80,20 +101,21 @@ def _table(document: Mapping[str, object], key: str) -> dict[str, object]:
 
 
 def _unknown_section(key: str) -> Mistake:
-    near, help_ = meant_table(key, _SECTIONS)
-    if key in PipelineTable.model_fields:
+    near, help_ = meant_table(key, SECTIONS)
+    if key in keys_of(PipelineTable):
         near, help_ = None, f"'{key}' is a key of the table [pipeline]"
-    elif key in TaskTable.model_fields:
+    elif key in keys_of(TaskTable):
         near, help_ = None, f"'{key}' is a key of a task: it stands in a table [tasks.NAME]"
     elif near is None:
-        help_ = "a file has the tables [pipeline], [vars], [defaults] and [tasks.NAME]"
+        help_ = f"a file has the tables {', '.join(f'[{each}]' for each in SECTIONS[:-1])} and [tasks.NAME]"
     return Mistake("unknown-key", (key,), "unknown key" + (f", {near}" if near else ""), help_, at_key=True)
 
 
-def _settings(table: dict[str, object], values: Mapping[str, object], mistakes: list[Mistake]) -> PipelineTable | None:
+def _settings(table: dict[str, object], names: Names, mistakes: list[Mistake]) -> PipelineTable | None:
     before = len(mistakes)
+    known = keys_of(PipelineTable)
     ready = {
-        key: interpolate(value, ("pipeline", key), values, mistakes) if key in PipelineTable.model_fields else value
+        key: interpolate(value, ("pipeline", key), names, mistakes) if key in known else value
         for key, value in table.items()
     }
     settings, found = _validate(PipelineTable, ready, ("pipeline",))
@@ -105,62 +127,207 @@ def _settings(table: dict[str, object], values: Mapping[str, object], mistakes: 
     return settings
 
 
-@dataclass(frozen=True, slots=True)
+@cache
+def _limits() -> TypeAdapter[Any]:
+    return TypeAdapter(dict[str, Annotated[LimitTable, checked(checks.limit)]])
+
+
+@cache
+def _secrets() -> TypeAdapter[Any]:
+    return TypeAdapter(dict[str, Annotated[SecretTable, checked(checks.secret)]])
+
+
+def _section(
+    document: Mapping[str, object], key: str, adapter: TypeAdapter[Any], names: Names, mistakes: list[Mistake]
+) -> dict[str, object]:
+    """A table whose every entry is of one kind.  Entries that are wrong are left out."""
+    table: dict[str, object] = {}
+    for name, written in _table(document, key).items():
+        place: Place = (key, name)
+        if not NAME.fullmatch(name):
+            headline = "a name is made of letters, digits, '_' and '-', and begins with a letter or '_'"
+            mistakes.append(Mistake("bad-name", place, headline, at_key=True))
+        before = len(mistakes)
+        ready = interpolate(written, place, names, mistakes)
+        try:
+            entry = adapter.validate_python({name: ready})
+        except ValidationError as error:
+            _add_news(translate(error, (key,), PipelineTable), mistakes[before:], mistakes)
+        else:
+            table.update(entry)
+    return table
+
+
+def _shared_layers(document: Mapping[str, object], names: Names, mistakes: list[Mistake]) -> dict[str | None, Layer]:
+    """[defaults], under None, and the templates by their names, checked by themselves."""
+    written: dict[str | None, tuple[Place, object]] = {None: (("defaults",), document.get("defaults", {}))}
+    for name, table in _table(document, "templates").items():
+        written[name] = (("templates", name), table)
+    layers: dict[str | None, Layer] = {}
+    for key, (place, table) in written.items():
+        if key is not None and not NAME.fullmatch(key):
+            headline = "the name of a template is made of letters, digits, '_' and '-', and begins with a letter or '_'"
+            mistakes.append(Mistake("bad-name", place, headline, at_key=True))
+        if not isinstance(table, dict):
+            if key is not None:  # of a section the caller has said so
+                mistakes.append(Mistake("bad-value", place, f"must be a table, not {describe(table)}"))
+            layers[key] = Layer(place, {}, {})
+            continue
+        if key is not None and "extends" in table:
+            headline = "a template does not extend another"
+            help_ = 'a task names several, from left to right: extends = ["base", "heavy"]'
+            mistakes.append(Mistake("misplaced-key", (*place, "extends"), headline, help_, at_key=True))
+        own = {name: value for name, value in table.items() if key is None or name != "extends"}
+        layers[key] = _checked_layer(place, own, names, mistakes)
+    return layers
+
+
+def _checked_layer(place: Place, table: dict[str, object], names: Names, mistakes: list[Mistake]) -> Layer:
+    told = len(mistakes)
+    ready = interpolate_task(table, place, names, mistakes)
+    _, found = _validate(TaskTable, ready, place)
+    _add_news([_reached(table, place, each) for each in found], mistakes[told:], mistakes)
+    return Layer(place, table, ready)
+
+
+def _reached(table: dict[str, object], place: Place, mistake: Mistake) -> Mistake:
+    """A mistake as deep as the file goes: below that, a variable stands for the value."""
+    layer = Layer(place, table, table)
+    path = mistake.place[len(place) :]
+    return replace(mistake, place=layer.place_of(path) or place) if path else mistake
+
+
+def _check_profiles(profiles: Mapping[str, object], names: Names, mistakes: list[Mistake]) -> None:
+    """A profile that is not asked for today has no mistakes either: its keys are checked one table at a time."""
+    for name, profile in profiles.items():
+        place: Place = ("profiles", name)
+        if not isinstance(profile, dict):
+            mistakes.append(Mistake("bad-value", place, f"must be a table, not {describe(profile)}"))
+            continue
+        for section, table in profile.items():
+            here: Place = (*place, section)
+            if section not in SECTIONS or section == "profiles":
+                near = did_you_mean(section, SECTIONS)
+                help_ = f"a profile has keys of the file, such as [profiles.{name}.defaults]"
+                headline = "unknown key" + (f", {near}" if near else "")
+                mistakes.append(Mistake("unknown-key", here, headline, None if near else help_, at_key=True))
+            elif not isinstance(table, dict):
+                mistakes.append(Mistake("bad-value", here, f"must be a table, not {describe(table)}"))
+            elif section == "pipeline":
+                _check_profile_settings(here, table, names, mistakes)
+            elif section == "defaults":
+                _checked_layer(here, table, names, mistakes)
+            elif section in ("tasks", "templates"):
+                for each, task in table.items():
+                    if isinstance(task, dict):
+                        _checked_layer((*here, each), task, names, mistakes)
+                    else:
+                        headline = f"must be a table, not {describe(task)}"
+                        mistakes.append(Mistake("bad-value", (*here, each), headline))
+
+
+def _check_profile_settings(place: Place, table: dict[str, object], names: Names, mistakes: list[Mistake]) -> None:
+    if "include" in table:
+        headline = "what is included does not depend on the profile"
+        mistakes.append(Mistake("misplaced-key", (*place, "include"), headline, at_key=True))
+    told = len(mistakes)
+    ready = {key: interpolate(value, (*place, key), names, mistakes) for key, value in table.items()}
+    _, found = _validate(PipelineTable, ready, place)
+    _add_news([_reached(table, place, each) for each in found], mistakes[told:], mistakes)
+
+
+@dataclass(slots=True)
 class _Context:
     """What a task is checked against."""
 
     document: dict[str, object]
-    defaults: dict[str, object]
-    values: Mapping[str, object]
-    wrong_defaults: tuple[Mistake, ...]
+    shared: dict[str | None, Layer]
+    names: Names
+    limits: Mapping[str, LimitTable]
+    wrong_below: tuple[Mistake, ...]
+    """Mistakes in [defaults] and templates, which have been told."""
+    layers_of: dict[str, tuple[Layer, ...]] = field(default_factory=dict)
+    """Of each task, the nearest first."""
 
 
 def _task(name: str, table: object, context: _Context, mistakes: list[Mistake]) -> TaskSpec | None:
     place: Place = ("tasks", name)
-    document = context.document
     before = len(mistakes)
     if not NAME.fullmatch(name):
         headline = "the name of a task is made of letters, digits, '_' and '-', and begins with a letter or '_'"
         mistakes.append(Mistake("bad-name", place, headline, at_key=True))
     if not isinstance(table, dict):
         help_ = None
-        if name in TaskTable.model_fields:
+        if name in keys_of(TaskTable):
             help_ = f"'{name}' is a key of a task: it stands in a table [tasks.NAME]"
         mistakes.append(Mistake("bad-value", place, f"must be a table, not {describe(table)}", help_))
         return None
     told = len(mistakes)
-    own = interpolate_task(table, place, context.values, mistakes)
-    merged = _laid_over(context.defaults, own)
+    own = Layer(place, table, interpolate_task(table, place, context.names, mistakes))
+    layers = context.layers_of[name] = (own, *_extended(name, own, context, mistakes), context.shared[None])
+    merged: dict[str, object] = {}
+    for layer in reversed(layers):
+        merged = _laid_over(merged, layer.ready)
     checked, found = _validate(TaskTable, merged, place)
     if found:
-        known = (*context.wrong_defaults, *mistakes[told:])
-        _add_news([_at_home(document, name, mistake) for mistake in found], known, mistakes)
-    mistakes.extend(_combinations(name, merged, document))
+        known = (*context.wrong_below, *mistakes[told:])
+        _add_news([_at_home(layers, mistake) for mistake in found], known, mistakes)
+    mistakes.extend(_combinations(merged, layers))
     if checked is None or len(mistakes) > before:
         return None
     references = tuple(
-        (place_of(document, name, path), reference)
+        (place_of(layers, path), reference)
         for path, template in templates_in(merged, ())
         for reference in template.references
     )
-    unknown = _unknown_axes(references, checked)
-    mistakes.extend(unknown)
-    return None if unknown else TaskSpec(name, checked, references)
+    wrong = [*_unknown_axes(references, checked), *_limits_of(checked, layers, context.limits)]
+    mistakes.extend(wrong)
+    return None if wrong else TaskSpec(name, checked, references)
+
+
+def _extended(name: str, own: Layer, context: _Context, mistakes: list[Mistake]) -> list[Layer]:
+    """The templates of a task, the nearest first."""
+    from_defaults = "extends" not in own.ready
+    written = (context.shared[None] if from_defaults else own).ready.get("extends", [])
+    layers: list[Layer] = []
+    known = {key: layer for key, layer in context.shared.items() if key is not None}
+    for number, each in enumerate(
+        [written] if isinstance(written, str) else written if isinstance(written, list) else []
+    ):
+        if not isinstance(each, str) or not NAME.fullmatch(each):
+            continue  # its check says so
+        if each in known:
+            layers.insert(0, known[each])
+            continue
+        near = did_you_mean(each, known)
+        headline = f"there is no template {each!r}" + (f", {near}" if near else "")
+        help_ = (
+            None
+            if near
+            else (f"the file has {', '.join(known)}" if known else "a template is a table [templates.NAME]")
+        )
+        path: Place = ("extends", number)
+        layer = context.shared[None] if from_defaults else own
+        mistakes.append(Mistake("unknown-template", layer.place_of(path) or ("tasks", name), headline, help_))
+    return layers
 
 
 def _mentions(name: str, context: _Context) -> list[Mention]:
     """Which tasks a refused one names.  What cannot be read is passed over: it was told when the task was refused."""
-    document = context.document
-    table = _table(_table(document, "tasks"), name)
-    merged = _laid_over(context.defaults, interpolate_task(table, ("tasks", name), context.values, []))
+    layers = context.layers_of.get(name)
+    if layers is None:
+        return []
+    merged: dict[str, object] = {}
+    for layer in reversed(layers):
+        merged = _laid_over(merged, layer.ready)
     needs = merged.get("needs", [])
     mentions = []
     for number, need in enumerate(needs if isinstance(needs, list) else [needs]):
         needed = need.get("task") if isinstance(need, dict) else need
         if isinstance(needed, str) and NAME.fullmatch(needed):
-            mentions.append(Mention(name, needed, place_of(document, name, ("needs", number)), None))
+            mentions.append(Mention(name, needed, place_of(layers, ("needs", number)), None))
     for path, template in templates_in(merged, ()):
-        place = place_of(document, name, path)
+        place = place_of(layers, path)
         references = (each for each in template.references if each.namespace == "tasks")
         mentions.extend(Mention(name, each.path[0], place, each) for each in references)
     return mentions
@@ -196,36 +363,62 @@ def _overlap(one: Place, other: Place) -> bool:
     return one[: len(other)] == other or other[: len(one)] == one
 
 
-def _at_home(document: dict[str, object], name: str, mistake: Mistake) -> Mistake:
-    """The mistake at the place where its value is written, which may be in [defaults]."""
+def _at_home(layers: tuple[Layer, ...], mistake: Mistake) -> Mistake:
+    """The mistake at the place where its value is written, which may be in a lower layer."""
     path = mistake.place[2:]
-    return replace(mistake, place=place_of(document, name, path)) if path else mistake
+    return replace(mistake, place=place_of(layers, path)) if path else mistake
 
 
-def _combinations(name: str, merged: Mapping[str, object], document: dict[str, object]) -> list[Mistake]:
+def _combinations(merged: Mapping[str, object], layers: tuple[Layer, ...]) -> list[Mistake]:
     """What no single key can tell: keys that do not go together."""
+    place = layers[0].place
     kinds = [kind for kind in KINDS if kind in merged]
     if not kinds:
         help_ = "exactly one of module, call, cmd and shell says what runs"
-        return [Mistake("no-kind", ("tasks", name), "does not say what to run", help_, at_key=True)]
+        return [Mistake("no-kind", place, "does not say what to run", help_, at_key=True)]
     mistakes: list[Mistake] = []
     if len(kinds) > 1:
-        place = place_of(document, name, (kinds[1],))
+        homes = [place_of(layers, (kind,)) for kind in kinds]
         headline = f"'{kinds[0]}' says already what the task runs"
-        if place[0] == "defaults" or place_of(document, name, (kinds[0],))[0] == "defaults":
-            headline += ", one of them in [defaults]"
-        mistakes.append(Mistake("two-kinds", place, headline, "keep one of the two", at_key=True))
+        below = next((home for home in homes[:2] if home[0] != "tasks"), None)
+        if below is not None:
+            headline += f", one of them in [{below[0] if below[0] == 'defaults' else '.'.join(map(str, below[:2]))}]"
+        mistakes.append(Mistake("two-kinds", homes[1], headline, "keep one of the two", at_key=True))
     for key in ("args", "kwargs"):
         if key in merged and kinds[0] in ("cmd", "shell"):
             help_ = (
                 "a command's arguments are part of its array" if kinds[0] == "cmd" else "values go into the line itself"
             )
             headline = f"is for module and call, this task has {kinds[0]}"
-            mistakes.append(Mistake("misplaced-key", place_of(document, name, (key,)), headline, help_, at_key=True))
+            mistakes.append(Mistake("misplaced-key", place_of(layers, (key,)), headline, help_, at_key=True))
     if "on" in merged and "module" in kinds:
         headline = "is not for a task with module"
         help_ = "a Model has callback and error_callback of its own"
-        mistakes.append(Mistake("misplaced-key", place_of(document, name, ("on",)), headline, help_, at_key=True))
+        mistakes.append(Mistake("misplaced-key", place_of(layers, ("on",)), headline, help_, at_key=True))
+    return mistakes
+
+
+def _limits_of(table: TaskTable, layers: tuple[Layer, ...], limits: Mapping[str, LimitTable]) -> list[Mistake]:
+    """What is wrong with the limits of a task that each are right by themselves."""
+    mistakes: list[Mistake] = []
+    for number, (name, count) in enumerate(table.uses.items()):
+        path: Place = ("uses", name) if isinstance(layers[0].ready.get("uses", {}), dict) else ("uses", number)
+        place = place_of(layers, path)
+        if name not in limits:
+            near = did_you_mean(name, limits)
+            headline = f"there is no limit {name!r}" + (f", {near}" if near else "")
+            help_ = None if near else "limits are declared in a table [limits], such as db = 1"
+            mistakes.append(Mistake("unknown-limit", place, headline, help_))
+        elif count > limits[name].tokens:
+            headline = f"takes {count} of {name!r}, which has {limits[name].tokens}: it could never start"
+            mistakes.append(Mistake("above-limit", place, headline))
+    timeout, deadline = table.timeout, table.deadline
+    if isinstance(timeout, float) and isinstance(deadline, float) and timeout > deadline:
+        place = place_of(layers, ("deadline",))
+        if "timeout" in {key for layer in layers for key in layer.ready}:
+            headline = f"is shorter than the timeout of one attempt, {timeout:g} s"
+            help_ = "the deadline is for all attempts together"
+            mistakes.append(Mistake("contradiction", place, headline, help_))
     return mistakes
 
 

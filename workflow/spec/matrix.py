@@ -15,7 +15,7 @@ from typing import Union
 from workflow.diagnostics.mistake import Place
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.spec.reference import describe
-from workflow.spec.values import NAME, Refused, json_value
+from workflow.spec.values import NAME, Refused, json_value, task_name
 
 LARGEST = 10_000_000
 """Instances of one task; more is a mistake in a number, and would not fit in memory."""
@@ -42,7 +42,22 @@ class Glob:
     pattern: str
 
 
-Axis = Union[Values, Range, Glob]
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """``{lines = "urls.txt"}``: the lines of a file when the plan is made; empty ones do not count."""
+
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """``{like = "fetch"}``: the values that the axis of this name has in the instances of another task."""
+
+    task: str
+
+
+Axis = Union[Values, Range, Glob, Lines, Like]
+_FORMS = ("range", "glob", "lines", "like")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +138,17 @@ def _axis(written: object) -> Axis:
             return Range(_range(written["range"]))
         if len(written) == 1 and "glob" in written:
             return Glob(_pattern(written["glob"]))
-        unknown = [key for key in written if key not in ("range", "glob")]
+        if len(written) == 1 and "lines" in written:
+            return Lines(_file(written["lines"]))
+        if len(written) == 1 and "like" in written:
+            return Like(_task(written["like"]))
+        unknown = [key for key in written if key not in _FORMS]
         if unknown:
-            near = did_you_mean(unknown[0], ("range", "glob"))
-            known = 'an axis is a list, {range = […]} or {glob = "…"}'
+            near = did_you_mean(unknown[0], _FORMS)
+            known = 'an axis is a list, {range = […]}, {glob = "…"}, {lines = "…"} or {like = "…"}'
             raise Refused(f"an axis has no {unknown[0]!r}" + (f", {near}" if near else ""), known)
-    forms = 'such as ["a", "b"], {range = [0, 10]} or {glob = "photos/*.jpg"}'
-    raise Refused(f"an axis is a list, a range or a glob, not {describe(written)}", forms)
+    forms = 'such as ["a", "b"], {range = [0, 10]}, {glob = "photos/*.jpg"} or {lines = "urls.txt"}'
+    raise Refused(f"an axis is a list, or a table of one of {', '.join(_FORMS)}, not {describe(written)}", forms)
 
 
 def _range(written: object) -> range:
@@ -157,6 +176,19 @@ def _pattern(written: object) -> str:
             f"a glob is a pattern of file names, not {describe(written)}", 'such as "photos/*.jpg"', ("glob",)
         )
     return written
+
+
+def _file(written: object) -> str:
+    if not isinstance(written, str) or not written or "\0" in written:
+        raise Refused(f"must be the path of a file, not {describe(written)}", 'such as "urls.txt"', ("lines",))
+    return written
+
+
+def _task(written: object) -> str:
+    try:
+        return task_name(written)
+    except Refused as error:
+        raise Refused(error.headline, error.help, ("like",)) from None
 
 
 def _tables(value: dict[str, object], key: str, findings: list[Finding]) -> tuple[dict[str, object], ...]:

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from workflow.diagnostics.mistake import InvalidPipeline, Mistake, Place
+from workflow.spec.checks import LimitTable, SecretTable
+from workflow.spec.document import Document
 from workflow.spec.models import PipelineTable, TaskTable
 from workflow.spec.reference import Reference
-from workflow.spec.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One of the tables that a task is made of: its own, a template, or [defaults]."""
+
+    place: Place
+    """In the document."""
+    written: Mapping[str, object]
+    ready: Mapping[str, object]
+    """The same with variables in place."""
+
+    def place_of(self, path: Place) -> Place | None:
+        """Where a value is written here; None where this layer has nothing to say about it."""
+        reached, _ = _reached(self.written, path)
+        return (*self.place, *reached) if reached else None
 
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """One task of the file, [defaults] laid under it."""
+    """One task of the file, its layers laid over each other."""
 
     name: str
     table: TaskTable
     references: tuple[tuple[Place, Reference], ...]
-    """To the matrix and to results, with where they stand in the file, in its order."""
+    """All that wait, with where they stand in the document, in its order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,40 +56,39 @@ class Pipeline:
     Whether its tasks fit together (prerequisites, cycles, the matrix) is found out by the plan.
     """
 
-    source: Source
+    document: Document
     settings: PipelineTable
+    limits: Mapping[str, LimitTable]
+    secrets: Mapping[str, SecretTable]
     tasks: dict[str, TaskSpec]
     broken: frozenset[str]
     """Tasks that are in the file but not in ``tasks``, since they were refused; empty in a Pipeline that loaded."""
     mentions: tuple[Mention, ...] = ()
     """Which tasks the broken ones name, as far as they could be read."""
+    layers: Mapping[str, tuple[Layer, ...]] = field(default_factory=dict)
+    """Of each task, the nearest first."""
+    environ: Mapping[str, str | None] = field(default_factory=dict)
+    """What was read of the environment; None for a variable that is not set."""
 
     def place(self, name: str, *path: str | int) -> Place:
-        """Where a value of a task is written: in its table, in [defaults], or else the task itself."""
-        return place_of(self.source.document, name, path)
+        """Where a value of a task is written: in its table, in a lower layer, or else the task itself."""
+        return place_of(self.layers[name], path)
 
 
-def place_of(document: dict[str, object], name: str, path: Place) -> Place:
+def place_of(layers: Sequence[Layer], path: Place) -> Place:
     """See ``Pipeline.place``."""
-    tasks, defaults = document.get("tasks"), document.get("defaults")
-    table = tasks.get(name) if isinstance(tasks, dict) else None
     # The last steps may be inside a value that a variable stands for: then the nearest that is written.
     while path:
-        for base, start in ((("tasks", name), table), (("defaults",), defaults)):
-            reached, goes_on_below = _reached(start, path)
+        for layer in layers:
+            reached, goes_on_below = _reached(layer.written, path)
             if reached and not goes_on_below:
-                return (*base, *reached)
+                return (*layer.place, *reached)
         path = path[:-1]
-    return ("tasks", name)
-
-
-def place_in_defaults(document: dict[str, object], path: Place) -> Place:
-    """Where a value of [defaults] is written."""
-    return ("defaults", *_reached(document.get("defaults"), path)[0])
+    return layers[0].place
 
 
 def _reached(value: object, path: Place) -> tuple[Place, bool]:
-    """As far as a path goes in what is written, and whether the rest may be in [defaults]: below tables only."""
+    """As far as a path goes in what is written, and whether the rest may be in a lower layer: below tables only."""
     reached: list[str | int] = []
     for step in path:
         if isinstance(value, dict) and step == 0:
@@ -86,9 +102,26 @@ def _reached(value: object, path: Place) -> tuple[Place, bool]:
     return tuple(reached), False
 
 
-def raise_mistakes(source: Source, mistakes: Sequence[Mistake]) -> None:
+def raise_mistakes(document: Document, mistakes: Sequence[Mistake]) -> None:
     """Raise all of them as one InvalidPipeline, located; nothing when there are none."""
-    if mistakes:
-        from workflow.diagnostics.locate import locate
+    if not mistakes:
+        return
+    from dataclasses import replace
 
-        raise InvalidPipeline(source.shown, locate(source.text, mistakes))
+    from workflow.diagnostics.locate import locate
+
+    texts = {source.shown: source.text for source in document.sources}
+    of_file: dict[str, list[Mistake]] = {shown: [] for shown in texts}
+    for mistake in mistakes:
+        home = mistake
+        if mistake.file is None and mistake.place and mistake.line is None:
+            origin = document.origin(mistake.place)
+            shown = origin.layer if origin.source is None else origin.source.shown
+            home = replace(mistake, place=origin.place, file=shown)
+        of_file.setdefault(home.file or document.main.shown, []).append(home)
+    located = [
+        replace(mistake, file=None if shown == document.main.shown else shown)
+        for shown, found in of_file.items()
+        for mistake in (locate(texts[shown], found) if shown in texts else found)
+    ]
+    raise InvalidPipeline(document.main.shown, located)

@@ -1,6 +1,8 @@
 """References in strings: ``${vars.x}``, ``${matrix.x}``, ``${tasks.x.result}``; ``$${`` stands for ``${``.
 
-Of a task there are its ``result``, the ``results`` of its instances that succeeded, and ``items``, all its instances.
+Of another task there are its ``result``, the ``results`` of its instances that succeeded, and ``items``, all its
+instances; of the task itself ``task.id``, ``task.name`` and ``task.attempt``; of the run ``run.id`` and ``run.dir``.
+A variable of the environment may be missing: ``${env.X:-default}``.
 
 A string is read once, into literal text and references, and never again: a value that is put into it and happens
 to hold ``${…}`` stays what it is.  A string without references becomes a plain ``str`` at once; one that waits for
@@ -22,8 +24,9 @@ Mode = Literal["value", "text", "shell"]
 """What a value becomes: itself where the string is one reference and nothing else, always text (argv, environment),
 or text quoted for the shell."""
 
-NAMESPACES = ("matrix", "tasks", "vars")
+NAMESPACES = ("env", "matrix", "run", "secrets", "task", "tasks", "vars")
 TASK_PARTS = ("result", "results", "items")
+OWN_PARTS = {"run": ("id", "dir"), "task": ("id", "name", "attempt")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,12 @@ class Reference:
 
     namespace: str
     path: tuple[str, ...]
+    default: str | None = None
+    """What stands for a variable of the environment that is not set."""
 
     def __str__(self) -> str:
-        return "${" + ".".join((self.namespace, *self.path)) + "}"
+        default = "" if self.default is None else f":-{self.default}"
+        return "${" + ".".join((self.namespace, *self.path)) + default + "}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +124,17 @@ def resolve(template: Template, lookup: Callable[[Reference], object]) -> object
     return "".join(part if isinstance(part, str) else as_text(lookup(part), mode) for part in parts)
 
 
-def resolve_some(template: Template, namespace: str, lookup: Callable[[Reference], object]) -> object:
-    """Fill in one namespace; a Template where references to others remain."""
-    if all(isinstance(part, str) or part.namespace == namespace for part in template.parts):
+def resolve_some(
+    template: Template, known: Callable[[Reference], bool], lookup: Callable[[Reference], object]
+) -> object:
+    """Fill in the references that are known; a Template where others remain."""
+    if all(isinstance(part, str) or known(part) for part in template.parts):
         return resolve(template, lookup)
     if len(template.parts) == 1:
         return template
     parts: list[str | Reference] = []
     for part in template.parts:
-        if isinstance(part, Reference) and part.namespace != namespace:
+        if isinstance(part, Reference) and not known(part):
             parts.append(part)
             continue
         text = part if isinstance(part, str) else as_text(lookup(part), template.mode)
@@ -217,19 +225,41 @@ def _reference(match: re.Match[str], *, shell: bool) -> Reference:
     namespace, dot, rest = inner.partition(".")
     if namespace not in NAMESPACES:
         raise _unknown_namespace(text, inner, namespace, own, shell=shell)
+    if namespace == "env":
+        return _variable_of_environment(text, rest, own)
     path = tuple(rest.split(".")) if dot else ()
     if not path or not all(_PART.fullmatch(part) for part in path):
         raise BadReference(text, f"{text} is not a reference: after {namespace!r} stand a dot and a name", own)
     if namespace == "tasks":
         _check_tasks_path(text, path)
+    elif namespace in OWN_PARTS and (len(path) > 1 or path[0] not in OWN_PARTS[namespace]):
+        known = OWN_PARTS[namespace]
+        near = did_you_mean(path[0], known) if len(path) == 1 else None
+        if near is None and namespace == "task" and len(path) > 1:
+            near = f"did you mean ${{tasks.{'.'.join(path)}}}?"
+        headline = f"unknown reference {text}" + (f", {near}" if near else "")
+        raise BadReference(text, headline, f"there are {', '.join(f'{namespace}.{each}' for each in known)}")
+    elif namespace == "secrets" and len(path) > 1:
+        raise BadReference(text, f"{text}: a secret is a text, there is nothing in it to refer to")
     return Reference(namespace, path)
 
 
+def _variable_of_environment(text: str, rest: str, own: str) -> Reference:
+    name, separator, default = rest.partition(":-")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        help_ = f"a variable is written ${{env.NAME}}, or ${{env.NAME:-default}}; {own}"
+        raise BadReference(
+            text, f"{text} is not a reference: after 'env' stand a dot and the name of a variable", help_
+        )
+    return Reference("env", (name,), default if separator else None)
+
+
 def _unknown_namespace(text: str, inner: str, namespace: str, own: str, *, shell: bool) -> BadReference:
-    known = "references begin with vars., matrix. or tasks."
+    known = f"references begin with {', '.join(f'{each}.' for each in NAMESPACES[:-1])} or {NAMESPACES[-1]}."
     if inner == namespace and re.fullmatch(r"[A-Z_][A-Z0-9_]*", inner):  # ${HOME}: somebody thinks of the environment
         simple = f" or ${inner}" if shell else ""
-        help_ = f"the shell's own is written $${{{inner}}}{simple}" if shell else f"{own}; {known}"
+        environment = f"the variable of the environment is ${{env.{inner}}}"
+        help_ = f"the shell's own is written $${{{inner}}}{simple}" if shell else f"{environment}; {own}"
         return BadReference(text, f"unknown reference {text}", help_)
     if inner.strip() != inner and inner.strip():
         return BadReference(text, f"there is no space in a reference, as in {text}", f"write ${{{inner.strip()}}}")

@@ -7,6 +7,7 @@ what refers to another place (variables, prerequisites, cycles) only the program
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import Any
 
 ID = "urn:infotask:schema:pipeline:1"
@@ -16,6 +17,7 @@ _NAME = "^[A-Za-z_][A-Za-z0-9_-]*$"
 
 def pipeline_schema() -> dict[str, object]:
     """The schema, draft 2020-12."""
+    from workflow.spec import schemas
     from workflow.spec.models import KINDS, OnTable, PipelineTable, TaskTable
 
     task = _of(TaskTable)
@@ -30,6 +32,7 @@ def pipeline_schema() -> dict[str, object]:
     pipeline = _of(PipelineTable)
     pipeline["not"] = {"required": ["halt", "max_failures"], "properties": {"halt": {"const": "never"}}}
     has_kind = [{"required": [kind]} for kind in KINDS]
+    extends = {"required": ["extends"]}
     return {
         "$schema": _DIALECT,
         "$id": ID,
@@ -43,7 +46,30 @@ def pipeline_schema() -> dict[str, object]:
                 "description": "Constants, used as ${vars.NAME} and overridden by --var NAME=VALUE.",
                 "propertyNames": {"pattern": _NAME},
             },
+            "secrets": {
+                "type": "object",
+                "description": "Where secrets come from, used as ${secrets.NAME} in env, args and kwargs.",
+                "propertyNames": {"pattern": _NAME},
+                "additionalProperties": {"$ref": "#/$defs/secret"},
+            },
+            "limits": {
+                "type": "object",
+                "description": 'Tokens that tasks take while they run (uses): db = 1, web = {tokens = 10, per = "1s"}.',
+                "propertyNames": {"pattern": _NAME},
+                "additionalProperties": {"$ref": "#/$defs/limit"},
+            },
             "defaults": {"$ref": "#/$defs/task", "description": "Task keys for all tasks, laid under each."},
+            "templates": {
+                "type": "object",
+                "description": 'Bundles of task keys that a task takes by name: extends = ["NAME"].',
+                "propertyNames": {"pattern": _NAME},
+                "additionalProperties": {"allOf": [{"$ref": "#/$defs/task"}, {"not": {"required": ["extends"]}}]},
+            },
+            "profiles": {
+                "type": "object",
+                "description": "Keys of the file that --profile NAME lays over it.",
+                "additionalProperties": {"$ref": "#/$defs/profile"},
+            },
             "tasks": {
                 "type": "object",
                 "description": "The tasks, each a table [tasks.NAME].",
@@ -52,17 +78,48 @@ def pipeline_schema() -> dict[str, object]:
                 "minProperties": 1,
             },
         },
-        "required": ["tasks"],
+        # A file that is only included may have no tasks; a file of nothing but settings is no pipeline.
+        "anyOf": [
+            *({"required": [section]} for section in ("tasks", "templates", "vars", "secrets", "limits")),
+            {"required": ["pipeline"], "properties": {"pipeline": {"required": ["include"]}}},
+        ],
         "additionalProperties": False,
-        "if": {"not": {"required": ["defaults"], "properties": {"defaults": {"anyOf": has_kind}}}},
-        "then": {"properties": {"tasks": {"additionalProperties": {"anyOf": has_kind}}}},
-        "$defs": {"on": _of(OnTable), "pipeline": pipeline, "task": task},
+        # A task says what runs, unless something that is laid under or over it may say so.
+        "if": {
+            "not": {
+                "anyOf": [
+                    {"required": ["defaults"], "properties": {"defaults": {"anyOf": [*has_kind, extends]}}},
+                    {"required": ["profiles"]},
+                ]
+            }
+        },
+        "then": {"properties": {"tasks": {"additionalProperties": {"anyOf": [*has_kind, extends]}}}},
+        "$defs": {
+            "on": _of(OnTable),
+            "pipeline": pipeline,
+            "task": task,
+            "limit": deepcopy(schemas.LIMIT_TABLE),
+            "secret": deepcopy(schemas.SECRET_TABLE),
+            "profile": {
+                "type": "object",
+                "properties": {
+                    "pipeline": {"allOf": [{"$ref": "#/$defs/pipeline"}, {"not": {"required": ["include"]}}]},
+                    "vars": {"type": "object"},
+                    "secrets": {"type": "object", "additionalProperties": {"$ref": "#/$defs/secret"}},
+                    "limits": {"type": "object", "additionalProperties": {"$ref": "#/$defs/limit"}},
+                    "defaults": {"$ref": "#/$defs/task"},
+                    "templates": {"type": "object", "additionalProperties": {"$ref": "#/$defs/task"}},
+                    "tasks": {"type": "object", "additionalProperties": {"$ref": "#/$defs/task"}},
+                },
+                "additionalProperties": False,
+            },
+        },
     }
 
 
 def schema_text() -> str:
     """The schema as its file holds it."""
-    return json.dumps(pipeline_schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(pipeline_schema(), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _excludes(key: str, kinds: tuple[str, ...]) -> dict[str, object]:

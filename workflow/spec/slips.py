@@ -10,11 +10,12 @@ happens.  It is the last; the price: somebody who does want a variable `timeout`
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from workflow.diagnostics.mistake import Mistake
+from workflow.diagnostics.mistake import Mistake, Place
 from workflow.diagnostics.suggest import did_you_mean, nearest
+from workflow.spec.document import Document
 
 
 class Meant(NamedTuple):
@@ -119,7 +120,7 @@ def meant_table(key: str, known: Sequence[str]) -> Meant:
 
 
 def stray_keys(
-    text: str, document: Mapping[str, object], keys: Container[str], kinds: Iterable[str], mistakes: Sequence[Mistake]
+    document: Document, keys: Container[str], kinds: Container[str], mistakes: Sequence[Mistake]
 ) -> list[Mistake]:
     """All mistakes, those left out that come of keys which fell into a table below their task, and those told instead.
 
@@ -127,31 +128,29 @@ def stray_keys(
     belongs to the environment.  Where the table is written in braces, or with dots, nobody can have meant the task.
     """
     told = list(mistakes)
-    for base, table in _task_tables(document):
-        lost = Mistake("no-kind", base, "")
-        has_kind = not any(each.code == lost.code and each.place == base for each in told)
+    for base, table in _task_tables(document.value):
+        lost = any((each.code, each.place) == ("no-kind", base) for each in told)
         for inner in ("env", "kwargs", "matrix"):
             below = table.get(inner)
-            if not isinstance(below, dict):
-                continue
-            for key in below:
-                fell = key in keys if inner == "env" else not has_kind and key in kinds
-                if not fell or not _has_header(text, (*base, inner)):
-                    continue
+            for key in below if isinstance(below, dict) else ():
+                fell = key in keys if inner == "env" else lost and key in kinds
                 place = (*base, inner, key)
-                header = ".".join((*base, inner))
+                if not fell or not _is_below_a_header(document, place):
+                    continue
+                headline = (
+                    f"'{key}' is a key of the task, and stands below [{'.'.join(place[:-1])}], as part of its {inner}"
+                )
                 help_ = (
                     f"write it above that header; if it is meant so, write {inner}.{key} = … below [{'.'.join(base)}]"
                 )
-                headline = f"'{key}' is a key of the task, and stands below [{header}], as part of its {inner}"
-                told = [each for each in told if each.place[: len(place)] != place]
                 if key in kinds:
-                    told = [each for each in told if (each.code, each.place) != (lost.code, base)]
+                    told = [each for each in told if (each.code, each.place) != ("no-kind", base)]
+                told = [each for each in told if each.place[: len(place)] != place]
                 told.append(Mistake("misplaced-key", place, headline, help_, at_key=True))
     return told
 
 
-def _task_tables(document: Mapping[str, object]) -> Iterable[tuple[tuple[str, ...], dict[str, object]]]:
+def _task_tables(document: Mapping[str, object]) -> Iterator[tuple[tuple[str, ...], dict[str, object]]]:
     for section, value in document.items():
         if section == "defaults" and isinstance(value, dict):
             yield (section,), value
@@ -159,11 +158,14 @@ def _task_tables(document: Mapping[str, object]) -> Iterable[tuple[tuple[str, ..
             yield from (((section, name), table) for name, table in value.items() if isinstance(table, dict))
 
 
-def _has_header(text: str, names: Sequence[str]) -> bool:
-    """Whether a line is the header of this table.  One inside a text of several lines would be taken for it."""
-    keys = (rf"""(?:{re.escape(name)}|"{re.escape(name)}"|'{re.escape(name)}')""" for name in names)
-    dotted = r"[ \t]*\.[ \t]*".join(keys)
-    return re.search(rf"^[ \t]*\[[ \t]*{dotted}[ \t]*\]", text, re.MULTILINE) is not None
+def _is_below_a_header(document: Document, place: Place) -> bool:
+    """Whether a line is the header of the table of this key.  One inside a text of several lines is taken for it."""
+    home = document.origin(place)
+    if home.source is None:
+        return False
+    names = (re.escape(str(name)) for name in home.place[:-1])
+    dotted = r"[ \t]*\.[ \t]*".join(rf"""(?:{name}|"{name}"|'{name}')""" for name in names)
+    return re.search(rf"^[ \t]*\[[ \t]*{dotted}[ \t]*\]", home.source.text, re.MULTILINE) is not None
 
 
 def _plain(key: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow.diagnostics.mistake import Mistake, Place
 from workflow.spec import slips
-from workflow.spec.models import OnTable, PipelineTable, TaskTable
+from workflow.spec.models import OnTable, PipelineTable, TaskTable, keys_of
 from workflow.spec.reference import describe
 from workflow.spec.slips import Meant
 
@@ -49,7 +49,7 @@ def _translated(finding: Any, where: Place, base: Place, model: type[BaseModel])
 
 def _of_the_task(path: Place) -> str | None:
     """What to say when a key of a task is wrong as an axis or a variable: it fell below their header."""
-    if len(path) == 2 and path[0] in ("matrix", "env") and path[1] in TaskTable.model_fields:
+    if len(path) == 2 and path[0] in ("matrix", "env") and path[1] in keys_of(TaskTable):
         return f"'{path[1]}' is a key of the task too: if that is meant, it goes above a header [tasks.NAME.{path[0]}]"
     return None
 
@@ -62,25 +62,25 @@ def unknown_key(where: Place, model: type[BaseModel]) -> Mistake:
 
 
 def _meant(key: str, model: type[BaseModel]) -> Meant:
-    if model is OnTable and key in TaskTable.model_fields:
+    if model is OnTable and key in keys_of(TaskTable):
         return Meant(None, f"'{key}' is a key of the task: it goes above a header [tasks.NAME.on]")
     if model is TaskTable and key == "name":
         return Meant(None, "a task has its name from its header: [tasks.NAME]")
-    if model is not PipelineTable and key in PipelineTable.model_fields:
+    if model is not PipelineTable and key in keys_of(PipelineTable):
         return Meant(None, f"'{key}' is {_OF_PIPELINE}")
-    if model is PipelineTable and key in TaskTable.model_fields:
+    if model is PipelineTable and key in keys_of(TaskTable):
         return Meant(None, f"'{key}' is {_OF_TASK}")
     words = slips.OF_PIPELINE if model is PipelineTable else slips.OF_TASK if model is TaskTable else {}
-    meant = slips.meant_key(key, list(model.model_fields), words)
+    meant = slips.meant_key(key, keys_of(model), words)
     if meant is not None:
         return meant
     if model is PipelineTable:
-        elsewhere, where = slips.meant_key(key, list(TaskTable.model_fields), slips.OF_TASK), _OF_TASK
+        elsewhere, where = slips.meant_key(key, keys_of(TaskTable), slips.OF_TASK), _OF_TASK
     else:
-        elsewhere, where = slips.meant_key(key, list(PipelineTable.model_fields), slips.OF_PIPELINE), _OF_PIPELINE
+        elsewhere, where = slips.meant_key(key, keys_of(PipelineTable), slips.OF_PIPELINE), _OF_PIPELINE
     if elsewhere is not None:
         return Meant(None, f"{elsewhere.near} it is {where}")
-    return Meant(None, f"the keys here are {', '.join(model.model_fields)}")
+    return Meant(None, f"the keys here are {', '.join(keys_of(model))}")
 
 
 _OF_PIPELINE = "a key of [pipeline]"

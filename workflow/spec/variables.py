@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from workflow.diagnostics.mistake import Mistake, Place
 from workflow.diagnostics.suggest import did_you_mean
-from workflow.spec.reference import describe, parse
+from workflow.spec.interpolate import Names, interpolate
+from workflow.spec.reference import Template, describe, parse
 from workflow.spec.values import NAME, Refused, json_value
 
 
 def read_variables(
-    declared: Mapping[str, object], overrides: Mapping[str, str], mistakes: list[Mistake]
+    declared: Mapping[str, object], overrides: Mapping[str, str], environ: Names, mistakes: list[Mistake]
 ) -> dict[str, object]:
     """The values of all variables.  Appends to ``mistakes``; what no value can be is its text then."""
     values: dict[str, object] = {}
@@ -27,7 +28,7 @@ def read_variables(
             mistakes.append(Mistake("bad-value", place, error.headline, error.help))
             # The other mistakes are to be found as well, and for that it may have to stand in a text.
             value = _speakable(written)
-        values[name] = _unescaped(value, ("vars", name), mistakes)
+        values[name] = _unescaped(value, ("vars", name), environ, mistakes)
     for name, text in overrides.items():
         if name not in declared:
             near = did_you_mean(name, declared)
@@ -53,19 +54,21 @@ def _speakable(value: object) -> object:
         return str(value)
 
 
-def _unescaped(value: object, place: Place, mistakes: list[Mistake]) -> object:
+def _unescaped(value: object, place: Place, environ: Names, mistakes: list[Mistake]) -> object:
     if isinstance(value, str):
         text, wrong = parse(value)
         if isinstance(text, str) and not wrong:
             return text
+        if isinstance(text, Template) and not wrong and all(each.namespace == "env" for each in text.references):
+            return interpolate(value, place, environ, mistakes)
         needle = wrong[0].text if wrong else None
-        headline = "a variable is a constant and cannot refer to anything"
+        headline = "a variable is a constant and can refer to nothing but the environment"
         mistakes.append(Mistake("bad-reference", place, headline, "for a literal ${ write $${", needle=needle))
         return ""
     if isinstance(value, dict):
-        return {key: _unescaped(each, (*place, key), mistakes) for key, each in value.items()}
+        return {key: _unescaped(each, (*place, key), environ, mistakes) for key, each in value.items()}
     if isinstance(value, list):
-        return [_unescaped(each, (*place, number), mistakes) for number, each in enumerate(value)]
+        return [_unescaped(each, (*place, number), environ, mistakes) for number, each in enumerate(value)]
     return value
 
 
