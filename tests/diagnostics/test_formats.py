@@ -70,6 +70,22 @@ def test_an_annotation_names_the_file_from_the_workspace(tmp_path: Path) -> None
     assert formatted(str(outside), [WITHOUT_LINE], "github", workspace).startswith(f"::error file={outside},")
 
 
+def test_a_mistake_of_an_included_file_or_of_the_command_line_says_so(tmp_path: Path) -> None:
+    """An annotation for the command line stands at the file that was run: it is in no file."""
+    included = Mistake("unknown-key", ("tasks", "a", "x"), "unknown key", line=2, column=1, end=2, file="parts/a.toml")
+    given = Mistake("bad-set", (), "there is no such key", file="--set taks.a.x=1")
+    told = [included, given]
+    assert [each["file"] for each in json.loads(formatted("p.toml", told, "json"))] == ["parts/a.toml", given.file]
+    assert formatted("p.toml", told, "github").splitlines() == [
+        "::error file=parts/a.toml,line=2,col=1,endColumn=2,title=unknown-key::tasks.a.x: unknown key",
+        "::error file=p.toml,title=bad-set::--set taks.a.x=1: there is no such key",
+    ]
+    assert formatted("p.toml", told, "concise").splitlines() == [
+        "parts/a.toml:2:1: tasks.a.x: unknown key [unknown-key]",
+        "--set taks.a.x=1: there is no such key [bad-set]",
+    ]
+
+
 def test_full_ends_with_one_line_that_says_how_to_read_more() -> None:
     """Each code once, those only that can be explained."""
     text = formatted("p.toml", [UNKNOWN, WITHOUT_LINE, UNKNOWN, Mistake("c", (), "h")], "full")

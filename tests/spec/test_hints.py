@@ -55,6 +55,25 @@ def test_a_key_that_fell_into_the_environment_is_told_once(tmp_path: Path) -> No
     assert [each.code for each in caught.value.mistakes] == ["misplaced-key"]
 
 
+def test_a_key_that_fell_is_told_in_the_file_where_it_stands(tmp_path: Path) -> None:
+    """Of an included file, of a template, of a profile; what --set says is meant."""
+    (tmp_path / "more.toml").write_text(
+        '[tasks.b]\ncmd = ["true"]\n[tasks.b.env]\ntimeout = 3\n[templates.t.env]\ngrace = 1\n'
+    )
+    path = tmp_path / "pipeline.toml"
+    path.write_text(
+        '[pipeline]\ninclude = ["more.toml"]\n[tasks.a]\ncmd = ["true"]\n[profiles.p.tasks.a.env]\ntags = "x"\n'
+    )
+    with pytest.raises(InvalidPipeline) as caught:
+        load_plan(path, profile="p", sets=["tasks.a.env.timeout=9"])
+    told = {(each.code, each.file and Path(each.file).name, each.line) for each in caught.value.mistakes}
+    assert told == {
+        ("misplaced-key", "more.toml", 4),
+        ("misplaced-key", "more.toml", 6),
+        ("misplaced-key", None, 6),
+    }
+
+
 @pytest.mark.parametrize("text", ["a = " + "1 " * 400, "[a " * 300, "{" * 900, "'" * 999, "a: " * 333, ", x" * 333])
 def test_a_hint_takes_no_time_worth_mention(text: str) -> None:
     """No pattern goes back and forth over a line."""
