@@ -15,7 +15,8 @@ from workflow.diagnostics.formats import FORMATS, formatted
 from workflow.diagnostics.mistake import InvalidPipeline
 from workflow.plan.build import load_plan
 from workflow.plan.printing import plan_json
-from workflow.spec.models import OnTable, PipelineTable, TaskTable
+from workflow.spec.document import SECTIONS
+from workflow.spec.models import OnTable, PipelineTable, TaskTable, keys_of
 
 LONGEST = timedelta(seconds=5)
 """Of one file.  It takes milliseconds, on a machine that does other things as well."""
@@ -31,8 +32,27 @@ WORDS = st.sampled_from([
 ])  # fmt: skip
 NUMBERS = st.one_of(st.integers(), st.integers(-2, 12), st.floats(), st.sampled_from([10**400, 2**63, 1e308, -0.0]))
 ATOMS = st.one_of(st.booleans(), NUMBERS, WORDS, st.text(max_size=8), st.dates(), st.times())
-NAMES = ["a", "b", "c", "x", "task", "status", "range", "glob", "include", "exclude", "success", "failure"]
-KEYS = st.sampled_from([*NAMES, *TaskTable.model_fields, *PipelineTable.model_fields, *OnTable.model_fields])
+NAMES = [
+    "a",
+    "b",
+    "c",
+    "x",
+    "task",
+    "status",
+    "match",
+    "range",
+    "glob",
+    "lines",
+    "like",
+    "max",
+    "tokens",
+    "per",
+    "include",
+    "exclude",
+    "success",
+    "failure",
+]
+KEYS = st.sampled_from([*NAMES, *keys_of(TaskTable), *keys_of(PipelineTable), *keys_of(OnTable)])
 VALUES = st.recursive(
     ATOMS,
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS | WORDS, inner, max_size=3)),
@@ -49,10 +69,16 @@ GOOD: dict[str, st.SearchStrategy[object]] = {
     "kwargs": st.dictionaries(KEYS | WORDS, WORDS | NUMBERS, max_size=2),
     "env": st.dictionaries(KEYS, WORDS | st.just(False), max_size=2),
     "timeout": st.sampled_from([1, "90s", "none", "${matrix.x}"]),
+    "if": st.sampled_from(["matrix.x == 1", "vars.x in [1, 2]", "env.HOME != ''", "not", "matrix.x == ", "true"]),
+    "retries": st.sampled_from([0, 3, {"max": 2, "delay": "1s"}]),
+    "uses": st.sampled_from(["x", ["x", "y"], {"x": 2}]),
+    "extends": st.sampled_from(["x", ["x", "y"]]),
+    "inputs": st.lists(WORDS, max_size=2),
+    "outputs": st.lists(WORDS, max_size=2),
 }
 
 
-def tables(fields: list[str]) -> st.SearchStrategy[dict[str, object]]:
+def tables(fields: tuple[str, ...]) -> st.SearchStrategy[dict[str, object]]:
     one = st.sampled_from(fields).flatmap(lambda key: st.tuples(st.just(key), GOOD.get(key, VALUES) | VALUES))
     return st.lists(one, max_size=4).map(dict)
 
@@ -68,16 +94,24 @@ def task(kind: str) -> st.SearchStrategy[dict[str, object]]:
 
 
 GOOD_TASK = st.sampled_from(["call", "cmd", "shell"]).flatmap(task)
-ANY_TASK = tables(list(TaskTable.model_fields))
+ANY_TASK = tables(keys_of(TaskTable))
 TASKS = st.dictionaries(st.sampled_from(["a", "b", "c"]), GOOD_TASK | GOOD_TASK | ANY_TASK, min_size=1, max_size=3)
 VARIABLES = st.dictionaries(st.sampled_from(["x", "y"]), VALUES, max_size=2)
 DOCUMENTS = st.one_of(
     st.fixed_dictionaries({"vars": VARIABLES, "tasks": st.dictionaries(st.sampled_from(["a", "b"]), GOOD_TASK)}),
     st.fixed_dictionaries(
         {"tasks": TASKS},
-        optional={"pipeline": tables(list(PipelineTable.model_fields)), "vars": VARIABLES, "defaults": ANY_TASK},
+        optional={
+            "pipeline": tables(keys_of(PipelineTable)),
+            "vars": VARIABLES,
+            "defaults": ANY_TASK,
+            "limits": st.dictionaries(st.sampled_from(["x", "y"]), st.integers(0, 3) | VALUES),
+            "secrets": st.dictionaries(st.sampled_from(["x", "y"]), st.just({"env": "HOME"}) | VALUES),
+            "templates": st.dictionaries(st.sampled_from(["x", "y"]), ANY_TASK | VALUES),
+            "profiles": st.dictionaries(st.sampled_from(["x", "y"]), ANY_TASK | VALUES),
+        },
     ),
-    st.dictionaries(st.sampled_from(["pipeline", "vars", "defaults", "tasks", "task"]), ANY_TASK | VALUES, max_size=4),
+    st.dictionaries(st.sampled_from([*SECTIONS, "task"]), ANY_TASK | VALUES, max_size=4),
 )
 PIECES = st.sampled_from([
     "[", "]", "[[", "]]", "{", "}", "=", ",", ".", "\n", "\r\n", " ", "\t", "#", '"', "'", '"""', "'''", "\\", "\\u12",
