@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _WIDTH_MAX = 100
 
 
-@click.command()
+@click.command(short_help="Say what a kind of mistake means, with an example.")
 @click.argument("codes", nargs=-1, metavar="[CODE]...")
 def explain(codes: tuple[str, ...]) -> int:
     """Say what a CODE of `workflow validate` means, with an example; without one, list them all."""

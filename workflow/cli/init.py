@@ -49,7 +49,7 @@ shell = "echo ${{tasks.letter.result}}"          # its output: .workflow/latest/
 """
 
 
-@click.command()
+@click.command(short_help="Write a small pipeline that runs at once.")
 @click.argument("folder", metavar="[DIR]", type=click.Path(file_okay=False, path_type=Path), default=".")
 def init(folder: Path) -> int:
     """Write a small pipeline that runs into DIR (here): pipeline.toml, a module with its functions, its JSON Schema."""

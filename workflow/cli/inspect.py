@@ -35,7 +35,7 @@ def _duration(_context: click.Context, _parameter: click.Parameter, value: str) 
         raise click.BadParameter(f"{error.headline}; {error.help}") from None
 
 
-@click.command()
+@click.command(short_help="Check FILE and show all mistakes in it at once.")
 @file_argument
 @file_options
 @click.option(
