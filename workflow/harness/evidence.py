@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from workflow.harness.census import Sample, Sighting
 from workflow.harness.journal import Entry
+from workflow.harness.kinds import Kind
 
 OUTCOMES = frozenset(
     {"succeeded", "failed", "timed_out", "crashed", "memory_exceeded", "cancelled", "skipped", "cached"}
@@ -67,6 +68,28 @@ class ExpectedTask:
     """Of its result without the fault; None: not compared."""
     callback_error: str | None = None
     """Type of the error that its callback is told to have ended with."""
+
+
+def struck_by(kind: Kind, **more: object) -> ExpectedTask:
+    """What a task has to come to that this kind of fault strikes, at its last attempt and as the only one.
+
+    ``more`` are fields that the kind says nothing of, or in which the task differs from what it says.
+    """
+    said: dict[str, object] = {
+        "outcomes": frozenset({kind.outcome}),
+        "callback": frozenset({kind.callback or "succeeded"}),
+        "callback_error": kind.callback_error,
+        "faults": (kind.id,),
+        "attempts": 1,
+        "signal": kind.signal,
+        "exit_code": kind.exit_code,
+        "error": kind.error,
+        "says": kind.says,
+        "stack": kind.stack,
+        "traceback": kind.traceback,
+        "left": kind.left or None,
+    }
+    return ExpectedTask(**{**said, **more})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from typing import Any
 
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.harness import journal
-from workflow.harness.evidence import OUTCOMES, Evidence, Expected, ExpectedTask
+from workflow.harness.evidence import OUTCOMES, Evidence, Expected, ExpectedTask, struck_by
 from workflow.harness.experiment import TEMPORARY, Interrupted, Run, perform, place
 from workflow.harness.faulty import Strike
 from workflow.harness.injection import Injected
@@ -359,34 +359,34 @@ def _of_strikes(
         outcomes = undisturbed.outcomes
     else:
         outcomes = frozenset({kind.outcome})
+    callback_error = None
     if not after or kind.id.startswith("crash.unpickle_result"):
         callback = _callback_of(kind, undisturbed, task)
+        if kind.stage == "error_callback":
+            callback_error = kind.callback_error
     elif outcomes == {"succeeded"}:
         fired = (*fired, after[0])  # the first of them keeps the callback from meeting another
         callback = frozenset({after[0].callback})
+        callback_error = after[0].callback_error
     else:
         callback = None
     limits = [limit for limit in (task.timeout_s, injected.timeout_s) if limit is not None]
     limit_s = min(limits, default=None)
-    one = ExpectedTask(
-        outcomes,
-        callback,
-        tuple(each.id for each in fired),
+    one = struck_by(
+        kind,
+        outcomes=outcomes,
+        callback=callback,
+        callback_error=callback_error,
+        faults=tuple(each.id for each in fired),
         timeout_s=limit_s,
         grace_s=task.grace_s if injected.grace_s is None else min(task.grace_s, injected.grace_s),
-        attempts=1,
-        signal=kind.signal,
-        exit_code=kind.exit_code,
-        error=kind.error,
-        says=kind.says,
-        stack=kind.stack,
-        traceback=kind.traceback,
+        left=None,  # the task's own code may leave some too
     )
     if limit_s is not None and limit_s < SLOW_S and any(each.id in _SLOW for each in fired):
-        return replace(one, outcomes=outcomes | {"timed_out"}, callback=None)
+        return replace(one, outcomes=outcomes | {"timed_out"}, callback=None, callback_error=None)
     most = plan.settings.max_result_bytes
     if kind.id == "payload.huge" and most is not None and most < _HUGE_BYTES:
-        return replace(one, outcomes=outcomes | {"failed"}, callback=None)
+        return replace(one, outcomes=outcomes | {"failed"}, callback=None, callback_error=None)
     return one
 
 
