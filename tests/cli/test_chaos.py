@@ -298,6 +298,17 @@ def test_a_harness_that_fails_is_exit_code_4_and_an_error_in_junit(
     assert suite.get("errors") == "1"
 
 
+def test_a_task_that_writes_into_the_journal_of_the_harness_is_told_of(workflow: Workflow, file: Path) -> None:
+    """It is a check that did not hold, and not a harness that failed."""
+    line = 'echo rubbish >> "$WORKFLOW_CHAOS_FOLDER/journal"'
+    file.write_text(f"[tasks.vandal]\nshell = '{line}'\n[tasks.bad]\nshell = 'true'\nneeds = ['vandal']\n")
+    ran = workflow("chaos", "pipeline.toml", "--inject", "crash.segv:bad")
+    assert ran.returncode == 5, ran.stdout
+    assert "UNJUDGED" in ran.stdout
+    assert "spoilt: it has 7 bytes that nobody of ours wrote: b'rubbish'; vandal was running then; " in ran.stdout
+    assert "Traceback" not in ran.stdout + ran.stderr
+
+
 def test_a_reader_that_leaves_early_ends_the_checks(workflow: Workflow) -> None:
     """``workflow chaos | head -0`` does not go on for minutes, and is no pass."""
     read, write = os.pipe()

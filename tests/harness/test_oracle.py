@@ -15,7 +15,7 @@ import pytest
 
 from workflow.harness.census import Sighting
 from workflow.harness.evidence import Evidence, Expected, ExpectedTask, Struck
-from workflow.harness.journal import BEGAN, CALLBACK, ENDED, FIRED, Entry
+from workflow.harness.journal import BEGAN, CALLBACK, ENDED, FIRED, Entry, Spoilt
 from workflow.harness.oracle import PROMISES, Finding, judge
 
 HUNG, WORKER, CHILD, DISPATCHER = 50, 51, 60, 40
@@ -74,6 +74,7 @@ def run() -> SimpleNamespace:
         ],
         left=[],
         missed=[],
+        spoilt=[],
         expected=Expected(
             {
                 "bad": ExpectedTask(
@@ -270,6 +271,29 @@ def test_what_is_broken_is_broken_whatever_else_is_missing(run: SimpleNamespace)
     run.report["tasks"].remove(task(run))
     run.events = None
     assert verdicts(run)[1].finding is BROKEN
+
+
+def test_a_journal_that_was_spoilt_leaves_unjudged_what_is_judged_by_it(run: SimpleNamespace) -> None:
+    """It says by what, and who was in the middle of a task then; what is broken is broken all the same."""
+    run.spoilt.append(Spoilt(5, "it has 5 bytes that nobody of ours wrote: b'hello'"))
+    without(run.journal, what=ENDED)
+    without(run.journal, what=CALLBACK)
+    found = verdicts(run)
+    assert {promise for promise, verdict in found.items() if verdict.finding is UNJUDGED} == {1, 2, 3, 6, 7}
+    (reason,) = found[1].reasons
+    assert reason.startswith("the harness's journal was spoilt: it has 5 bytes that nobody of ours wrote: b'hello'; ")
+    assert "running then: good, bad; nothing may write into" in reason
+    attempt(run, signal="SIGSEGV")
+    assert verdicts(run)[2].finding is BROKEN
+
+
+def test_who_may_have_spoilt_the_journal_is_who_was_running_then(run: SimpleNamespace) -> None:
+    """Nobody who had returned, or was dead."""
+    run.spoilt.append(Spoilt(5, "rubbish"))
+    assert "; bad was running then; " in verdicts(run)[1].reasons[0]
+    run.spoilt[0] = Spoilt(6, "rubbish")
+    see(run, HUNG, 101.0)
+    assert "; no task was running then; " in verdicts(run)[1].reasons[0]
 
 
 def test_only_what_holds_or_does_not_apply_passes() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from workflow.harness.census import Sample, Sighting
-from workflow.harness.journal import Entry
+from workflow.harness.journal import Entry, Spoilt
 from workflow.harness.kinds import Kind
 
 OUTCOMES = frozenset(
@@ -139,6 +139,8 @@ class Evidence:
     """Of every process, if the run hung."""
     samples: Sequence[Sample] = ()
     """What the engine's processes held, look by look."""
+    spoilt: Sequence[Spoilt] = ()
+    """What the journal has, or had, that is not ours: it may lack what was noted."""
     second: Second | None = None
     """Of the run behind it, where there was one."""
     program: bool = False

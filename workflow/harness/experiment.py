@@ -115,7 +115,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         left = [] if hung else _wait_until_gone(census, process.pid, expected.gone_s)
     finally:
         _end_all(census, process)
-    reader.news()
+    reader.rest()
     left += [f"{TEMPORARY}{path.name}" for path in sorted(temporary.rglob("*"))]
     left += [f"shared memory {name}" for name in census.shared_left()]
     if report is not None and not run.program and run.state is None:
@@ -129,6 +129,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         report=report,
         events=events,
         journal=tuple(reader.entries),
+        spoilt=tuple(reader.spoilt),
         sightings=census.sightings(),
         left=tuple(left),
         struck=tuple(striker.struck),
