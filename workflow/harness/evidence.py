@@ -111,6 +111,8 @@ class Expected:
     """How many it may show on stderr: those of a program of its own."""
     once: bool = True
     """Whether no attempt may have begun twice."""
+    unsteady: frozenset[str] = frozenset()
+    """Tasks whose result may have another digest once it has travelled: what their callbacks get is not compared."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from workflow.failpoints import FOLDER_VARIABLE
 from workflow.harness import journal
 from workflow.harness.census import LOOK_S
 from workflow.harness.evidence import Evidence, Expected, ExpectedTask
+from workflow.harness.given import strange_errors, strange_results
 
 LATE_S = 0.5
 """What the third promise allows beyond timeout and grace."""
@@ -307,6 +308,9 @@ def _callbacks(evidence: Evidence, expected: Expected) -> Iterator[str]:
         if count > 1:
             yield f"the callback of {id_} was begun {count} times"
     _report_if_any(evidence, expected)
+    for id_, how in strange_errors(evidence.journal, evidence.tasks):
+        yield f"the error_callback of {id_} was given another error than is told of {id_}: a {how}"
+    strange = set(strange_results(evidence.journal, evidence.tasks))
     for id_, task in expected.tasks.items():
         told = evidence.tasks.get(id_)
         if told is None:
@@ -322,6 +326,8 @@ def _callbacks(evidence: Evidence, expected: Expected) -> Iterator[str]:
             yield f"the callback of {id_} is said to have succeeded, and was never begun"
         elif outcome is None and begun[id_]:
             yield f"the callback of {id_} was begun, and is not told of"
+        if id_ in strange and id_ not in expected.unsteady:
+            yield f"the callback of {id_} was given another result than {id_} returned"
         if id_ in called and (called[id_] == "callback") is not (told["outcome"] == "succeeded"):
             yield f"{id_} is {told['outcome']}, and its {called[id_]} was called"
 

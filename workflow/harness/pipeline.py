@@ -87,6 +87,13 @@ class Control:
         """The whole run."""
         return self.evidence.ended_s - self.evidence.began_s
 
+    @property
+    def steady(self) -> frozenset[str]:
+        """Tasks whose result has the same digest where it was returned and where its callback was given it."""
+        returned = {(e.task, e.detail) for e in self.evidence.journal if e.what == journal.ENDED}
+        given = {(e.task, e.detail) for e in self.evidence.journal if e.what == journal.GIVEN}
+        return frozenset(task for task, _digest in returned & given)
+
 
 class NoControl(Exception):
     """The pipeline does not run by itself, so nothing can be said of it under faults; says why."""
@@ -258,7 +265,8 @@ def expected_of_run(
         # What it takes from a struck task may end it before its own fault has its moment.
         if task.id in struck and task.id not in reached and not task.uses_results.isdisjoint(struck):
             tasks[task.id] = ExpectedTask(OUTCOMES - {"cached"})
-    return Expected(tasks, _exit_codes(plan, evidence.tasks), longest_s=longest_s)
+    codes = _exit_codes(plan, evidence.tasks)
+    return Expected(tasks, codes, longest_s=longest_s, unsteady=frozenset(tasks) - control.steady)
 
 
 def _halts(plan: Plan) -> bool:
