@@ -189,6 +189,12 @@ class Census:
         return self._mark in _read(f"/proc/{pid}/environ").split(b"\0")
 
 
+def start_of(pid: int) -> int | None:
+    """When that process was started, in ticks since boot; None when it is not alive."""
+    stat = _stat(pid)
+    return int(stat.fields[19]) if stat is not None and stat.alive else None
+
+
 def _shared_memory() -> set[str]:
     try:
         return set(os.listdir(SHARED_MEMORY))

@@ -143,6 +143,10 @@ class Evidence:
     """What the engine's processes held, look by look."""
     spoilt: Sequence[Spoilt] = ()
     """What the journal has, or had, that is not ours: it may lack what was noted."""
+    logs: Mapping[str, str] = field(default_factory=dict)
+    """The end of what tasks printed, by id: first of those that did not succeed, then of others, and not of too many.
+
+    A story quotes them, for the folder that it names is gone by then."""
     second: Second | None = None
     """Of the run behind it, where there was one."""
     program: bool = False

@@ -12,14 +12,12 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +33,8 @@ from workflow.harness.stacks import dump_stacks
 
 TEMPORARY = "temporary file "
 """How what is left in the folder for temporary files is told."""
-
+_LOG_END = 2000
+_LOGS_MAX = 200
 
 interrupted = threading.Event()
 """Set when everything that runs is to be ended."""
@@ -69,16 +68,6 @@ class Run:
     """A descriptor for its standard output, in place of a file."""
     then: tuple[str, ...] = ()
     """Arguments of another ``workflow run`` with the same state folder, once this has ended, in whatever way."""
-
-
-@contextlib.contextmanager
-def place() -> Iterator[Path]:
-    """A folder for one experiment, gone after it."""
-    folder = Path(tempfile.mkdtemp(prefix="wf-chaos-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
@@ -130,6 +119,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         events=events,
         journal=tuple(reader.entries),
         spoilt=tuple(reader.spoilt),
+        logs={} if run.program or report is None else _logs(folder / "state" / "latest", report),
         sightings=census.sightings(),
         left=tuple(left),
         struck=tuple(striker.struck),
@@ -251,6 +241,18 @@ def _strays(state: Path) -> list[str]:
     for run in (state / "runs").iterdir():
         found += [path for path in run.iterdir() if path.name.endswith((".tmp", ".lock")) or path.name.startswith(".")]
     return [f"file {path.relative_to(state)}" for path in sorted(found)]
+
+
+def _logs(run: Path, report: Mapping[str, Any]) -> dict[str, str]:
+    """The ends of the logs of its tasks, as far as there are any."""
+    logged = [task for task in report["tasks"] if task.get("log")]
+    logged.sort(key=lambda task: task["outcome"] == "succeeded")
+    ends = {}
+    for task in logged[:_LOGS_MAX]:
+        with contextlib.suppress(OSError), open(run / task["log"], "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_END))
+            ends[task["id"]] = file.read(_LOG_END).decode(errors="replace").strip()
+    return {id_: text for id_, text in ends.items() if text}
 
 
 def _text(path: Path) -> str:

@@ -25,8 +25,9 @@ from typing import Any
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.harness import journal
 from workflow.harness.evidence import OUTCOMES, Evidence, Expected, ExpectedTask, struck_by
-from workflow.harness.experiment import TEMPORARY, Interrupted, Run, perform, place
+from workflow.harness.experiment import TEMPORARY, Interrupted, Run, perform
 from workflow.harness.faulty import Strike
+from workflow.harness.folders import place
 from workflow.harness.injection import Injected
 from workflow.harness.kinds import KINDS, Kind
 from workflow.harness.oracle import Finding, Verdict
@@ -158,7 +159,7 @@ def check_pipeline(
         return Result(name, seed, (), time.monotonic() - began_s, reproduce, traceback.format_exc())
     held = all(verdict.finding.passes for verdict in verdicts)
     injected = tuple(told(struck))
-    details = "" if held else "\n".join([details_of(evidence), "faults injected:", *injected])
+    details = "" if held else "\n".join([details_of(evidence, verdicts), "faults injected:", *injected])
     outcomes = {id_: str(task["outcome"]) for id_, task in evidence.tasks.items()}
     return Result(name, seed, verdicts, time.monotonic() - began_s, reproduce, None, details, injected, outcomes)
 
