@@ -31,7 +31,7 @@ PROMISES = {
     4: "nothing is left: processes, shared memory, temporary files, locks",
     5: "the run ends in bounded time with the documented exit code",
     6: "the neighbours' results are the same as without the fault",
-    7: "a task that began gets exactly one callback, begun at most once, and its faults are only recorded",
+    7: "a task that began gets exactly one callback, with its own result or error, and its faults are only recorded",
     8: "report, events and exit code agree",
     9: "--resume finishes the rest and repeats nothing that was announced",
 }
