@@ -10,20 +10,21 @@ import pytest
 from workflow.harness.folders import place, remove_forsaken
 
 
-def words(folder: Path) -> list[str]:
-    return (folder / "owner").read_text().split()
+@pytest.fixture
+def words() -> list[str]:
+    """What the name of a folder of this harness is made of."""
+    with place() as mine:
+        return mine.name.split("-")
 
 
 @pytest.fixture
-def dead(tmp_path: Path) -> Path:
-    """The folder of a harness whose pid was given away again, with a state folder in it."""
-    folder = tmp_path / "wf-chaos-dead"
+def dead(tmp_path: Path, words: list[str]) -> Path:
+    """The folder of a harness whose pid was given away again, with a state folder and a link in it."""
+    words[4] = str(int(words[4]) - 1)
+    folder = tmp_path / "-".join(words)
     (folder / "state" / "runs").mkdir(parents=True)
     (folder / "state" / "runs" / "report.json").write_text("{}")
     (folder / "link").symlink_to(tmp_path)
-    with place() as mine:
-        boot, namespace, pid, start = words(mine)
-    (folder / "owner").write_text(f"{boot} {namespace} {pid} {int(start) - 1}\n")
     return folder
 
 
@@ -38,35 +39,31 @@ def test_the_first_folder_that_a_harness_makes_removes_it_too(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with place() as folder:
         assert list(tmp_path.iterdir()) == [folder]
-        assert words(folder)[2] == str(os.getpid())
+        assert list(folder.iterdir()) == []
+        assert folder.name.split("-")[3] == str(os.getpid())
+        assert remove_forsaken(str(tmp_path)) == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_whose_owner_is_not_provably_dead_stays(tmp_path: Path, dead: Path) -> None:
-    """It lives, is on another machine or in another namespace, is not named, or what names it is no file."""
-    boot, namespace, pid, start = words(dead)
-    for text in (
-        f"{boot} {namespace} {pid} {int(start) + 1}",
-        f"another {namespace} {pid} {start}",
-        f"{boot} pid:[1] {pid} {start}",
-        f"{boot} {namespace} x {start}",
-        f"{boot} {namespace}",
-        "",
-    ):
-        (dead / "owner").write_text(text)
-        assert remove_forsaken(str(tmp_path)) == []
-    (dead / "owner").unlink()
+@pytest.mark.parametrize(
+    ("part", "text"), [(0, "other"), (2, "000000"), (2, ""), (3, "x"), (3, "9" * 30), (4, ""), (4, "-1")]
+)
+def test_one_whose_maker_is_not_provably_dead_stays(
+    tmp_path: Path, dead: Path, words: list[str], part: int, text: str
+) -> None:
+    """It is of another machine or another namespace, or its name says nothing."""
+    words[part] = text
+    other = dead.rename(tmp_path / "-".join(words))
     assert remove_forsaken(str(tmp_path)) == []
-    os.mkfifo(dead / "owner")
-    assert remove_forsaken(str(tmp_path)) == []
-    assert (dead / "state" / "runs" / "report.json").exists()
+    assert (other / "state" / "runs" / "report.json").exists()
 
 
 def test_what_only_looks_like_one_stays(tmp_path: Path, dead: Path) -> None:
-    """A folder of another name, a link to one, a file; and a folder that is not there has none."""
-    other = dead.rename(tmp_path / "other")
-    (tmp_path / "wf-chaos-link").symlink_to(other)
-    (tmp_path / "wf-chaos-file").write_text("")
+    """A link to a folder, a file, one of before there were such names; and a folder that is not there has none."""
+    name = dead.name
+    other = dead.rename(tmp_path / "wf-chaos-1ybp03vc")
+    (tmp_path / name).symlink_to(other)
+    (tmp_path / f"{name}x").write_text("")
     assert remove_forsaken(str(tmp_path)) == []
     assert remove_forsaken(str(tmp_path / "nowhere")) == []
     assert (other / "state").exists()

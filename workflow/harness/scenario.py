@@ -165,7 +165,8 @@ def details_of(evidence: Evidence, verdicts: Sequence[Verdict]) -> str:
     Also the ends of the logs of tasks that the verdicts are about, for the run's folder goes with the check; of the
     first few that did not succeed, when they are about none.
     """
-    parts = [f"what it said last (its folder is gone; logs that matter are below):\n{evidence.stderr[-2000:].strip()}"]
+    gone = " (its folder is gone; the logs that matter are below)" if evidence.logs else ""
+    parts = [f"what it said last{gone}:\n{evidence.stderr[-2000:].strip()}"]
     reasons = [reason for verdict in verdicts if not verdict.finding.passes for reason in verdict.reasons]
     named = [id_ for id_ in evidence.logs if any(_names(reason, id_) for reason in reasons)]
     for id_ in (named or list(evidence.logs))[:_LOGS_MAX]:
