@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from array import array
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from marshal import dumps as marshal_dumps
 from marshal import loads as marshal_loads
 from pickle import dumps
@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from workflow import messages
 from workflow.engine import marks, processes, scoreboard, system
 from workflow.engine.channel import DONT_WAIT, packet_pair, receive_into, receive_message, send_message, stream_pair
-from workflow.engine.frames import owed_frame, pack_options, with_attempt, with_file
+from workflow.engine.frames import body_of, owed_frame, pack_options, with_attempt, with_file
 from workflow.engine.handle import Handle
 from workflow.engine.output import log_file_name
+from workflow.engine.resolve import STARTED_BY_IMPORT
 from workflow.engine.vigil import GIVE_UP, LOOK_S, WAKE, Vigil
 from workflow.errors import EngineError
 from workflow.failpoints import ARMED, halves, reached
@@ -554,6 +555,8 @@ class Client:
             if self._cancelled:
                 self._cancelled.discard(number)
             handle._end(frame)  # noqa: SLF001
+            if status == messages.FAILED and not _complained and _REFUSED in frame and self.log_dir is None:
+                _complain(frame)
         self._settle_down(told)
         return position
 
@@ -761,6 +764,22 @@ class Client:
     def epoch_s(self, monotonic_ns: int) -> float:
         """A moment of the monotonic clock as seconds since the epoch."""
         return monotonic_ns / 1e9 + self._epoch_offset
+
+
+_REFUSED = STARTED_BY_IMPORT.encode()
+_complained: list[str] = []
+"""What was said on stderr: once in a program, however many tasks fail of it."""
+
+
+def _complain(frame: bytes) -> None:
+    """Say that the program starts itself over and over: whoever pushes and never looks at a handle sees nothing."""
+    _type, message, *_more = messages.unpack_error(bytes(body_of(frame)[1]))
+    if not message.startswith(STARTED_BY_IMPORT):
+        return  # a task's own words
+    _complained.append(message)
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):  # it is closed, or nobody reads it
+            print(f"workflow: tasks fail: {message}", file=sys.stderr, flush=True)  # noqa: T201  # nobody else says it
 
 
 _CALLED = ("succeeded", None, (0, 0, 0))

@@ -95,8 +95,9 @@ class MultiProcess:
         """Start the pool.  Does nothing when it runs.
 
         Raises RuntimeError after ``stop``, and in a module that is imported for a task: a script that starts a pool
-        without an ``if __name__ == "__main__":`` would start another one in every worker.  Raises EngineError when
-        the processes cannot be started.
+        without an ``if __name__ == "__main__":`` would start another one in every worker.  Its tasks fail with that,
+        and the program says so once on stderr, for it may never look at them.  Raises EngineError when the processes
+        cannot be started.
         """
         self._check_owner()
         if self._state == "stopped":
@@ -105,7 +106,7 @@ class MultiProcess:
         if self._state == "new":
             if resolve.importing:
                 message = (
-                    f"a pool was started while {resolve.importing[-1]!r} was imported for a task: the program starts "
+                    f"{resolve.STARTED_BY_IMPORT}{resolve.importing[-1]!r} was imported for a task: the program starts "
                     'itself over and over; put what starts it under `if __name__ == "__main__":`'
                 )
                 raise RuntimeError(message)
