@@ -16,6 +16,8 @@ import click
 from workflow import __version__, failpoints
 from workflow.cli.arguments import NoOutput
 from workflow.cli.chaos import chaos
+from workflow.cli.completion import completion
+from workflow.cli.config import config
 from workflow.cli.doctor import doctor
 from workflow.cli.explain import explain
 from workflow.cli.init import init
@@ -46,7 +48,7 @@ def cli() -> None:
     """
 
 
-for command in (run, validate, plan, explain, init, chaos, schema, doctor):
+for command in (run, validate, plan, explain, init, chaos, config, schema, doctor, completion):
     cli.add_command(command)
 
 
