@@ -132,7 +132,7 @@ class TaskTable(Table):
         ),
     ] = Field(default=None, description="A program and its arguments, run without a shell.")
     shell: Annotated[
-        Union[str, Template, None], checked(values.some_text, template=True), json_schema(schemas.SOME_TEXT)
+        Union[str, Template, None], checked(values.shell_line, template=True), json_schema(schemas.SOME_TEXT)
     ] = Field(default=None, description="A line for /bin/sh -c; values put into it are quoted for the shell.")
     args: Annotated[
         Union[tuple[object, ...], Template],
