@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.info_task import MAX_RETRIES, POOL_MAX, RETRYABLE, RetryPolicy
 from workflow.spec import values
+from workflow.spec.condition import Condition, read_condition
 from workflow.spec.matrix import Findings, read_matrix
 from workflow.spec.reference import Template, describe
 from workflow.spec.values import Refused
@@ -44,7 +45,7 @@ def checked(check: Callable[[Any], object], *, template: bool = False) -> PlainV
 
 
 def _refused(error: Refused) -> PydanticCustomError:
-    story = {"headline": error.headline, "help": error.help, "below": error.below}
+    story = {"headline": error.headline, "help": error.help, "below": error.below, "needle": error.needle}
     return PydanticCustomError("refused", "{headline}", {"headline": error.headline, "findings": [story]})
 
 
@@ -387,6 +388,11 @@ def arguments(value: object) -> object:
     if not isinstance(value, list):
         raise Refused(f"must be an array, not {describe(value)}", 'such as args = ["photo.jpg", 3]')
     return tuple(value) if values.json_value(value) is value else ()
+
+
+def condition(value: object) -> Condition:
+    """The question of an ``if``."""
+    return read_condition(value)
 
 
 def matrix(value: object) -> object:

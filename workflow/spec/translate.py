@@ -31,7 +31,12 @@ def _translated(finding: Any, where: Place, base: Place, model: type[BaseModel])
     if kind == "refused":
         return [
             Mistake(
-                "bad-value", (*where, *each["below"]), each["headline"], each["help"], at_key=each.get("at_key", False)
+                "bad-value",
+                (*where, *each["below"]),
+                each["headline"],
+                each["help"],
+                at_key=each.get("at_key", False),
+                needle=each.get("needle"),
             )
             for each in finding["ctx"]["findings"]
         ]

@@ -22,12 +22,21 @@ LONGEST_S: Final = 100 * 365 * 86_400
 class Refused(Exception):
     """A value that cannot be meant: what is wrong, and what to write instead."""
 
-    def __init__(self, headline: str, help_: str | None = None, below: tuple[str | int, ...] = ()) -> None:
+    def __init__(
+        self,
+        headline: str,
+        help_: str | None = None,
+        below: tuple[str | int, ...] = (),
+        *,
+        needle: str | None = None,
+    ) -> None:
         super().__init__(headline)
         self.headline = headline
         self.help = help_
         self.below = below
         """Where inside the value."""
+        self.needle = needle
+        """The part of the text that is wrong."""
 
 
 _UNITS_S: Final = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
