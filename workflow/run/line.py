@@ -66,10 +66,11 @@ class Line:
         self._queues.clear()
 
     def _first_limited(self, now: float) -> tuple[Uses, _Place] | None:
+        self._tokens.come_back(now)  # of all: what ``wake_at`` knows of lies behind now
         held: set[str] = set()
         for place, key in sorted((queue[0], key) for key, queue in self._queues.items()):
             uses: Mapping[str, int] = dict(key)
-            if held.isdisjoint(uses) and self._tokens.fits(uses, now):
+            if held.isdisjoint(uses) and self._tokens.fits(uses):
                 return key, place
             held.update(uses)
         return None

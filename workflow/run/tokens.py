@@ -24,9 +24,14 @@ class Tokens:
         self._coming: dict[str, list[tuple[float, int]]] = {name: [] for name in self._per_s}
         self.free = {name: limit.tokens for name, limit in limits.items()}
 
-    def fits(self, uses: Mapping[str, int], now: float) -> bool:
+    def come_back(self, now: float) -> None:
+        """Take in what time it is: tokens of rates are there again."""
+        for name, coming in self._coming.items():
+            while coming and coming[0][0] <= now:
+                self.free[name] += heapq.heappop(coming)[1]
+
+    def fits(self, uses: Mapping[str, int]) -> bool:
         """Whether all of these could be taken."""
-        self._come_back(uses, now)
         return all(self.free[name] >= count for name, count in uses.items())
 
     def take(self, uses: Mapping[str, int]) -> None:
@@ -48,12 +53,6 @@ class Tokens:
                 self.free[name] += count
 
     def comes_back_at(self, uses: Mapping[str, int]) -> float | None:
-        """When the next token of a rate among these will be there that is not there yet; None if none is on its way."""
+        """When the next token of a rate among these will be back; None if of none it is known."""
         times = [self._coming[name][0][0] for name in uses if self._coming.get(name)]
         return min(times, default=None)
-
-    def _come_back(self, names: Mapping[str, int], now: float) -> None:
-        for name in names:
-            coming = self._coming.get(name)
-            while coming and coming[0][0] <= now:
-                self.free[name] += heapq.heappop(coming)[1]
