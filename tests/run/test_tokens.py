@@ -321,9 +321,7 @@ def test_no_walk_has_too_many_tokens_taken_or_somebody_passed_and_every_task_end
     assert seen == {"woken", "never began", "a full window", "all taken", "somebody waits"}
 
 
-def test_fifty_thousand_in_one_line_are_decided_in_linear_time(
-    make_task: Make, make_settings: MakeSettings
-) -> None:
+def test_fifty_thousand_in_one_line_are_decided_in_linear_time(make_task: Make, make_settings: MakeSettings) -> None:
     """Those that use the same have one queue, of which only the first is looked at."""
     import time
 
