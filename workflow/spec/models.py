@@ -190,6 +190,7 @@ class TaskTable(Table):
     )
     retries: Annotated[RetryPolicy, checked(checks.retries), json_schema(schemas.RETRIES)] = Field(
         default=RetryPolicy(),
+        json_schema_extra={"default": 0},
         description='Tries after the first (0), or {max = 3, delay = "1s", backoff = 2, max_delay = "1m", '
         'jitter = true, on = ["failed"]}.',
     )
