@@ -30,6 +30,7 @@ def run_of(tasks: int) -> RunRecord:
         git=None,
         argv=(),
         tasks=tasks,
+        seed=1,
         folder="/here/.workflow/runs/1",
     )
 

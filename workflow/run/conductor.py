@@ -11,6 +11,7 @@ import contextlib
 import os
 import platform
 import queue
+import random
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from workflow import __version__
 from workflow.errors import EngineError, WorkflowError
+from workflow.info_task import SEEDS
 from workflow.outcome import Outcome
 from workflow.plan.compile import Surroundings, compile_task
 from workflow.plan.plan import Plan
@@ -54,6 +56,8 @@ class RunOptions:
     state_dir: Path
     jobs: int | None = None
     """Workers; None is what the file says."""
+    seed: int | None = None
+    """Of the run; None is what the file says, and drawn where it says nothing."""
     argv: tuple[str, ...] = ()
     """Recorded."""
     reports: tuple[Path, ...] = ()
@@ -136,12 +140,14 @@ class _Conductor:
         self._problem: str | None = None  # what has made the run broken
         self._callbacks_until: float | None = None
         self._look_at = 0.0
-        self._around = Surroundings(str(plan.root), folder.id, str(folder.path))
+        seed = settings.seed if options.seed is None else options.seed
+        seed = random.SystemRandom().randrange(SEEDS) if seed is None else seed
+        self._around = Surroundings(str(plan.root), folder.id, str(folder.path), seed)
         self._engine = self._make(make_engine, folder)
         self._admission = Admission(
             plan.tasks, settings, pool=self._engine.pool, grace_max_s=options.grace_max_s
         )  # fmt: skip
-        self._run = _run_record(plan, options, folder, started_at, self._engine.pool)
+        self._run = _run_record(plan, options, folder, started_at, self._engine.pool, seed)
 
     def run(self) -> RunResult:
         try:
@@ -168,6 +174,7 @@ class _Conductor:
             log_dir=self._book.log_dir,
             max_log=settings.max_log_bytes,
             max_result=settings.max_result_bytes,
+            max_tasks_per_child=settings.max_tasks_per_child,
             preload=settings.preload,
             path=[os.path.normpath(self._plan.root / each) for each in settings.path],
             env={**os.environ, "WORKFLOW_RUN_ID": folder.id},
@@ -383,7 +390,9 @@ class _Conductor:
         return RunResult(self._run, ending.verdict, records, ending.report, problem)
 
 
-def _run_record(plan: Plan, options: RunOptions, folder: RunFolder, started_at: float, pool: int) -> RunRecord:
+def _run_record(
+    plan: Plan, options: RunOptions, folder: RunFolder, started_at: float, pool: int, seed: int
+) -> RunRecord:
     return RunRecord(
         id=folder.id,
         name=plan.name,
@@ -399,6 +408,7 @@ def _run_record(plan: Plan, options: RunOptions, folder: RunFolder, started_at: 
         git=git_commit(plan.file.parent),
         argv=options.argv,
         tasks=len(plan.tasks),
+        seed=seed,
         folder=str(folder.path),
     )
 
