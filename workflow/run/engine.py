@@ -106,6 +106,7 @@ class EngineFactory(Protocol):
         *,
         log_dir: str | None,
         max_log: int | None,
+        own_output: int | None,
         max_result: int | None,
         preload: Sequence[str],
         path: Sequence[str],
