@@ -105,8 +105,10 @@ class MaskedStream:
         """Answer what was held back.  ``cut`` is whether something is missing behind it."""
         held, covered = self._held, self._covered
         self._held, self._covered, self._cut_before = b"", 0, cut
-        if not cut:
-            return held[covered:]
+        if not held:
+            return b""
+        if not cut:  # what might have become a longer form may hold a shorter one
+            return b"".join(self._finder.masked(held, covered, len(held))[0])
         return self._finder.stars if len(held) > covered else b""
 
 
@@ -136,11 +138,12 @@ class _Finder(Generic[AnyStr]):
         pieces: list[AnyStr] = []
         position = 0
         for start, end in self._places(text, covered):
-            if start >= until:
+            told = start == 0 and covered > 0
+            if start >= until and not told:
                 break
             if start > position:
                 pieces.append(text[position:start])
-            if start or not covered:
+            if not told:
                 pieces.append(self.stars)
             position = end
         if position < until:
