@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from workflow.run.mask import NO_MASK, Mask
 
-NASTY = "s3cr3t 'tis\n\"quoted\"\\ü/€&<tail>"
+NASTY = 's3cr3t \'tis\n"quoted"\\ü/€&<tail>'
 # Few letters, so that secrets overlap themselves, one another, and what is around them.
 few = st.text("ab\n'\"", min_size=1, max_size=8)
 texts = st.text("ab\n'\"c", max_size=60)
@@ -89,6 +89,9 @@ def test_nothing_of_a_secret_stands_at_a_cut(secret: str, text: str, place: int)
         ascii(NASTY),
         repr(f"it's {NASTY}"),
         repr([NASTY, "it's"]),
+        repr(f"it's {[NASTY]}"),
+        repr(json.dumps([NASTY, "'"])),
+        json.dumps(f"it's {[NASTY]}"),
         repr(NASTY.encode()),
         json.dumps(NASTY),
         json.dumps(NASTY, ensure_ascii=False),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from workflow.diagnostics.mistake import InvalidPipeline
+from workflow.engine.memory import MemoryFolder
 from workflow.outcome import Attempt, ErrorRecord, LogRange, Outcome
 from workflow.plan.build import load_plan
 from workflow.run import logs as logs_module
@@ -247,7 +248,7 @@ def test_streamed_output_is_masked_wherever_it_was_looked_at(places: tuple[Path,
 
 def test_memory_of_logs_that_were_kept_is_given_back(places: tuple[Path, Path]) -> None:
     """Small ones together; those that are still wanted keep theirs."""
-    with secrets_module.MemoryFolder() as memory:
+    with MemoryFolder() as memory:
         shared = Path(memory.path, "worker-1.0.log")
         size = 10_000
         shared.write_bytes(b"x" * size * 1000)

@@ -9,7 +9,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from workflow.engine import resolve
-from workflow.engine.client import Client, Config, Running
+from workflow.engine.client import Client, Config, Running, Stack
 from workflow.engine.system import usable_cpus
 from workflow.errors import EngineError, WorkflowError
 from workflow.info_task import POOL_MAX, InfoTask
@@ -99,8 +99,9 @@ class MultiProcess:
         """Start the pool.  Does nothing when it runs.
 
         Raises RuntimeError after ``stop``, and in a module that is imported for a task: a script that starts a pool
-        without an ``if __name__ == "__main__":`` would start another one in every worker.  Raises EngineError when
-        the processes cannot be started.
+        without an ``if __name__ == "__main__":`` would start another one in every worker.  Its tasks fail with that,
+        and the program says so once on stderr, for it may never look at them.  Raises EngineError when the processes
+        cannot be started.
         """
         self._check_owner()
         if self._state == "stopped":
@@ -109,7 +110,7 @@ class MultiProcess:
         if self._state == "new":
             if resolve.importing:
                 message = (
-                    f"a pool was started while {resolve.importing[-1]!r} was imported for a task: the program starts "
+                    f"{resolve.STARTED_BY_IMPORT}{resolve.importing[-1]!r} was imported for a task: the program starts "
                     'itself over and over; put what starts it under `if __name__ == "__main__":`'
                 )
                 raise RuntimeError(message)
@@ -185,6 +186,14 @@ class MultiProcess:
     def running(self) -> tuple[Running, ...]:
         """What the workers are doing at this moment."""
         return self._client.running() if self._state == "running" else ()
+
+    def stacks(self, timeout: float = 1.0) -> tuple[Stack, ...]:
+        """Where every running task is, in every thread of its process; the tasks go on.
+
+        Takes about 30 ms, whatever they do: a task that holds the interpreter's lock is asked by a signal too.  At most
+        ``timeout`` seconds; what was not told by then is missing.
+        """
+        return self._client.stacks(timeout) if self._state == "running" else ()
 
     @property
     def failure(self) -> str | None:

@@ -11,17 +11,19 @@ account, now or later, holds one.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
 from workflow.plan.plan import PlannedTask
-from workflow.report.console import Console, RunningTask
+from workflow.report.console import Console
 from workflow.report.events import EventLog
 from workflow.report.records import RunRecord, TaskRecord, Verdict
+from workflow.report.standing import RunningTask
 from workflow.run.ending import Ending, write_ending
-from workflow.run.engine import EngineHandle, EngineRunning
+from workflow.run.engine import EngineHandle, EngineRunning, EngineStack
 from workflow.run.folder import RunFolder, StateError, disk_problem
 from workflow.run.logs import Cut, Logs, Streams, tail
 from workflow.run.mask import Mask
@@ -74,7 +76,7 @@ class Book:
     def begin(self, run: RunRecord) -> None:
         """Open the account."""
         self._events.run_started(run)
-        self._console.run_started(run, time.monotonic())
+        self._console.run_started(run, time.monotonic(), Counter(task.name for task in self._tasks))
 
     def task_ended(self, number: int, handle: EngineHandle, outcome: Outcome, reason: str | None) -> None:
         """Take in a task that was pushed."""
@@ -133,7 +135,7 @@ class Book:
         shown = []
         for number, attempt in running:
             task = self._tasks[number].id
-            shown.append(RunningTask(task, attempt.attempt, attempt.started_at))
+            shown.append(RunningTask(task, attempt.attempt, attempt.started_at, self._tasks[number].name))
             self._events.task_started(task, attempt.attempt, attempt.started_at, attempt.pid)
             if self._console.verbose and attempt.log is not None:
                 self._show(task, self._streams.news(task, attempt.attempt, attempt.log, LOOK_BYTES))
@@ -141,6 +143,13 @@ class Book:
         self._console.engine_said(self._secrets.heard(), now)
         self._console.still(shown, now, time.time())
         return behind
+
+    def show_stacks(self, stacks: Sequence[tuple[int, EngineStack]]) -> None:
+        """Show where the running tasks are."""
+        told = [
+            (self._tasks[number].id, each.attempt, each.pid, self._mask.text(each.stack)) for number, each in stacks
+        ]
+        self._console.stacks(told, time.monotonic())
 
     def announce(self, stopped: str | None = None) -> None:
         """Tell of everything taken in, the disk first; ``stopped`` is why nothing more is started."""

@@ -4,8 +4,9 @@ What is looked for, for each secret:
 
 - the secret itself, whole, however short it is;
 - what it becomes when a program shows it as a value: in JSON, in Python's ``repr`` and ``ascii`` (of text and of bytes,
-  with either quote), quoted for a shell, percent-encoded, escaped for XML, and in base64, of itself or behind or
-  before other text (the header of a basic authorization is the base64 of ``user:token``);
+  with either quote), in one of these inside another, quoted for a shell, percent-encoded, escaped for XML, and in
+  base64, by itself and with other text before and behind it (the header of a basic authorization is the base64 of
+  ``user:token``);
 - the secret without the blanks around it, and each of its lines: a line is what programs print of a key.  Of fewer
   than 4 characters they say next to nothing, and masking ``{`` or ``}`` of a JSON document would destroy every line
   of a log.
@@ -240,28 +241,35 @@ def _forms(secret: str) -> Iterator[str]:
 
 def _shown(secret: str) -> Iterator[str]:
     """Itself, and how programs show it as a value, without the quotes around it."""
-    import json
     from shlex import quote
-    from xml.sax.saxutils import escape
 
     yield secret
-    for is_ascii in (True, False):
-        in_json = json.dumps(secret, ensure_ascii=is_ascii)[1:-1]
-        yield in_json
-        yield in_json.replace("/", "\\/")
-    for shown in (repr(secret), ascii(secret), repr(secret.encode())[1:]):
-        inner = shown[1:-1]
-        yield inner
-        # Python chooses the quote by what is in the whole text, of which this may be a part.
-        plain = inner.replace("\\'", "'")
-        yield plain.replace("'", "\\'")
-        yield plain
+    for literal in _literals(secret):
+        yield literal
+        yield from _literals(literal)  # of an exception whose message holds what was shown already, say
     quoted = quote(secret)
     if quoted != secret:
         yield quoted[1:-1]
         yield secret.replace("'", "'\\''")
-    for table in ({}, {'"': "&quot;"}, {'"': "&quot;", "'": "&#x27;"}, {'"': "&#34;", "'": "&#39;"}):
-        yield escape(secret, table)
+    in_xml = secret.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for double, single in (('"', "'"), ("&quot;", "'"), ("&quot;", "&#x27;"), ("&#34;", "&#39;"), ("&quot;", "&apos;")):
+        yield in_xml.replace('"', double).replace("'", single)
+
+
+def _literals(text: str) -> set[str]:
+    """What stands between the quotes of a literal of JSON or Python."""
+    import json
+
+    found = set()
+    for is_ascii in (True, False):
+        in_json = json.dumps(text, ensure_ascii=is_ascii)[1:-1]
+        found |= {in_json, in_json.replace("/", "\\/")}
+    # Python chooses its quotes, and what to escape, by the whole text, of which this may be a part.
+    parts = text.split("'")
+    for show in (repr, ascii, lambda part: repr(part.encode())[1:]):
+        shown = [show(part)[1:-1] for part in parts]
+        found |= {"'".join(shown), "\\'".join(shown)}
+    return found
 
 
 def _encoded(secret: str) -> Iterator[str]:

@@ -113,20 +113,20 @@ def read_secrets(plan: Plan) -> Secrets:
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
     values: dict[str, str] = {}
     mistakes = []
-    with Signals(inbox):
+    with Signals(inbox) as signals:
         for name, source in sources.items():
-            if not inbox.empty():
+            if signals.count:
                 break
             try:
-                values[name] = _read(source, plan.root, lambda: not inbox.empty())
+                values[name] = _read(source, plan.root, lambda: signals.count > 0)
             except _CannotBeHadError as error:
                 what, told = Mask(values.values()).text(error.headline), Mask(values.values()).maybe(error.told)
                 mistakes.append(Mistake("secret-missing", ("secrets", name), what, told))
-    if not inbox.empty():
+    while not inbox.empty():
         fact = inbox.get()
-        assert isinstance(fact, Interrupted)
-        signal.raise_signal(fact.signal)
-        raise KeyboardInterrupt
+        if isinstance(fact, Interrupted):
+            signal.raise_signal(fact.signal)
+            raise KeyboardInterrupt
     if mistakes:
         raise InvalidPipeline(_shown(plan.file), _located(plan.file, mistakes))
     return Secrets(values)

@@ -189,7 +189,7 @@ class TaskTable(Table):
         default=None, description="Time after which an attempt is told to be slow; it goes on (none)."
     )
     retries: Annotated[RetryPolicy, checked(checks.retries), json_schema(schemas.RETRIES)] = Field(
-        default=RetryPolicy(),
+        default_factory=RetryPolicy,
         description='Tries after the first (0), or {max = 3, delay = "1s", backoff = 2, max_delay = "1m", '
         'jitter = true, on = ["failed"]}.',
     )
