@@ -59,10 +59,10 @@ def explained(code: Code, width: int = _WIDTH_MAX) -> str:
 def _example(what: str, example: Example) -> list[str]:
     from workflow.diagnostics.render import visible
 
-    command = ("workflow validate", *example.options)
-    if example.file == "faults.toml":
-        command = ("workflow chaos pipeline.toml --faults faults.toml",)
-    asked = "" if command == ("workflow validate",) else f", for {' '.join(command)}"
+    command = ("workflow", example.command, *example.options)
+    if example.command == "chaos":
+        command = (*command, "pipeline.toml", "--faults", "faults.toml")
+    asked = "" if command == ("workflow", "validate") else f", for {' '.join(command)}"
     files = {**example.beside, example.file: example.text} if example.text else {}
     parts = ["", f"{what}{asked}:"]
     for name, text in files.items():

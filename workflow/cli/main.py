@@ -48,7 +48,7 @@ def cli() -> None:
     """
 
 
-for command in (run, validate, plan, explain, init, chaos, config, schema, doctor, completion):
+for command in (init, run, validate, plan, explain, chaos, config, schema, doctor, completion):
     cli.add_command(command)
 
 

@@ -10,19 +10,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A file, and what there has to be for ``workflow validate`` to say of it what is claimed."""
+    """A file, and what there has to be for the command to say of it what is claimed."""
 
     text: str
     beside: Mapping[str, str] = field(default_factory=dict)
     """Other files that are needed, by name."""
     options: tuple[str, ...] = ()
-    """Of ``workflow validate``."""
-    file: str = "pipeline.toml"
-    """What it is: a pipeline, or ``faults.toml``, which ``workflow chaos`` reads."""
+    """Of the command."""
+    command: Literal["validate", "run", "chaos"] = "validate"
+    """The first that finds it; of ``chaos`` the file is a faults file, ``faults.toml``."""
+
+    @property
+    def file(self) -> str:
+        """What the text is the text of."""
+        return "faults.toml" if self.command == "chaos" else "pipeline.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +248,21 @@ _ALL = (
         '[tasks.a]\ncall = "m:f"\nmatrix = {x = [1, 2]}\n[tasks.b]\ncall = "m:g"\nargs = ["${tasks.a.result}"]\n',
         '[tasks.a]\ncall = "m:f"\nmatrix = {x = [1, 2]}\n[tasks.b]\ncall = "m:g"\nargs = ["${tasks.a.results}"]\n',
     ),
+    _code(
+        "bad-condition",
+        "An if that cannot be asked",
+        "if compares vars, env and matrix with each other and with values: == != in, put together with not, and, or. "
+        "It has no functions and no references, and its answer is true or false.",
+        '[vars]\nlevel = 3\n[tasks.hello]\ncmd = ["true"]\nif = "vars.level"\n',
+        '[vars]\nlevel = 3\n[tasks.hello]\ncmd = ["true"]\nif = "vars.level == 3"\n',
+    ),
+    _code(
+        "unreachable-if",
+        "A task that no run would ever run",
+        "The condition is false for every instance, and asks nothing that could make it true another time.",
+        '[tasks.hello]\ncmd = ["true"]\nmatrix = {size = [1, 2]}\nif = "matrix.size == 3"\n',
+        '[tasks.hello]\ncmd = ["true"]\nmatrix = {size = [1, 2]}\nif = "matrix.size == 2"\n',
+    ),
     # Several files, and the command line
     _code(
         "bad-include",
@@ -295,6 +316,22 @@ _ALL = (
         "command. ${secrets.NAME} may stand in env, args and kwargs.",
         '[secrets]\ntoken = {env = "TOKEN"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.tokn}"}\n',
         '[secrets]\ntoken = {env = "TOKEN"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
+    ),
+    _code(
+        "secret-missing",
+        "A secret that cannot be had",
+        "The variable, the file or the command that a secret comes from is not there, or has no answer. Secrets are "
+        "read when a run begins, those alone that its tasks refer to.",
+        Example(
+            '[secrets]\ntoken = {env = "NO_SUCH_TOKEN"}\n'
+            '[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
+            command="run",
+        ),
+        Example(
+            '[secrets]\ntoken = {file = "token.txt"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
+            {"token.txt": "correct horse battery staple\n"},
+            command="run",
+        ),
     ),
     _code(
         "unknown-limit",
@@ -376,27 +413,23 @@ _ALL = (
         "no-faults",
         "There are no faults in a faults file",
         "A faults file has at least one table [[fault]].",
-        Example("seed = 7\n", file="faults.toml"),
-        Example('seed = 7\n[[fault]]\ntask = "*"\nkind = "crash.segv"\n', file="faults.toml"),
+        Example("seed = 7\n", command="chaos"),
+        Example('seed = 7\n[[fault]]\ntask = "*"\nkind = "crash.segv"\n', command="chaos"),
     ),
     _code(
         "missing-key",
         "A key that must be there is not",
         "A fault says which tasks it strikes and what it does: task and kind.",
-        Example('[[fault]]\ntask = "*"\n', file="faults.toml"),
-        Example('[[fault]]\ntask = "*"\nkind = "crash.segv"\n', file="faults.toml"),
+        Example('[[fault]]\ntask = "*"\n', command="chaos"),
+        Example('[[fault]]\ntask = "*"\nkind = "crash.segv"\n', command="chaos"),
     ),
     _code(
         "fault-does-not-fit",
         "A fault that cannot strike this pipeline",
         "No task matches, or what matches is of a kind to which this cannot happen: a payload.* fault is one of values "
         "that Python hands over, and a command has none.",
-        Example(
-            '[[fault]]\ntask = "nobody"\nkind = "crash.segv"\n', beside={"pipeline.toml": _HELLO}, file="faults.toml"
-        ),
-        Example(
-            '[[fault]]\ntask = "hello"\nkind = "crash.segv"\n', beside={"pipeline.toml": _HELLO}, file="faults.toml"
-        ),
+        Example('[[fault]]\ntask = "nobody"\nkind = "crash.segv"\n', beside={"pipeline.toml": _HELLO}, command="chaos"),
+        Example('[[fault]]\ntask = "hello"\nkind = "crash.segv"\n', beside={"pipeline.toml": _HELLO}, command="chaos"),
     ),
 )
 

@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.info_task import MAX_RETRIES, POOL_MAX, RETRYABLE, RetryPolicy
 from workflow.spec import values
+from workflow.spec.condition import Condition, read_condition
 from workflow.spec.matrix import Findings, read_matrix
 from workflow.spec.reference import Template, describe
 from workflow.spec.shell import as_command
@@ -45,7 +46,13 @@ def checked(check: Callable[[Any], object], *, template: bool = False) -> PlainV
 
 
 def _refused(error: Refused) -> PydanticCustomError:
-    story = {"headline": error.headline, "help": error.help, "below": error.below, "code": error.code}
+    story = {
+        "headline": error.headline,
+        "help": error.help,
+        "below": error.below,
+        "code": error.code,
+        "needle": error.needle,
+    }
     return PydanticCustomError("refused", "{headline}", {"headline": error.headline, "findings": [story]})
 
 
@@ -390,6 +397,11 @@ def arguments(value: object) -> object:
     if not isinstance(value, list):
         raise Refused(f"must be an array, not {describe(value)}", 'such as args = ["photo.jpg", 3]')
     return tuple(value) if values.json_value(value) is value else ()
+
+
+def condition(value: object) -> Condition:
+    """The question of an ``if``."""
+    return read_condition(value)
 
 
 def matrix(value: object) -> object:

@@ -20,6 +20,7 @@ from workflow.diagnostics.mistake import Mistake, Place
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.spec import checks
 from workflow.spec.checks import LimitTable, SecretTable, checked
+from workflow.spec.condition import Name
 from workflow.spec.document import SECTIONS, Document, read_document
 from workflow.spec.interpolate import Names, interpolate, interpolate_task, templates_in
 from workflow.spec.models import KINDS, PipelineTable, TaskTable, keys_of
@@ -281,8 +282,27 @@ def _task(name: str, table: object, context: _Context, mistakes: list[Mistake]) 
         for reference in template.references
     )
     wrong = [*_unknown_axes(references, checked), *_limits_of(checked, layers, context.limits)]
+    asked = _asked(checked, place_of(layers, ("if",)), context.names, wrong)
     mistakes.extend(wrong)
-    return None if wrong else TaskSpec(name, checked, references)
+    return None if wrong else TaskSpec(name, checked, references, asked)
+
+
+def _asked(table: TaskTable, place: Place, names: Names, mistakes: list[Mistake]) -> dict[Name, object]:
+    """The values of vars and env that its ``if`` names.  What is asked of the matrix, its instances answer."""
+    values: dict[Name, object] = {}
+    for name in table.if_.names if table.if_ else ():
+        if name.namespace == "matrix":
+            mistakes.extend(_unknown_axis(place, name.text, name.path[0], table, name.text))
+        elif name.namespace == "env":
+            values[name] = names.variable(name.path[0])
+        else:
+            try:
+                values[name] = names.value(Reference("vars", name.path))
+            except LookupError as error:
+                help_ = None if names.variables else "variables are declared in a table [vars]"
+                headline = f"{name.text}: {error.args[0]}"
+                mistakes.append(Mistake("unknown-variable", place, headline, help_, needle=name.text))
+    return values
 
 
 def _extended(name: str, own: Layer, context: _Context, mistakes: list[Mistake]) -> list[Layer]:
@@ -423,16 +443,20 @@ def _limits_of(table: TaskTable, layers: tuple[Layer, ...], limits: Mapping[str,
 
 
 def _unknown_axes(references: tuple[tuple[Place, Reference], ...], table: TaskTable) -> list[Mistake]:
+    return [
+        mistake
+        for place, reference in references
+        if reference.namespace == "matrix"
+        for mistake in _unknown_axis(place, str(reference), reference.path[0], table, str(reference))
+    ]
+
+
+def _unknown_axis(place: Place, said: str, axis: str, table: TaskTable, needle: str) -> list[Mistake]:
     axes = table.matrix.names if table.matrix else ()
-    mistakes: list[Mistake] = []
-    for place, reference in references:
-        if reference.namespace != "matrix" or reference.path[0] in axes:
-            continue
-        if table.matrix is None:
-            headline, help_ = f"{reference}: the task has no matrix", None
-        else:
-            near = did_you_mean(reference.path[0], axes)
-            headline = f"{reference}: there is no axis {reference.path[0]!r}" + (f", {near}" if near else "")
-            help_ = f"the axes are {', '.join(axes)}"
-        mistakes.append(Mistake("unknown-axis", place, headline, help_, needle=str(reference)))
-    return mistakes
+    if axis in axes:
+        return []
+    if table.matrix is None:
+        return [Mistake("unknown-axis", place, f"{said}: the task has no matrix", needle=needle)]
+    near = did_you_mean(axis, axes)
+    headline = f"{said}: there is no axis {axis!r}" + (f", {near}" if near else "")
+    return [Mistake("unknown-axis", place, headline, f"the axes are {', '.join(axes)}", needle=needle)]

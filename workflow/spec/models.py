@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from workflow.info_task import POOL_MAX, RetryPolicy
 from workflow.spec import checks, schemas, values
 from workflow.spec.checks import NeedTable, array, checked, json_schema, table
+from workflow.spec.condition import Condition
 from workflow.spec.matrix import Matrix
 from workflow.spec.reference import Template
 
@@ -193,7 +194,7 @@ class TaskTable(Table):
         description='Tries after the first (0), or {max = 3, delay = "1s", backoff = 2, max_delay = "1m", '
         'jitter = true, on = ["failed"]}.',
     )
-    if_: Annotated[Union[str, None], checked(values.some_text), json_schema(schemas.SOME_TEXT)] = Field(
+    if_: Annotated[Union[Condition, None], checked(checks.condition), json_schema(schemas.SOME_TEXT)] = Field(
         default=None,
         alias="if",
         description="A comparison of vars, env and matrix; where it is false the task is skipped: "

@@ -37,6 +37,7 @@ def _translated(finding: Any, where: Place, base: Place, model: type[BaseModel])
                 each["headline"],
                 _of_the_task((*where[len(base) :], *each["below"])) or each["help"],
                 at_key=each.get("at_key", False),
+                needle=each.get("needle"),
             )
             for each in finding["ctx"]["findings"]
         ]

@@ -25,12 +25,21 @@ class Refused(Exception):
     code: str = "bad-value"
     """Of the mistake that comes of it."""
 
-    def __init__(self, headline: str, help_: str | None = None, below: tuple[str | int, ...] = ()) -> None:
+    def __init__(
+        self,
+        headline: str,
+        help_: str | None = None,
+        below: tuple[str | int, ...] = (),
+        *,
+        needle: str | None = None,
+    ) -> None:
         super().__init__(headline)
         self.headline = headline
         self.help = help_
         self.below = below
         """Where inside the value."""
+        self.needle = needle
+        """The part of the text that is wrong."""
 
 
 class NoDuration(Refused):
@@ -43,6 +52,12 @@ class NoSize(Refused):
     """A value that is no size."""
 
     code = "bad-size"
+
+
+class NoCondition(Refused):
+    """A text that is no condition."""
+
+    code = "bad-condition"
 
 
 class NoPath(Refused):
