@@ -248,21 +248,6 @@ _ALL = (
         '[tasks.a]\ncall = "m:f"\nmatrix = {x = [1, 2]}\n[tasks.b]\ncall = "m:g"\nargs = ["${tasks.a.result}"]\n',
         '[tasks.a]\ncall = "m:f"\nmatrix = {x = [1, 2]}\n[tasks.b]\ncall = "m:g"\nargs = ["${tasks.a.results}"]\n',
     ),
-    _code(
-        "bad-condition",
-        "An if that cannot be asked",
-        "if compares vars, env and matrix with each other and with values: == != in, put together with not, and, or. "
-        "It has no functions and no references, and its answer is true or false.",
-        '[vars]\nlevel = 3\n[tasks.hello]\ncmd = ["true"]\nif = "vars.level"\n',
-        '[vars]\nlevel = 3\n[tasks.hello]\ncmd = ["true"]\nif = "vars.level == 3"\n',
-    ),
-    _code(
-        "unreachable-if",
-        "A task that no run would ever run",
-        "The condition is false for every instance, and asks nothing that could make it true another time.",
-        '[tasks.hello]\ncmd = ["true"]\nmatrix = {size = [1, 2]}\nif = "matrix.size == 3"\n',
-        '[tasks.hello]\ncmd = ["true"]\nmatrix = {size = [1, 2]}\nif = "matrix.size == 2"\n',
-    ),
     # Several files, and the command line
     _code(
         "bad-include",
@@ -320,18 +305,31 @@ _ALL = (
     _code(
         "secret-missing",
         "A secret that cannot be had",
-        "The variable, the file or the command that a secret comes from is not there, or has no answer. Secrets are "
-        "read when a run begins, those alone that its tasks refer to.",
+        "A run reads the secrets that its tasks refer to before anything else: the variable is not set, the file "
+        "cannot be read, or the command failed or printed nothing.",
         Example(
-            '[secrets]\ntoken = {env = "NO_SUCH_TOKEN"}\n'
-            '[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
+            '[secrets]\ntoken = {file = "token.txt"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
             command="run",
         ),
         Example(
             '[secrets]\ntoken = {file = "token.txt"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
-            {"token.txt": "correct horse battery staple\n"},
-            command="run",
+            beside={"token.txt": "s3cret\n"},
         ),
+    ),
+    _code(
+        "bad-condition",
+        "A condition that asks nothing",
+        "if is a comparison of vars, env and matrix by ==, !=, in and not in, joined by and, or and not. There are no "
+        "functions, and a text is never equal to a number.",
+        '[vars]\nsize = 3\n[tasks.hello]\ncmd = ["true"]\nif = "vars.size = 3"\n',
+        '[vars]\nsize = 3\n[tasks.hello]\ncmd = ["true"]\nif = "vars.size == 3"\n',
+    ),
+    _code(
+        "unreachable-if",
+        "A condition that is never true",
+        "It asks neither variables nor the environment, and is false for every instance: the task could never run.",
+        '[tasks.hello]\ncmd = ["true"]\nmatrix.os = ["linux", "macos"]\nif = "matrix.os == \'windows\'"\n',
+        '[tasks.hello]\ncmd = ["true"]\nmatrix.os = ["linux", "macos"]\nif = "matrix.os == \'macos\'"\n',
     ),
     _code(
         "unknown-limit",

@@ -55,7 +55,7 @@ class NoSize(Refused):
 
 
 class NoCondition(Refused):
-    """A text that is no condition."""
+    """A text that is no comparison."""
 
     code = "bad-condition"
 
