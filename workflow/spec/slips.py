@@ -128,8 +128,9 @@ def stray_keys(
     belongs to the environment.  Where the table is written in braces, or with dots, nobody can have meant the task.
     """
     told = list(mistakes)
+    without_kind = {each.place for each in mistakes if each.code == "no-kind"}
     for base, table in _task_tables(document.value):
-        lost = any((each.code, each.place) == ("no-kind", base) for each in told)
+        lost = base in without_kind
         for inner in ("env", "kwargs", "matrix"):
             below = table.get(inner)
             for key in below if isinstance(below, dict) else ():
