@@ -51,7 +51,8 @@ class InfoTask:
     ``id``                name in errors, reports and ``WORKFLOW_TASK_ID`` (its number, when not given)
     ``retries``           tries after the first, or a ``RetryPolicy``
     ``grace``             seconds between SIGTERM and SIGKILL (5)
-    ``callback_timeout``  seconds the callback may take (30); None is no limit
+    ``callback_timeout``  seconds the callback may take (30), with the unpickling of the result or error that it is
+                          given, and the first time the import of its module; None is no limit
     ``deadline``          seconds that all attempts and the waits between them may take, counted from the first one's
                           start: what runs then is ended as at ``timeout``, and nothing follows (None: no limit)
     ``memory``            bytes that the task and all processes it starts may use together

@@ -212,11 +212,12 @@ class _Filler:
         name = reference.path[0]
         need = self._needs.get(name)
         # Of a matrix it is the one instance that ``match`` paired: the plan has made sure that there is one.
-        ended = self._results.get(need.every[0] if need is not None and need.matched else name)
+        id_ = need.every[0] if need is not None and need.matched else name
+        ended = self._results.get(id_)
         if ended is None:
-            raise MissingResult(self._task, str(reference), f"the result of {name!r} is not there")
+            raise MissingResult(self._task, str(reference), f"the result of {id_!r} is not there")
         if not _succeeded(ended):
-            raise MissingResult(self._task, str(reference), f"{name} has no result, it ended as {ended.outcome}")
+            raise MissingResult(self._task, str(reference), f"{id_} has no result, it ended as {ended.outcome}")
         return ended.result
 
     def _all(self, reference: Reference) -> list[tuple[str, Ended]]:

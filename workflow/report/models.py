@@ -208,6 +208,16 @@ class TaskStarted(_TaskEvent):
     """Process id of the worker."""
 
 
+class TaskSlow(_TaskEvent):
+    """An attempt goes on for longer than its warn_after; nothing is done about it.  Once for each attempt."""
+
+    event: Literal["task_slow"]
+    attempt: int
+    """Counts from 1."""
+    warn_after_s: float
+    """Seconds after which it was to be told."""
+
+
 class AttemptFinished(_TaskEvent, AttemptFacts):
     """An attempt ended."""
 
@@ -263,7 +273,7 @@ class RunFinished(_RunEvent):
 
 
 Event = Annotated[
-    RunStarted | TaskStarted | AttemptFinished | TaskFinished | CallbackFinished | RunFinished,
+    RunStarted | TaskStarted | TaskSlow | AttemptFinished | TaskFinished | CallbackFinished | RunFinished,
     Field(discriminator="event"),
 ]
 """One line of events.jsonl."""
