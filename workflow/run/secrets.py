@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 
 from workflow.diagnostics.mistake import InvalidPipeline, Mistake
 from workflow.engine import processes
-from workflow.engine.memory import MemoryFolder
 from workflow.engine.system import process_descriptor, usable_cpus
 from workflow.plan.plan import Plan, PlannedTask, SecretSource
 from workflow.report.terminal import neutral
@@ -36,6 +35,8 @@ from workflow.spec.reference import Template
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from workflow.engine.memory import MemoryFolder
 
 COMMAND_S = 30.0
 """Limit of a command that prints a secret."""
@@ -59,6 +60,8 @@ class Secrets:
     def __enter__(self) -> Self:
         """Raises NoMemoryFolder."""
         if self.mask:
+            from workflow.engine.memory import MemoryFolder  # milliseconds, which only a run with secrets needs to pay
+
             self._memory = MemoryFolder().__enter__()
             path = Path(self._memory.path, "engine.txt")
             self._engine_says = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
