@@ -15,6 +15,7 @@ CONFIG = Config(
     log_dir=None,
     max_log=None,
     own_output=None,
+    max_tasks_per_child=None,
     max_result=None,
     preload=(),
     path=(),

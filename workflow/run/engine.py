@@ -131,6 +131,7 @@ class EngineFactory(Protocol):
         max_log: int | None,
         own_output: int | None,
         max_result: int | None,
+        max_tasks_per_child: int | None,
         preload: Sequence[str],
         path: Sequence[str],
         env: Mapping[str, str] | None,
