@@ -14,6 +14,7 @@ from workflow.diagnostics.codes import CODES, Code, Example
 from workflow.diagnostics.mistake import InvalidPipeline
 from workflow.harness.faults_file import load_faults
 from workflow.plan.build import load_plan
+from workflow.run.secrets import read_secrets
 
 SOURCE = Path(workflow.__file__).parent
 IN_SOURCE = re.compile(
@@ -60,12 +61,14 @@ def test_an_example_gives_its_code_and_nothing_else(
     example: Example,
     right: bool,
 ) -> None:
-    """Through ``workflow validate``, or as a faults file."""
+    """Through ``workflow validate``, as a faults file, or where a run begins."""
     monkeypatch.chdir(tmp_path)
     for name, text in {**example.beside, example.file: example.text}.items():
         Path(name).write_bytes(text.encode("utf-8", "surrogateescape"))
     if example.file == "faults.toml":
         found = _codes_of_faults(Path(example.file))
+    elif example.command == "run":
+        found = _codes_of_secrets(Path(example.file))
     else:
         exit_code = _run(["validate", *example.options, "--output-format", "json"], None)
         found = [each["code"] for each in json.loads(capsys.readouterr().out)]
@@ -77,6 +80,14 @@ def _codes_of_faults(path: Path) -> list[str]:
     plan = load_plan(Path("pipeline.toml")) if Path("pipeline.toml").exists() else None
     try:
         load_faults(path, plan)
+    except InvalidPipeline as error:
+        return [each.code for each in error.mistakes]
+    return []
+
+
+def _codes_of_secrets(path: Path) -> list[str]:
+    try:
+        read_secrets(load_plan(path))
     except InvalidPipeline as error:
         return [each.code for each in error.mistakes]
     return []

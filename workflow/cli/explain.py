@@ -49,7 +49,7 @@ def explained(code: Code, width: int = _WIDTH_MAX) -> str:
 def _example(what: str, example: Example) -> list[str]:
     from workflow.diagnostics.render import visible
 
-    command = ("workflow validate", *example.options)
+    command = (f"workflow {example.command}", *example.options)
     if example.file == "faults.toml":
         command = ("workflow chaos pipeline.toml --faults faults.toml",)
     asked = "" if command == ("workflow validate",) else f", for {' '.join(command)}"

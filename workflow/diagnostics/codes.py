@@ -23,6 +23,8 @@ class Example:
     """Of ``workflow validate``."""
     file: str = "pipeline.toml"
     """What it is: a pipeline, or ``faults.toml``, which ``workflow chaos`` reads."""
+    command: str = "validate"
+    """Which one says it: ``run``, where that has to look further than at the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +297,22 @@ _ALL = (
         "command. ${secrets.NAME} may stand in env, args and kwargs.",
         '[secrets]\ntoken = {env = "TOKEN"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.tokn}"}\n',
         '[secrets]\ntoken = {env = "TOKEN"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
+    ),
+    _code(
+        "secret-missing",
+        "A secret that cannot be had",
+        "A run reads the secrets that its tasks refer to before it begins: a variable must be set, a file readable, a "
+        "command exit with 0 within 30 s. What comes of it must be text in UTF-8, not empty, and at most 64 KiB. "
+        "validate and plan read no secret.",
+        Example(
+            '[secrets]\ntoken = {file = "token.txt"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
+            command="run",
+        ),
+        Example(
+            '[secrets]\ntoken = {file = "token.txt"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
+            {"token.txt": "abc\n"},
+            command="run",
+        ),
     ),
     _code(
         "unknown-limit",

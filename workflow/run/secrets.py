@@ -56,6 +56,7 @@ class Secrets:
         self._engine_says = -1
         self._heard = 0
         self._unheard = b""
+        self._said = self.mask.stream()
 
     def __enter__(self) -> Self:
         """Raises NoMemoryFolder."""
@@ -90,11 +91,11 @@ class Secrets:
             return []
         data = os.pread(self._engine_says, 1 << 20, self._heard)
         self._heard += len(data)
-        whole, newline, rest = (self._unheard + data).rpartition(b"\n")
-        if last:
-            whole, newline, rest = self._unheard + data, b"\n" if self._unheard or data else b"", b""
-        self._unheard = rest
-        return self.mask.data(whole).decode("utf-8", "replace").split("\n") if newline else []
+        data = self._unheard + self._said.feed(data, last=last)
+        whole, newline, self._unheard = data.rpartition(b"\n")
+        if last and self._unheard:
+            whole, newline = data, b"\n"
+        return whole.decode("utf-8", "replace").split("\n") if newline else []
 
     def log_bound(self, max_log: int | None, pool: int | None) -> int | None:
         """``max_log``, or less where there is too little memory for the floods of a whole pool."""
