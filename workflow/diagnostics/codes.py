@@ -21,10 +21,10 @@ class Example:
     """Other files that are needed, by name."""
     options: tuple[str, ...] = ()
     """Of ``workflow validate``."""
+    command: str = "validate"
+    """That tells of it; some mistakes are only found by ``run``."""
     file: str = "pipeline.toml"
     """What it is: a pipeline, or ``faults.toml``, which ``workflow chaos`` reads."""
-    command: str = "validate"
-    """Which one says it: ``run``, where that has to look further than at the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +313,21 @@ _ALL = (
             {"token.txt": "abc\n"},
             command="run",
         ),
+    ),
+    _code(
+        "bad-condition",
+        "A condition that asks nothing",
+        "if is a comparison of vars, env and matrix by ==, !=, in and not in, joined by and, or and not. There are no "
+        "functions, and a text is never equal to a number.",
+        '[vars]\nsize = 3\n[tasks.hello]\ncmd = ["true"]\nif = "vars.size = 3"\n',
+        '[vars]\nsize = 3\n[tasks.hello]\ncmd = ["true"]\nif = "vars.size == 3"\n',
+    ),
+    _code(
+        "unreachable-if",
+        "A condition that is never true",
+        "It asks neither variables nor the environment, and is false for every instance: the task could never run.",
+        '[tasks.hello]\ncmd = ["true"]\nmatrix.os = ["linux", "macos"]\nif = "matrix.os == \'windows\'"\n',
+        '[tasks.hello]\ncmd = ["true"]\nmatrix.os = ["linux", "macos"]\nif = "matrix.os == \'macos\'"\n',
     ),
     _code(
         "unknown-limit",
