@@ -28,6 +28,7 @@ from workflow.engine import processes
 from workflow.engine.system import process_descriptor, usable_cpus
 from workflow.plan.plan import Plan, PlannedTask, SecretSource
 from workflow.report.terminal import neutral
+from workflow.run.admission import PUSHED_MAX
 from workflow.run.facts import Interrupted
 from workflow.run.mask import Mask
 from workflow.run.signals import Signals
@@ -43,6 +44,8 @@ COMMAND_S = 30.0
 VALUE_MAX = 64 * 1024
 """Bytes of a secret."""
 _TOLD_LINES = 5
+_AHEAD = 32
+"""Tasks for each worker: so many small ones are sent to it at once."""
 _TICK_S = 0.1
 
 
@@ -96,6 +99,10 @@ class Secrets:
         if last and self._unheard:
             whole, newline = data, b"\n"
         return whole.decode("utf-8", "replace").split("\n") if newline else []
+
+    def pushed_max(self, pool: int) -> int:
+        """How many tasks the engine may have at once: what they have printed takes memory until it was masked."""
+        return PUSHED_MAX if self._memory is None else min(PUSHED_MAX, _AHEAD * pool)
 
     def log_bound(self, max_log: int | None, pool: int | None) -> int | None:
         """``max_log``, or less where there is too little memory for the floods of a whole pool."""
