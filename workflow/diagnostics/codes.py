@@ -305,15 +305,17 @@ _ALL = (
     _code(
         "secret-missing",
         "A secret that cannot be had",
-        "A run reads the secrets that its tasks refer to before anything else: the variable is not set, the file "
-        "cannot be read, or the command failed or printed nothing.",
+        "A run reads the secrets that its tasks refer to before it begins: a variable must be set, a file readable, a "
+        "command exit with 0 within 30 s. What comes of it must be text in UTF-8, not empty, and at most 64 KiB. "
+        "validate and plan read no secret.",
         Example(
             '[secrets]\ntoken = {file = "token.txt"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
             command="run",
         ),
         Example(
             '[secrets]\ntoken = {file = "token.txt"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
-            beside={"token.txt": "s3cret\n"},
+            {"token.txt": "abc\n"},
+            command="run",
         ),
     ),
     _code(

@@ -151,8 +151,9 @@ class _Conductor:
         seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
         self._around = Surroundings(str(plan.root), folder.id, str(folder.path), seed, secrets.values)
         self._engine = self._make(make_engine, folder)
+        pool = self._engine.pool
         self._admission = Admission(
-            plan.tasks, settings, pool=self._engine.pool, grace_max_s=options.grace_max_s
+            plan.tasks, settings, pool=pool, pushed_max=secrets.pushed_max(pool), grace_max_s=options.grace_max_s
         )  # fmt: skip
         self._run = _run_record(plan, options, folder, started_at, self._engine.pool, seed, secrets.mask)
 
