@@ -124,7 +124,7 @@ class _Conductor:
         self._limit_s = settings.timeout_s  # of the run; None too when it was reached
         self._inbox = inbox
         self._signals = signals
-        self._results = KeptResults(plan.tasks)
+        self._results = KeptResults(plan.tasks, str(folder.results))
         self._book = Book(
             plan.tasks, folder, console, max_log_bytes=settings.max_log_bytes, events=options.events
         )  # fmt: skip
@@ -177,8 +177,11 @@ class _Conductor:
     def _settled(self, handle: EngineHandle) -> None:
         self._inbox.put(Settled(handle))
 
-    def _ended(self, handle: object) -> None:
-        self._inbox.put(Ended(handle))  # type: ignore[arg-type]  # a Future calls back with itself
+    def _ended(self, future: object) -> None:
+        handle: EngineHandle = future  # type: ignore[assignment]  # a Future calls back with itself
+        if self._results.taken and handle.outcome is Outcome.SUCCEEDED and handle.id is not None:
+            self._results.arrived(handle.id, handle)
+        self._inbox.put(Ended(handle))
 
     # Wait
 
