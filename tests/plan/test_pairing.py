@@ -17,7 +17,7 @@ from workflow.plan.printing import plan_json
 from workflow.plan.select import select
 
 Write = Callable[[str], Path]
-AROUND = Surroundings("/", "run", "/run")
+AROUND = Surroundings("/", "run", "/run", 0)
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
-from workflow.report.console import Console, RunningTask
+from workflow.report.console import Console
 from workflow.report.records import RunRecord, TaskRecord, Verdict
+from workflow.report.standing import RunningTask
 from workflow.report.terminal import Terminal
 
 
@@ -29,6 +30,7 @@ def run_of(tasks: int) -> RunRecord:
         git=None,
         argv=(),
         tasks=tasks,
+        seed=1,
         folder="/here/.workflow/runs/1",
     )
 

@@ -146,7 +146,7 @@ def test_many_instances_that_refer_to_many_are_no_many_times_many_steps(make_tas
 
 
 LARGE = b"x" * (2 * LARGE_BYTES)
-AROUND = Surroundings("/", "run", "/run")
+AROUND = Surroundings("/", "run", "/run", 7)
 
 
 def taker(make_task: Make, *args: object, kind: str = "call", **more: Any) -> PlannedTask:

@@ -19,10 +19,12 @@ from workflow.cli.arguments import (
     tell,
 )
 from workflow.cli.leaving import keep_code
-from workflow.info_task import POOL_MAX
+from workflow.info_task import POOL_MAX, SEEDS
 from workflow.run.exit_code import ExitCode
 
 if TYPE_CHECKING:
+    from workflow.cli.settings import Settings
+    from workflow.report.terminal import Terminal
     from workflow.run.engine import EngineFactory
 
 CI_GRACE_MAX_S = 5.0
@@ -37,6 +39,12 @@ CI_GRACE_MAX_S = 5.0
 )
 @file_options
 @selection_options
+@click.option(
+    "--seed",
+    type=click.IntRange(0, SEEDS - 1),
+    metavar="N",
+    help="What random numbers of the tasks are drawn from (drawn, and recorded).",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
 @click.option(
     "--report", "reports", multiple=True, metavar="OUT.json", type=click.Path(dir_okay=False, path_type=Path),
@@ -59,6 +67,7 @@ def run(
     engine: EngineFactory | None,
     file: Path,
     jobs: int | None,
+    seed: int | None,
     given: Given,
     globs: tuple[str, ...],
     tags: tuple[str, ...],
@@ -101,7 +110,6 @@ def run(
     from workflow.cli.sweep import Sweep
     from workflow.engine.parent import MultiProcess
     from workflow.report.console import Console
-    from workflow.report.terminal import Terminal
     from workflow.run.conductor import RunOptions, run_plan
     from workflow.run.folder import STATE_DIR
 
@@ -109,19 +117,35 @@ def run(
     options = RunOptions(
         state_dir=how.state_dir or plan.file.parent / STATE_DIR,
         jobs=how.jobs,
+        seed=seed,
         argv=tuple(sys.argv),
         reports=tuple(path.absolute() for path in reports),
         events=_events(events),
         after_start=sweep.start,
-        grace_max_s=CI_GRACE_MAX_S if os.environ.get("CI", "").lower() not in {"", "0", "false"} else None,
+        grace_max_s=CI_GRACE_MAX_S if _in_ci() else None,
     )
-    console = Console(Terminal(sys.stderr, how.color), how.verbosity)
+    console = Console(_terminal(how), how.verbosity)
     result = run_plan(plan, options, console, engine or MultiProcess, keep_code)
     if result.problem is not None and result.problem != result.verdict.reason:  # which the console has told
         click.echo(f"workflow: {result.problem}", err=True)
     for line in sweep.told():
-        click.echo(f"workflow: {line}", err=True)
+        click.echo(f"workflow: {result.mask.text(line)}", err=True)
     return result.exit_code
+
+
+def _terminal(how: Settings) -> Terminal:
+    """The live view where a person looks at it, and lines everywhere else."""
+    from workflow.report.live import LiveTerminal
+    from workflow.report.terminal import Terminal
+
+    dumb = os.environ.get("TERM", "dumb") in {"", "dumb", "unknown"}
+    if sys.stderr.isatty() and not dumb and not _in_ci() and how.verbosity != "quiet":
+        return LiveTerminal(sys.stderr, how.color)
+    return Terminal(sys.stderr, how.color)
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI", "").lower() not in {"", "0", "false"}
 
 
 def _check_reports(reports: tuple[Path, ...]) -> None:

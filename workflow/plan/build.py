@@ -36,7 +36,7 @@ from workflow.spec.checks import SecretTable
 from workflow.spec.condition import Answers, Senseless
 from workflow.spec.document import read_document
 from workflow.spec.load import check_document
-from workflow.spec.matrix import Findings
+from workflow.spec.matrix import Findings, Like
 from workflow.spec.pipeline import Pipeline, TaskSpec, raise_mistakes
 from workflow.spec.reference import Reference, Template, describe, follow, resolve_some
 from workflow.spec.values import Refused
@@ -189,10 +189,13 @@ def _instances(
     table, name = spec.table, spec.name
     expanded: list[tuple[str, Mapping[str, object] | None]] = [(name, None)]
     if table.matrix is not None:
+        for axis, written in table.matrix.axes.items():
+            if isinstance(written, Like) and not (written.task in instances and instances[written.task].has((axis,))):
+                return [], []  # there is no such axis, or there are mistakes in its task: both are told there
         home = pipeline.document.home(pipeline.place(name, "matrix"))
 
         def axis_of(task: str, axis: str) -> tuple[object, ...]:
-            return instances[task].values(axis) if task in instances else ()
+            return instances[task].values(axis)
 
         try:
             expanded = list(expand(name, table.matrix, home, axis_of))
@@ -448,7 +451,7 @@ class _Maker:
                 _check_texts(filled)
             return _CHECKS[key](filled) if key in _CHECKS and not isinstance(filled, Template) else filled
         except Refused as error:
-            raise _BadInstance(path, error.headline, error.help) from None
+            raise _BadInstance(path, error.headline, error.help, error.code) from None
         except LookupError as error:
             raise _BadInstance(path, str(error.args[0]), None) from None
 

@@ -61,6 +61,7 @@ class EventLog:
                 "pool": run.pool,
                 "tasks": run.tasks,
                 "pid": run.pid,
+                "seed": run.seed,
             },
         )
 

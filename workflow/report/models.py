@@ -142,8 +142,8 @@ class Run(Record):
     """Commit that was checked out where the pipeline file lies."""
     argv: tuple[str, ...]
     """The command line."""
-    seed: int | None
-    """Seed of the run; null when its tasks were not seeded."""
+    seed: int
+    """Seed of the run: `workflow run --seed` with it seeds every task as this run did."""
 
 
 class Report(Record):
@@ -194,6 +194,8 @@ class RunStarted(_RunEvent):
     """How many tasks are planned; so many task_finished follow."""
     pid: int
     """Process id of the command."""
+    seed: int
+    """Seed of the run: `workflow run --seed` with it seeds every task as this run did."""
 
 
 class TaskStarted(_TaskEvent):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from workflow.diagnostics.mistake import Mistake, Place
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.spec.condition import NAMESPACES as CONDITION_NAMESPACES
+from workflow.spec.models import TaskTable, keys_of
 from workflow.spec.reference import Mode, Reference, Template, follow, parse, resolve_some
 
 _RESULTS_GO_INTO = ("args", "kwargs", "cmd", "shell", "env")
@@ -77,8 +78,12 @@ def interpolate(value: object, place: Place, names: Names, mistakes: list[Mistak
 def interpolate_task(
     table: Mapping[str, object], place: Place, names: Names, mistakes: list[Mistake]
 ) -> dict[str, object]:
-    """The same for a table of task keys."""
-    return {key: interpolate(value, (*place, key), names, mistakes, key) for key, value in table.items()}
+    """The same for a table of task keys.  At an unknown key nothing is read: that it is unknown is the mistake."""
+    known = keys_of(TaskTable)
+    return {
+        key: interpolate(value, (*place, key), names, mistakes, key) if key in known else value
+        for key, value in table.items()
+    }
 
 
 def _string(text: str, place: Place, names: Names, mistakes: list[Mistake], key: str | None) -> object:
@@ -138,7 +143,7 @@ def _misplaced(reference: Reference, place: Place, key: str | None) -> list[Mist
     if known_early(reference):
         return []
     if key is None or key in _FIXED:
-        where = "[pipeline]" if key is None else f"'{key}'"
+        where = f"[{place[0]}]" if key is None else f"'{key}'"
         headline = f"{reference} cannot stand in {where}"
         help_ = "only ${vars.…} and ${env.…} can"
         return [Mistake("misplaced-reference", place, headline, help_, needle=needle)]

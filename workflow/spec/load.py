@@ -26,6 +26,7 @@ from workflow.spec.interpolate import Names, interpolate, interpolate_task, temp
 from workflow.spec.models import KINDS, PipelineTable, TaskTable, keys_of
 from workflow.spec.pipeline import Layer, Mention, Pipeline, TaskSpec, place_of, raise_mistakes
 from workflow.spec.reference import Reference, describe
+from workflow.spec.slips import meant_table, stray_keys
 from workflow.spec.translate import translate
 from workflow.spec.values import NAME
 from workflow.spec.variables import read_variables
@@ -64,7 +65,9 @@ def check_document(document: Document, variables: Mapping[str, str]) -> tuple[Pi
         if key not in SECTIONS:
             mistakes.append(_unknown_section(key))
         elif not isinstance(section, dict):
-            mistakes.append(Mistake("bad-value", (key,), f"must be a table, not {describe(section)}"))
+            one = "[tasks.NAME], each a table of its own" if key == "tasks" else f"[{key}], in single brackets"
+            help_ = f"write {one}" if isinstance(section, list) else None
+            mistakes.append(Mistake("bad-value", (key,), f"must be a table, not {describe(section)}", help_))
     environ = Names({}, os.environ)
     known = read_variables(_table(value, "vars"), variables, environ, mistakes)
     names = Names(known, os.environ, tuple(_table(value, "secrets")), environ.read)
@@ -83,6 +86,7 @@ def check_document(document: Document, variables: Mapping[str, str]) -> tuple[Pi
     if not written and isinstance(value.get("tasks", {}), dict):
         help_ = 'a task is a table: [tasks.hello] with cmd = ["echo", "hello"]'
         mistakes.append(Mistake("no-tasks", (), "there are no tasks in this file", help_, line=1))
+    mistakes = stray_keys(document, keys_of(TaskTable), KINDS, mistakes)
     _check_profiles(_table(value, "profiles"), names, mistakes)
     broken = frozenset(written) - set(tasks)
     mentions = tuple(mention for name in written if name in broken for mention in _mentions(name, context))
@@ -98,7 +102,7 @@ def _table(document: Mapping[str, object], key: str) -> dict[str, object]:
 
 
 def _unknown_section(key: str) -> Mistake:
-    near, help_ = did_you_mean(key, SECTIONS), None
+    near, help_ = meant_table(key, SECTIONS)
     if key in keys_of(PipelineTable):
         near, help_ = None, f"'{key}' is a key of the table [pipeline]"
     elif key in keys_of(TaskTable):
@@ -110,7 +114,11 @@ def _unknown_section(key: str) -> Mistake:
 
 def _settings(table: dict[str, object], names: Names, mistakes: list[Mistake]) -> PipelineTable | None:
     before = len(mistakes)
-    ready = {key: interpolate(value, ("pipeline", key), names, mistakes) for key, value in table.items()}
+    known = keys_of(PipelineTable)
+    ready = {
+        key: interpolate(value, ("pipeline", key), names, mistakes) if key in known else value
+        for key, value in table.items()
+    }
     settings, found = _validate(PipelineTable, ready, ("pipeline",))
     _add_news(found, mistakes[before:], mistakes)
     if settings is not None and settings.halt == "never" and settings.max_failures is not None:

@@ -133,7 +133,7 @@ class TaskTable(Table):
         ),
     ] = Field(default=None, description="A program and its arguments, run without a shell.")
     shell: Annotated[
-        Union[str, Template, None], checked(values.some_text, template=True), json_schema(schemas.SOME_TEXT)
+        Union[str, Template, None], checked(values.shell_line, template=True), json_schema(schemas.SOME_TEXT)
     ] = Field(default=None, description="A line for /bin/sh -c; values put into it are quoted for the shell.")
     args: Annotated[
         Union[tuple[object, ...], Template],
@@ -190,7 +190,7 @@ class TaskTable(Table):
         default=None, description="Time after which an attempt is told to be slow; it goes on (none)."
     )
     retries: Annotated[RetryPolicy, checked(checks.retries), json_schema(schemas.RETRIES)] = Field(
-        default=RetryPolicy(),
+        default_factory=RetryPolicy,
         description='Tries after the first (0), or {max = 3, delay = "1s", backoff = 2, max_delay = "1m", '
         'jitter = true, on = ["failed"]}.',
     )
