@@ -219,6 +219,23 @@ _ALL = (
         '[tasks.hello]\ncmd = ["echo", "${matrix.siz}"]\nmatrix = {size = [1, 2]}\n',
         '[tasks.hello]\ncmd = ["echo", "${matrix.size}"]\nmatrix = {size = [1, 2]}\n',
     ),
+    _code(
+        "bad-condition",
+        "An if that cannot be answered",
+        "An if compares vars, env and matrix: == != in, not in, not, and, or, with texts in quotes, numbers, true, "
+        "false and lists. There are no functions, and no ${…}: a name stands by itself. A text is never a number, so "
+        "to compare the two is a mistake; variables of the environment are text.",
+        '[tasks.hello]\ncmd = ["echo", "hello"]\nif = "env.LEVEL == 3"\n',
+        '[tasks.hello]\ncmd = ["echo", "hello"]\nif = "env.LEVEL == \'3\'"\n',
+    ),
+    _code(
+        "unreachable-if",
+        "An if that is false whatever is given",
+        "It asks neither vars nor env, so nothing can change its answer, and that is false for the task, or for every "
+        "instance of its matrix: the task would never run.",
+        '[tasks.hello]\ncmd = ["echo", "hello"]\nmatrix = {os = ["linux", "mac"]}\nif = "matrix.os == \'win\'"\n',
+        '[tasks.hello]\ncmd = ["echo", "hello"]\nmatrix = {os = ["linux", "mac"]}\nif = "matrix.os == \'mac\'"\n',
+    ),
     # How tasks fit together
     _code(
         "unknown-task",

@@ -59,7 +59,7 @@ OF_TASK: Mapping[str, str] = {
              "on_failure_callback", "errback"),
     **_named("isolate = true", "isolated", "sandbox", "own_process", "fork"),
     **_named("retries = 3", "retry", "attempts", "max_attempts", "tries", "max_retries", "retry_count"),
-    **_named('if = "vars.level > 1"', "when", "condition", "only_if", "run_if", "rules"),
+    **_named('if = "vars.level == 1"', "when", "condition", "only_if", "run_if", "rules"),
     **_named('memory = "512MiB"', "memory_limit", "mem", "max_memory", "mem_limit", "mem_mb"),
     **_named('outputs = ["out.txt"]', "output", "targets", "creates", "produces", "artifacts", "generates"),
     **_named('inputs = ["in.txt"]', "input", "sources", "file_dep", "reads", "files"),
