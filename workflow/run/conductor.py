@@ -271,7 +271,9 @@ class _Conductor:
         self._book.task_ended(number, handle, outcome, reason)
         self._results.take(task, outcome, handle)
         del self._handles[handle.number]
-        effects = self._began(number, handle.attempts[0].started_at) if handle.attempts else []
+        effects: list[Effect] = []
+        if task.uses and (attempts := handle.attempts):
+            effects = self._began(number, attempts[0].started_at)
         return effects + self._decide(TaskEnded(number, outcome))
 
     def _began(self, number: int, started_at: float) -> list[Effect]:
