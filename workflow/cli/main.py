@@ -19,6 +19,7 @@ from workflow.cli.chaos import chaos
 from workflow.cli.doctor import doctor
 from workflow.cli.inspect import plan, validate
 from workflow.cli.leaving import ignore_signals, leave_on_signals
+from workflow.cli.report import report
 from workflow.cli.run import run
 from workflow.cli.schema import schema
 from workflow.engine.system import fill_standard_descriptors
@@ -44,7 +45,7 @@ def cli() -> None:
     """
 
 
-for command in (run, validate, plan, chaos, schema, doctor):
+for command in (run, report, validate, plan, chaos, schema, doctor):
     cli.add_command(command)
 
 

@@ -15,6 +15,7 @@ from workflow.outcome import Outcome
 from workflow.plan.plan import PlannedTask
 from workflow.report.console import Console, RunningTask
 from workflow.report.events import EventLog
+from workflow.report.material import graph_of
 from workflow.report.records import RunRecord, TaskRecord, Verdict
 from workflow.run.ending import Ending, write_ending
 from workflow.run.engine import EngineHandle, EngineRunning
@@ -150,7 +151,8 @@ class Book:
         self.announce(self.problem)  # of what could not be written just now
         self._logs.remove_shared()
         self.records = dict(sorted(self.records.items()))
-        ending = write_ending(run, verdict, self.records, self._events, self._folder, copies)
+        graph = graph_of(self._tasks)
+        ending = write_ending(run, verdict, self.records, self._events, self._folder, graph, copies)
         report = None if ending.report is None else str(ending.report)
         self._console.run_ended(tuple(self.records.values()), ending.verdict, report)
         return ending
