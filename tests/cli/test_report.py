@@ -29,7 +29,7 @@ allow_failure = true
 cmd = ["true"]
 needs = ["bad"]
 """
-ALL = ("x.json", "x.xml", "x.md", "x.trace.json")
+ALL = ("x.json", "x.xml", "x.html", "x.md", "x.trace.json")
 
 
 def test_reports_of_a_run_and_those_made_later_are_the_same(
@@ -156,9 +156,9 @@ def test_a_step_of_github_gets_annotations_and_a_summary(
     ran = workflow("run", env=env)
     assert ran.returncode == 1
     assert ran.stdout == ""
+    said = "'sh' ended with exit code 3%0A1 skipped because of it%0Awhy"
     assert [line for line in ran.stderr.split("\n") if line.startswith("::")] == [
-        "::error file=pipeline.toml,line=7,title=bad failed::'sh' ended with exit code 3"
-        "%0A1 skipped because of it%0Awhy",
+        f"::error file=pipeline.toml,line=7,title=bad failed::{said}",
         "::warning file=pipeline.toml,line=10,title=odd failed::'false' ended with exit code 1",
     ]
     assert summary.read_text().startswith("before\n# ❌ `mixed`: failed\n")
