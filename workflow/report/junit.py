@@ -140,4 +140,6 @@ def _time(duration_s: float) -> str:
 
 def _legal(text: str) -> str:
     """Without what XML cannot hold, and without colours, which no reader shows."""
+    if text.isprintable() and text.isascii():
+        return text
     return _ILLEGAL.sub("\ufffd", _COLOUR.sub("", text))
