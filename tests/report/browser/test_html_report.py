@@ -37,17 +37,19 @@ def test_the_address_says_what_is_shown(visit: Visit, material: Callable[..., An
     """Filter, outcomes, order, view and task: a link leads to what somebody has found."""
     made = material(
         record("fetch@10", at=1_700_000_001.0), record("fetch@9", "failed", message="no such host"),
-        record("merge", "failed"), record("shaky", "succeeded", "failed"), log={"merge": "before the end\n"},
-        needs={"merge": ["fetch"]},
+        record("merge", "failed"), record("shaky", "succeeded", "failed"),
+        record("last", "skipped", reason="it needs merge, which failed"),
+        log={"merge": "before the end\n"}, needs={"merge": ["fetch"]},
     )  # fmt: skip
     seen = visit(made, "#q=failed")
-    assert (seen.rows(), seen.text("shown")) == (["fetch@9", "merge"], "2 of 4")
+    assert (seen.rows(), seen.text("shown")) == (["fetch@9", "merge"], "2 of 5")
     assert visit(made, "#q=fetch%20-host").rows() == ["fetch@10"]
+    assert visit(made, "#q=which%20-succeeded").rows() == ["last"]
     assert visit(made, "#q=tries%3E1").rows() == ["shaky"]
     assert visit(made, "#outcome=failed,flaky&sort=-id").rows() == ["shaky", "merge", "fetch@9"]
-    assert visit(made, "#sort=id").rows() == ["fetch@9", "fetch@10", "merge", "shaky"]
+    assert visit(made, "#sort=id").rows() == ["fetch@9", "fetch@10", "last", "merge", "shaky"]
     nothing = visit(made, "#q=nowhere")
-    assert (nothing.rows(), nothing.text("shown")) == ([], "0 of 4")
+    assert (nothing.rows(), nothing.text("shown")) == ([], "0 of 5")
     one = visit(made, "#task=merge")
     panel = one.dom[one.dom.index('id="panel"') :]
     assert "ValueError: bad" in panel
@@ -58,7 +60,7 @@ def test_the_address_says_what_is_shown(visit: Visit, material: Callable[..., An
         assert seen.console == []
         assert re.search(rf'id="view-{view}"[^>]*aria-labelledby="tab-{view}">', seen.dom)
         assert re.search(r'id="view-table"[^>]*hidden', seen.dom)
-    assert views["graph"].dom.count('class="node"') == 3
+    assert views["graph"].dom.count('class="node"') == 4
     assert views["graph"].dom.count('class="edge success"') == 1
 
 

@@ -117,8 +117,10 @@
         const bound = Number(compared[3]) * unit;
         return compared[2] === ">" ? (task) => task[key] !== null && task[key] > bound : (task) => task[key] !== null && task[key] < bound;
       }
-      if (term.startsWith("-") && term.length > 1) return (task) => !task.hay.includes(term.slice(1));
-      return (task) => task.hay.includes(term);
+      const not = term.startsWith("-") && term.length > 1, word = not ? term.slice(1) : term;
+      // The word for an outcome means that one, and not each task whose reason tells of another that failed.
+      const test = data.outcomes.includes(word) ? (task) => task.outcome === word : (task) => task.hay.includes(word);
+      return not ? (task) => !test(task) : test;
     });
   }
   function hay(task) {
