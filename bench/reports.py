@@ -82,7 +82,8 @@ def a_run(tasks: int, folder: Path, seed: int = 7) -> Material:
     run = RunRecord(
         id="20231114-221320-000-abcdef", name="nightly", file="/srv/feeds/pipeline.toml", plan_hash="sha256:0",
         started_at=STARTED, engine="local", pool=8, host="build-1", pid=1, python="3.11.7", version="0.1.0",
-        git="0123456789abcdef0123456789abcdef01234567", argv=("workflow", "run"), tasks=tasks, folder=str(folder),
+        git="0123456789abcdef0123456789abcdef01234567", argv=("workflow", "run"), tasks=tasks, seed=seed,
+        folder=str(folder),
     )  # fmt: skip
     verdict = Verdict(1, "failed", None, STARTED + end_s, end_s)
     return material_of(run, verdict, records, graph, folder)

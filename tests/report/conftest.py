@@ -82,6 +82,7 @@ def material(tmp_path: Path) -> Callable[..., Material]:
             "id": "20231114-221320-000-abcdef", "name": "audit", "file": "/here/pipeline.toml",
             "plan_hash": "sha256:0", "started_at": STARTED, "engine": "local", "pool": 2, "host": "h", "pid": 1,
             "python": "3.11", "version": "0", "git": None, "argv": ("workflow", "run"), "tasks": len(records),
+            "seed": 5,
             "folder": str(tmp_path),
         }  # fmt: skip
         verdict = Verdict(code, "failed" if code else "succeeded", None, STARTED + 9, 9.0)

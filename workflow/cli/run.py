@@ -20,12 +20,14 @@ from workflow.cli.arguments import (
 )
 from workflow.cli.leaving import keep_code
 from workflow.cli.report import check_outs
-from workflow.info_task import POOL_MAX
+from workflow.info_task import POOL_MAX, SEEDS
 from workflow.report.formats import KNOWN
 from workflow.run.exit_code import ExitCode
 
 if TYPE_CHECKING:
+    from workflow.cli.settings import Settings
     from workflow.plan.plan import Plan
+    from workflow.report.terminal import Terminal
     from workflow.run.conductor import RunResult
     from workflow.run.engine import EngineFactory
 
@@ -41,6 +43,12 @@ CI_GRACE_MAX_S = 5.0
 )
 @file_options
 @selection_options
+@click.option(
+    "--seed",
+    type=click.IntRange(0, SEEDS - 1),
+    metavar="N",
+    help="What random numbers of the tasks are drawn from (drawn, and recorded).",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
 @click.option(
     "--report", "reports", multiple=True, metavar="OUT", type=click.Path(dir_okay=False, path_type=Path),
@@ -63,6 +71,7 @@ def run(
     engine: EngineFactory | None,
     file: Path,
     jobs: int | None,
+    seed: int | None,
     given: Given,
     globs: tuple[str, ...],
     tags: tuple[str, ...],
@@ -105,7 +114,6 @@ def run(
     from workflow.cli.sweep import Sweep
     from workflow.engine.parent import MultiProcess
     from workflow.report.console import Console
-    from workflow.report.terminal import Terminal
     from workflow.run.conductor import RunOptions, run_plan
     from workflow.run.folder import STATE_DIR
 
@@ -113,18 +121,19 @@ def run(
     options = RunOptions(
         state_dir=how.state_dir or plan.file.parent / STATE_DIR,
         jobs=how.jobs,
+        seed=seed,
         argv=tuple(sys.argv),
         reports=tuple(path.absolute() for path in reports),
         events=_events(events),
         after_start=sweep.start,
-        grace_max_s=CI_GRACE_MAX_S if os.environ.get("CI", "").lower() not in {"", "0", "false"} else None,
+        grace_max_s=CI_GRACE_MAX_S if _in_ci() else None,
     )
-    console = Console(Terminal(sys.stderr, how.color), how.verbosity)
+    console = Console(_terminal(how), how.verbosity)
     result = run_plan(plan, options, console, engine or MultiProcess, keep_code)
     if result.problem is not None and result.problem != result.verdict.reason:  # which the console has told
         click.echo(f"workflow: {result.problem}", err=True)
     for line in sweep.told():
-        click.echo(f"workflow: {line}", err=True)
+        click.echo(f"workflow: {result.mask.text(line)}", err=True)
     if engine is None:  # a run under faults is no step of anybody's
         _tell_github(result, plan)
     return result.exit_code
@@ -147,6 +156,21 @@ def _tell_github(result: RunResult, plan: Plan) -> None:
             append_summary(material, Path(summary))
         except OSError as error:
             click.echo(f"workflow: the summary of this step cannot be written: {error}", err=True)
+
+
+def _terminal(how: Settings) -> Terminal:
+    """The live view where a person looks at it, and lines everywhere else."""
+    from workflow.report.live import LiveTerminal
+    from workflow.report.terminal import Terminal
+
+    dumb = os.environ.get("TERM", "dumb") in {"", "dumb", "unknown"}
+    if sys.stderr.isatty() and not dumb and not _in_ci() and how.verbosity != "quiet":
+        return LiveTerminal(sys.stderr, how.color)
+    return Terminal(sys.stderr, how.color)
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI", "").lower() not in {"", "0", "false"}
 
 
 def _events(target: str | None) -> Path | int | None:

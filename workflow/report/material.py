@@ -92,7 +92,7 @@ class RunPart(TypedDict):
     version: str
     git: str | None
     argv: list[str]
-    seed: int | None
+    seed: int
 
 
 class Document(TypedDict):

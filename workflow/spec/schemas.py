@@ -158,7 +158,7 @@ RETRIES = {
             "additionalProperties": False,
         },
         REFERENCE,
-    ]
+    ],
 }
 TOKENS = {"anyOf": [{"type": "integer", "minimum": 1}, REFERENCE]}
 USES = {
