@@ -126,6 +126,9 @@ def in_browser(page: Path, browser: str, folder: Path) -> dict[str, float]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if self.path != "/":
+                self.send_error(404)  # it asks for an icon
+                return
             self.send_response(200)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.end_headers()

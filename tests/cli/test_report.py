@@ -172,3 +172,45 @@ def test_a_summary_that_cannot_be_written_changes_no_run(
     ran = workflow("run", env={"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(tmp_path / "no/summary")})
     assert ran.returncode == 0
     assert "the summary of this step cannot be written" in ran.stderr
+
+
+def test_no_report_holds_a_secret(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Made at the end of the run or later, nor what GitHub is told; the log keeps what else was printed."""
+    (tmp_path / "mine.py").write_text("def spill(token):\n    print('token', token)\n    raise ValueError(token)\n")
+    pipeline(
+        '[secrets]\nT = { env = "PRIVATE" }\n[tasks.spill]\ncall = "mine:spill"\nargs = ["${secrets.T}"]\n'
+        '[tasks.after]\ncmd = ["true"]\nneeds = ["spill"]\n'
+    )
+    summary = tmp_path / "summary.md"
+    env = {
+        "PRIVATE": "tok-4f8ae1-9c", "GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary),
+        "GITHUB_WORKSPACE": str(tmp_path),
+    }  # fmt: skip
+    ran = workflow("run", *(part for name in ALL for part in ("--report", name)), env=env)
+    assert ran.returncode == 1, ran.stderr
+    later = workflow("report", *(f"later-{name}" for name in ALL))
+    assert later.returncode == 0, later.stderr
+    made = [tmp_path / f"{when}{name}" for name in ALL for when in ("", "later-")]
+    for path in (*made, summary):
+        text = path.read_text()
+        assert "4f8ae1" not in text, path
+        assert "***" in text, path
+    assert "4f8ae1" not in ran.stderr
+    assert "::error file=mine.py,line=3,title=spill failed::ValueError: ***%0A1 skipped because of it%0Atoken ***" in (
+        ran.stderr
+    )
+
+
+def test_a_task_that_fails_before_it_succeeds_is_flaky_everywhere(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Build servers that know the word show it; the others see a success."""
+    pipeline("[tasks.shaky]\nshell = 'test $WORKFLOW_ATTEMPT = 2'\nretries = 1\n")
+    ran = workflow("run", "--report", "x.xml", "--report", "x.md")
+    assert ran.returncode == 0, ran.stderr
+    xml = (tmp_path / "x.xml").read_text()
+    assert xml.count("<flakyFailure ") == 1
+    assert 'failures="0" errors="0"' in xml
+    assert "- `shaky` succeeded at attempt 2" in (tmp_path / "x.md").read_text()

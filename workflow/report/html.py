@@ -67,13 +67,15 @@ def html_pieces(material: Material) -> Iterator[str]:
     style = (PAGE / "page.css").read_text(encoding="utf-8")
     document = material.document
     failures = material.failures
+    callbacks = [task for task in document["tasks"] if _failed_callback(task)]
     yield from environment.get_template("page.html").generate(
         title=title_of(document),
         run=document["run"],
         counts={outcome: number for outcome in OUTCOMES if (number := document["counts"].get(outcome, 0))},
         total=len(document["tasks"]),
         flaky=sum(task["flaky"] for task in document["tasks"]),
-        callbacks=[task for task in document["tasks"] if _failed_callback(task)][:SHOWN_FAILURES],
+        callbacks=callbacks[:SHOWN_FAILURES],
+        more_callbacks=max(0, len(callbacks) - SHOWN_FAILURES),
         failures=[_shown(material, failure) for failure in failures[:SHOWN_FAILURES]],
         more_failures=max(0, len(failures) - SHOWN_FAILURES),
         signs=SIGNS,

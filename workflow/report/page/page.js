@@ -102,7 +102,8 @@
     if (state.sort) said.set("sort", state.sort);
     if (state.view !== "table") said.set("view", state.view);
     if (state.task) said.set("task", state.task);
-    if (location.hash.slice(1) !== String(said)) history.replaceState(null, "", "#" + said);
+    if (location.hash.slice(1) === String(said)) return;
+    try { history.replaceState(null, "", "#" + said); } catch { /* in a frame that may not: then there is no link to it */ }
   }
 
   // ---- Filter: words that have to be there, -words that must not, and comparisons
