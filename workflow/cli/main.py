@@ -23,6 +23,7 @@ from workflow.cli.explain import explain
 from workflow.cli.init import init
 from workflow.cli.inspect import plan, validate
 from workflow.cli.leaving import ignore_signals, leave_on_signals
+from workflow.cli.report import report
 from workflow.cli.run import run
 from workflow.cli.schema import schema
 from workflow.engine.system import fill_standard_descriptors
@@ -48,7 +49,7 @@ def cli() -> None:
     """
 
 
-for command in (init, run, validate, plan, explain, chaos, config, schema, doctor, completion):
+for command in (init, run, report, validate, plan, explain, chaos, config, schema, doctor, completion):
     cli.add_command(command)
 
 

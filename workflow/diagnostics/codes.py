@@ -225,6 +225,23 @@ _ALL = (
         '[tasks.hello]\ncmd = ["echo", "${matrix.siz}"]\nmatrix = {size = [1, 2]}\n',
         '[tasks.hello]\ncmd = ["echo", "${matrix.size}"]\nmatrix = {size = [1, 2]}\n',
     ),
+    _code(
+        "bad-condition",
+        "An if that cannot be answered",
+        "An if compares vars, env and matrix: == != in, not in, not, and, or, with texts in quotes, numbers, true, "
+        "false and lists. There are no functions, and no ${…}: a name stands by itself. A text is never a number, so "
+        "to compare the two is a mistake; variables of the environment are text.",
+        '[tasks.hello]\ncmd = ["echo", "hello"]\nif = "env.LEVEL == 3"\n',
+        '[tasks.hello]\ncmd = ["echo", "hello"]\nif = "env.LEVEL == \'3\'"\n',
+    ),
+    _code(
+        "unreachable-if",
+        "An if that is false whatever is given",
+        "It asks neither vars nor env, so nothing can change its answer, and that is false for the task, or for every "
+        "instance of its matrix: the task would never run.",
+        '[tasks.hello]\ncmd = ["echo", "hello"]\nmatrix = {os = ["linux", "mac"]}\nif = "matrix.os == \'win\'"\n',
+        '[tasks.hello]\ncmd = ["echo", "hello"]\nmatrix = {os = ["linux", "mac"]}\nif = "matrix.os == \'mac\'"\n',
+    ),
     # How tasks fit together
     _code(
         "unknown-task",
@@ -305,31 +322,18 @@ _ALL = (
     _code(
         "secret-missing",
         "A secret that cannot be had",
-        "A run reads the secrets that its tasks refer to before anything else: the variable is not set, the file "
-        "cannot be read, or the command failed or printed nothing.",
+        "A run reads the secrets that its tasks refer to before it begins: a variable must be set, a file readable, a "
+        "command exit with 0 within 30 s. What comes of it must be text in UTF-8, not empty, and at most 64 KiB. "
+        "validate and plan read no secret.",
         Example(
             '[secrets]\ntoken = {file = "token.txt"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
             command="run",
         ),
         Example(
             '[secrets]\ntoken = {file = "token.txt"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
-            beside={"token.txt": "s3cret\n"},
+            {"token.txt": "abc\n"},
+            command="run",
         ),
-    ),
-    _code(
-        "bad-condition",
-        "A condition that asks nothing",
-        "if is a comparison of vars, env and matrix by ==, !=, in and not in, joined by and, or and not. There are no "
-        "functions, and a text is never equal to a number.",
-        '[vars]\nsize = 3\n[tasks.hello]\ncmd = ["true"]\nif = "vars.size = 3"\n',
-        '[vars]\nsize = 3\n[tasks.hello]\ncmd = ["true"]\nif = "vars.size == 3"\n',
-    ),
-    _code(
-        "unreachable-if",
-        "A condition that is never true",
-        "It asks neither variables nor the environment, and is false for every instance: the task could never run.",
-        '[tasks.hello]\ncmd = ["true"]\nmatrix.os = ["linux", "macos"]\nif = "matrix.os == \'windows\'"\n',
-        '[tasks.hello]\ncmd = ["true"]\nmatrix.os = ["linux", "macos"]\nif = "matrix.os == \'macos\'"\n',
     ),
     _code(
         "unknown-limit",
