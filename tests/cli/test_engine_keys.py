@@ -116,14 +116,15 @@ retries = { max = 2, delay = "1s" }
 
 def test_each_part_of_retries_is_heeded(run: Run) -> None:
     """How often, after how long, growing to what, on which outcomes."""
-    tasks = run(RETRIES, "--seed", "5", code=1)["tasks"]
+    tasks = run(RETRIES, "--seed", "30", code=1)["tasks"]
     expected = {
         "number": ["failed"] * 3, "delay": ["failed"] * 2, "backoff": ["failed"] * 3, "max_delay": ["failed"] * 3,
         "on_crashed": ["failed"], "on_failed": ["crashed"], "crashes": ["crashed"] * 2, "jitter": ["failed"] * 3,
     }  # fmt: skip
     assert {name: outcomes(task) for name, task in tasks.items()} == expected
-    policy = RetryPolicy(max=2, delay_s=1.0, seed=derived_seed(5, "jitter:retries"))
+    policy = RetryPolicy(max=2, delay_s=1.0, seed=derived_seed(30, "jitter:retries"))
     jitter = [retry_delay_s(policy, 0, attempt) for attempt in (1, 2)]
+    assert min(jitter) > 0.97, "longer than what would be drawn without the seed"
     expected_waits: dict[str, list[float]] = {
         "number": [0, 0], "delay": [0.2], "backoff": [0.1, 0.4], "max_delay": [0.1, 0.3], "jitter": jitter,
     }  # fmt: skip
