@@ -10,19 +10,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A file, and what there has to be for ``workflow validate`` to say of it what is claimed."""
+    """A file, and what there has to be for the command to say of it what is claimed."""
 
     text: str
     beside: Mapping[str, str] = field(default_factory=dict)
     """Other files that are needed, by name."""
     options: tuple[str, ...] = ()
-    """Of ``workflow validate``."""
-    file: str = "pipeline.toml"
-    """What it is: a pipeline, or ``faults.toml``, which ``workflow chaos`` reads."""
+    """Of the command."""
+    command: Literal["validate", "run", "chaos"] = "validate"
+    """The first that finds it; of ``chaos`` the file is a faults file, ``faults.toml``."""
+
+    @property
+    def file(self) -> str:
+        """What the text is the text of."""
+        return "faults.toml" if self.command == "chaos" else "pipeline.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +320,22 @@ _ALL = (
         '[secrets]\ntoken = {env = "TOKEN"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
     ),
     _code(
+        "secret-missing",
+        "A secret that cannot be had",
+        "A run reads the secrets that its tasks refer to before it begins: a variable must be set, a file readable, a "
+        "command exit with 0 within 30 s. What comes of it must be text in UTF-8, not empty, and at most 64 KiB. "
+        "validate and plan read no secret.",
+        Example(
+            '[secrets]\ntoken = {file = "token.txt"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
+            command="run",
+        ),
+        Example(
+            '[secrets]\ntoken = {file = "token.txt"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
+            {"token.txt": "abc\n"},
+            command="run",
+        ),
+    ),
+    _code(
         "unknown-limit",
         "A limit that is not declared",
         'uses takes tokens of [limits] while the task runs: db = 1 is one token, {tokens = 10, per = "1s"} is a rate.',
@@ -393,27 +415,23 @@ _ALL = (
         "no-faults",
         "There are no faults in a faults file",
         "A faults file has at least one table [[fault]].",
-        Example("seed = 7\n", file="faults.toml"),
-        Example('seed = 7\n[[fault]]\ntask = "*"\nkind = "crash.segv"\n', file="faults.toml"),
+        Example("seed = 7\n", command="chaos"),
+        Example('seed = 7\n[[fault]]\ntask = "*"\nkind = "crash.segv"\n', command="chaos"),
     ),
     _code(
         "missing-key",
         "A key that must be there is not",
         "A fault says which tasks it strikes and what it does: task and kind.",
-        Example('[[fault]]\ntask = "*"\n', file="faults.toml"),
-        Example('[[fault]]\ntask = "*"\nkind = "crash.segv"\n', file="faults.toml"),
+        Example('[[fault]]\ntask = "*"\n', command="chaos"),
+        Example('[[fault]]\ntask = "*"\nkind = "crash.segv"\n', command="chaos"),
     ),
     _code(
         "fault-does-not-fit",
         "A fault that cannot strike this pipeline",
         "No task matches, or what matches is of a kind to which this cannot happen: a payload.* fault is one of values "
         "that Python hands over, and a command has none.",
-        Example(
-            '[[fault]]\ntask = "nobody"\nkind = "crash.segv"\n', beside={"pipeline.toml": _HELLO}, file="faults.toml"
-        ),
-        Example(
-            '[[fault]]\ntask = "hello"\nkind = "crash.segv"\n', beside={"pipeline.toml": _HELLO}, file="faults.toml"
-        ),
+        Example('[[fault]]\ntask = "nobody"\nkind = "crash.segv"\n', beside={"pipeline.toml": _HELLO}, command="chaos"),
+        Example('[[fault]]\ntask = "hello"\nkind = "crash.segv"\n', beside={"pipeline.toml": _HELLO}, command="chaos"),
     ),
 )
 

@@ -11,7 +11,6 @@ import contextlib
 import os
 import platform
 import queue
-import random
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +19,6 @@ from pathlib import Path
 
 from workflow import __version__
 from workflow.errors import EngineError, WorkflowError
-from workflow.info_task import SEEDS
 from workflow.outcome import Outcome
 from workflow.plan.compile import Surroundings, compile_task
 from workflow.plan.plan import Plan
@@ -150,11 +148,12 @@ class _Conductor:
         self._callbacks_until: float | None = None
         self._look_at = 0.0
         seed = settings.seed if options.seed is None else options.seed
-        seed = random.SystemRandom().randrange(SEEDS) if seed is None else seed
+        seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
         self._around = Surroundings(str(plan.root), folder.id, str(folder.path), seed, secrets.values)
         self._engine = self._make(make_engine, folder)
+        pool = self._engine.pool
         self._admission = Admission(
-            plan.tasks, settings, pool=self._engine.pool, grace_max_s=options.grace_max_s
+            plan.tasks, settings, pool=pool, pushed_max=secrets.pushed_max(pool), grace_max_s=options.grace_max_s
         )  # fmt: skip
         self._run = _run_record(plan, options, folder, started_at, self._engine.pool, seed, secrets.mask)
 

@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from workflow.errors import WorkflowError
+from workflow.report.material import GRAPH
 
 STATE_DIR = ".workflow"
 
@@ -37,6 +38,11 @@ class RunFolder:
     def events(self) -> Path:
         """What happened, a line at a time."""
         return self.path / "events.jsonl"
+
+    @property
+    def graph(self) -> Path:
+        """What needs what, for reports that are made later."""
+        return self.path / GRAPH
 
     @property
     def logs(self) -> Path:
