@@ -31,11 +31,13 @@ def is_github(environ: Mapping[str, str]) -> bool:
 
 def annotation_lines(material: Material, environ: Mapping[str, str] = os.environ) -> Iterator[str]:
     """Answer the commands, a line each: errors, and warnings for what was allowed to fail."""
-    lines = _task_lines(material)
-    for level, allowed in (("error", False), ("warning", True)):
-        chosen = [failure for failure in material.failures if failure.allowed is allowed]
-        for failure in chosen[:ANNOTATIONS_MAX]:
-            yield _annotation(material, failure, level, lines, environ)
+    errors = [failure for failure in material.failures if not failure.allowed][:ANNOTATIONS_MAX]
+    warnings = [failure for failure in material.failures if failure.allowed][:ANNOTATIONS_MAX]
+    lines = _task_lines(material, {failure.task["name"] for failure in errors + warnings})
+    for failure in errors:
+        yield _annotation(material, failure, "error", lines, environ)
+    for failure in warnings:
+        yield _annotation(material, failure, "warning", lines, environ)
 
 
 def append_summary(material: Material, path: Path) -> None:
@@ -96,12 +98,11 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _task_lines(material: Material) -> dict[str, int]:
-    """Where each task that went wrong stands in the pipeline file, as far as it does."""
+def _task_lines(material: Material, names: Iterable[str]) -> dict[str, int]:
+    """Where the tasks stand in the pipeline file, as far as they do."""
     from workflow.diagnostics.locate import locate
     from workflow.diagnostics.mistake import Mistake
 
-    names = {failure.task["name"] for failure in material.failures}
     try:
         text = Path(material.document["run"]["file"]).read_text(encoding="utf-8")
     except (OSError, ValueError):

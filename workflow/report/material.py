@@ -192,9 +192,9 @@ def read_material(folder: Path) -> Material:
     except OSError as error:
         raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
     try:
+        Report.model_validate_json(data, strict=True)
         document = json.loads(data)
-        Report.model_validate(document, strict=False)
-    except (ValueError, ValidationError) as error:
+    except (ValueError, ValidationError, RecursionError) as error:
         first = str(error).partition("\n")[0]
         raise Unreadable(f"{path} is not a report that this version of workflow reads: {first}") from error
     return Material(document, folder, _read_graph(folder / GRAPH))
