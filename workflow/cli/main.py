@@ -77,13 +77,13 @@ def _have_streams() -> None:
 
 
 def _run(args: list[str], engine: EngineFactory | None) -> int:
+    if not args:  # each click has its own idea of what that is
+        _say(cli.get_help(click.Context(cli, info_name="workflow", **cli.context_settings)))
+        return ExitCode.USAGE
     try:
         code: object = cli.main(args, prog_name="workflow", standalone_mode=False, obj=engine)
     except click.exceptions.Exit as end:  # --help and --version
         return end.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:  # its message is the help itself
-        _say(error.format_message())
-        return ExitCode.USAGE
     except click.ClickException as error:
         return _usage(error)
     except NoOutput as error:

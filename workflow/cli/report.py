@@ -31,7 +31,7 @@ def report(words: tuple[str, ...], state_dir: Path | None) -> int:
     from workflow.cli.settings import settings
     from workflow.report.material import Unreadable, read_material
     from workflow.run.folder import STATE_DIR
-    from workflow.run.stored import LATEST, NoSuchRun, find_run
+    from workflow.run.lookup import LATEST, NoSuchRun, find_run
 
     name, outs = _split(words)
     check_outs(outs, "OUT")

@@ -49,6 +49,11 @@ class RunFolder:
         """What tasks printed."""
         return self.path / "logs"
 
+    @property
+    def results(self) -> Path:
+        """Large results that other tasks take; there when there is one."""
+        return self.path / "results"
+
 
 def new_run_folder(state_dir: Path, epoch_s: float) -> RunFolder:
     """Make a folder for a run, its state folder too where that is missing, and point ``latest`` at it.
