@@ -288,7 +288,7 @@
         ["Outcome", words(task.outcome) + (task.flaky ? ", flaky" : "") + (task.allowed ? ", allowed" : "")],
         ["Why", task.attempts.length ? "" : clean(task.said)],
         ["Took", task.took === null ? "" : seconds(task.took) + (task.tries > 1 ? " over " + task.tries + " attempts" : "")],
-        ["Began", task.start === null ? "" : seconds(task.start) + " after the run"],
+        ["Began", task.start === null ? "" : seconds(task.start) + " into the run"],
         ["Matrix", task.matrix === null ? "" : clean(Object.entries(task.matrix).map(([axis, value]) => axis + " = " + JSON.stringify(value)).join(", "))],
         ["Carried from", task.carried], ["Log", task.log === null ? "" : clean(data.run.folder + "/" + task.log)],
       ]),
