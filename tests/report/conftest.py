@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
-from workflow.report.material import Graph, Material, material_of
+from workflow.report.graph import Graph
+from workflow.report.material import Material, material_of
 from workflow.report.records import RunRecord, TaskRecord, Verdict
 
 STARTED = 1_700_000_000.0

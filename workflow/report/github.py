@@ -24,11 +24,6 @@ _TAIL_LINES = 5
 _CUT = "\n*The rest has no room here: GitHub shows at most 1 MiB.*\n"
 
 
-def is_github(environ: Mapping[str, str]) -> bool:
-    """Whether this is a step of GitHub Actions."""
-    return environ.get("GITHUB_ACTIONS") == "true"
-
-
 def annotation_lines(material: Material, environ: Mapping[str, str] = os.environ) -> Iterator[str]:
     """Answer the commands, a line each: errors, and warnings for what was allowed to fail."""
     errors = [failure for failure in material.failures if not failure.allowed][:ANNOTATIONS_MAX]
