@@ -64,7 +64,14 @@ def record() -> Callable[..., TaskRecord]:
 def material(tmp_path: Path) -> Callable[..., Material]:
     """Answer a maker of runs: ``material(record("a"), log={"a": "text"}, needs={"b": ["a"]})``."""
 
-    def make(*records: TaskRecord, log: Any = (), needs: Any = (), code: int | None = None, **run: Any) -> Material:
+    def make(
+        *records: TaskRecord,
+        log: Any = (),
+        needs: Any = (),
+        code: int | None = None,
+        status: str | None = None,
+        **run: Any,
+    ) -> Material:
         (tmp_path / "logs").mkdir(exist_ok=True)
         for number, (task, text) in enumerate(dict(log).items()):
             path = tmp_path / "logs" / f"{number}.log"
@@ -86,7 +93,7 @@ def material(tmp_path: Path) -> Callable[..., Material]:
             "seed": 5,
             "folder": str(tmp_path),
         }  # fmt: skip
-        verdict = Verdict(code, "failed" if code else "succeeded", None, STARTED + 9, 9.0)
+        verdict = Verdict(code, status or ("failed" if code else "succeeded"), None, STARTED + 9, 9.0)
         return material_of(RunRecord(**{**fields, **run}), verdict, dict(enumerate(records)), names, tmp_path)
 
     return make

@@ -123,6 +123,12 @@ class Material:
         ]
         return sorted(found, key=lambda failure: (-failure.skipped, failure.allowed))
 
+    @property
+    def ending(self) -> str | None:
+        """Why the run ended before all tasks had run, which those that it did not run say."""
+        tasks = self.document["tasks"]
+        return next((task["reason"] for task in tasks if task["outcome"] == Outcome.CANCELLED and task["reason"]), None)
+
     def allowed(self, task: TaskPart) -> bool:
         """Whether the task was allowed to fail."""
         if self.graph is None:
