@@ -22,7 +22,8 @@ from pathlib import Path
 from workflow.outcome import Attempt, ErrorRecord, Outcome
 from workflow.plan.plan import Json
 from workflow.report.formats import FORMATS, report_pieces
-from workflow.report.material import Graph, Material, material_of
+from workflow.report.graph import Graph
+from workflow.report.material import Material, material_of
 from workflow.report.records import RunRecord, TaskRecord, Verdict
 from workflow.report.writing import write_whole
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
-from workflow.report.material import Graph, Material, material_of
+from workflow.report.graph import Graph
+from workflow.report.material import Material, material_of
 from workflow.report.records import RunRecord, TaskRecord, Verdict
 
 STARTED = 1_700_000_000.0
@@ -63,7 +64,14 @@ def record() -> Callable[..., TaskRecord]:
 def material(tmp_path: Path) -> Callable[..., Material]:
     """Answer a maker of runs: ``material(record("a"), log={"a": "text"}, needs={"b": ["a"]})``."""
 
-    def make(*records: TaskRecord, log: Any = (), needs: Any = (), code: int | None = None, **run: Any) -> Material:
+    def make(
+        *records: TaskRecord,
+        log: Any = (),
+        needs: Any = (),
+        code: int | None = None,
+        status: str | None = None,
+        **run: Any,
+    ) -> Material:
         (tmp_path / "logs").mkdir(exist_ok=True)
         for number, (task, text) in enumerate(dict(log).items()):
             path = tmp_path / "logs" / f"{number}.log"
@@ -85,7 +93,7 @@ def material(tmp_path: Path) -> Callable[..., Material]:
             "seed": 5,
             "folder": str(tmp_path),
         }  # fmt: skip
-        verdict = Verdict(code, "failed" if code else "succeeded", None, STARTED + 9, 9.0)
+        verdict = Verdict(code, status or ("failed" if code else "succeeded"), None, STARTED + 9, 9.0)
         return material_of(RunRecord(**{**fields, **run}), verdict, dict(enumerate(records)), names, tmp_path)
 
     return make

@@ -92,3 +92,14 @@ def test_the_summary_stays_below_what_github_takes(material: Callable[..., Any],
     path.write_text("x" * 1024 * 1024)
     append_summary(made, path)
     assert path.stat().st_size == 1024 * 1024
+
+
+def test_a_run_that_did_not_end_by_itself_says_why_first(material: Callable[..., Any], record: Any) -> None:
+    """No task is to blame for it."""
+    reason = "the run reached its time limit of 9 s"
+    made = material(
+        record("a", "failed"), record("b", "cancelled", reason=reason), code=124, status="timed_out"
+    )  # fmt: skip
+    first, second = (parsed(line) for line in annotation_lines(made, {"GITHUB_WORKSPACE": "/here"}))
+    assert first == {"name": "error", "file": "pipeline.toml", "title": "the run timed out", "message": reason}
+    assert second["title"] == "a failed"

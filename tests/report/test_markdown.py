@@ -53,6 +53,14 @@ def test_it_tells_what_went_wrong_and_why(material: Callable[..., Any], record: 
     assert "| `shaky` | 1.25s | 2 | 0.50s | 1 MiB |" in text
 
 
+def test_why_a_run_did_not_end_by_itself_is_said(material: Callable[..., Any], record: Any) -> None:
+    """Which the tasks that it did not run know."""
+    made = material(record("a", "cancelled", reason="the run was ended by SIGINT"), code=130, status="interrupted")
+    text = "".join(markdown_pieces(made))
+    assert text.startswith("# ❌ `audit`: interrupted\n")
+    assert "The run did not end by itself: `the run was ended by SIGINT`" in text
+
+
 def test_no_content_leaves_its_span_or_block(
     material: Callable[..., Any], record: Any, hostile: tuple[str, ...], callback: Any
 ) -> None:

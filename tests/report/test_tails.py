@@ -27,6 +27,12 @@ def test_the_last_lines_without_the_account_of_the_error(folder: Path) -> None:
     assert tail(folder, "logs/a.log#3+4", failed=False) == Tail("2\n3", cut=False)
 
 
+def test_what_a_callback_printed_is_kept(folder: Path) -> None:
+    """It stands behind the error."""
+    (folder / "logs/a.log").write_bytes(b"1\n--- error ---\nTraceback\nValueError\n--- callback ---\nsorry\n")
+    assert tail(folder, "logs/a.log") == Tail("1\n--- callback ---\nsorry", cut=False)
+
+
 def test_a_task_may_have_printed_the_same_words(folder: Path) -> None:
     """In the middle of a line they are its own; where it succeeded they are its own too."""
     (folder / "logs/a.log").write_bytes(b"x--- error ---\ny\n")

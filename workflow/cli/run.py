@@ -140,11 +140,11 @@ def run(
 
 
 def _tell_github(result: RunResult, plan: Plan) -> None:
-    from workflow.report.github import annotation_lines, append_summary, is_github
-
-    if not is_github(os.environ):
+    if os.environ.get("GITHUB_ACTIONS") != "true":
         return
-    from workflow.report.material import graph_of, material_of
+    from workflow.report.github import annotation_lines, append_summary
+    from workflow.report.graph import graph_of
+    from workflow.report.material import material_of
 
     records = dict(enumerate(result.records))
     material = material_of(result.run, result.verdict, records, graph_of(plan.tasks), Path(result.run.folder))

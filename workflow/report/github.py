@@ -21,21 +21,24 @@ from workflow.report.whereabouts import place
 ANNOTATIONS_MAX = 10
 SUMMARY_MAX = 1024 * 1024
 _TAIL_LINES = 5
+_ENDED = {"timed_out": "timed out", "interrupted": "was interrupted", "broken": "is broken"}
 _CUT = "\n*The rest has no room here: GitHub shows at most 1 MiB.*\n"
-
-
-def is_github(environ: Mapping[str, str]) -> bool:
-    """Whether this is a step of GitHub Actions."""
-    return environ.get("GITHUB_ACTIONS") == "true"
 
 
 def annotation_lines(material: Material, environ: Mapping[str, str] = os.environ) -> Iterator[str]:
     """Answer the commands, a line each: errors, and warnings for what was allowed to fail."""
-    lines = _task_lines(material)
-    for level, allowed in (("error", False), ("warning", True)):
-        chosen = [failure for failure in material.failures if failure.allowed is allowed]
-        for failure in chosen[:ANNOTATIONS_MAX]:
-            yield _annotation(material, failure, level, lines, environ)
+    errors = [failure for failure in material.failures if not failure.allowed][:ANNOTATIONS_MAX]
+    warnings = [failure for failure in material.failures if failure.allowed][:ANNOTATIONS_MAX]
+    run = material.document["run"]
+    if run["status"] not in {"succeeded", "failed"}:
+        errors = errors[: ANNOTATIONS_MAX - 1]
+        properties = {"file": _in_workspace(run["file"], environ), "title": f"the run {_ENDED[run['status']]}"}
+        yield _command("error", properties, neutral(material.ending or f"exit code {run['exit_code']}"))
+    lines = _task_lines(material, {failure.task["name"] for failure in errors + warnings})
+    for failure in errors:
+        yield _annotation(material, failure, "error", lines, environ)
+    for failure in warnings:
+        yield _annotation(material, failure, "warning", lines, environ)
 
 
 def append_summary(material: Material, path: Path) -> None:
@@ -64,12 +67,11 @@ def _annotation(
     task = failure.task
     file, line = material.document["run"]["file"], lines.get(task["name"])
     error = error_of(task)
-    workspace = environ.get("GITHUB_WORKSPACE") or str(Path.cwd())
     if error is not None:
         found = place(ErrorRecord(**error))
-        if found is not None and found[0].startswith(workspace.rstrip("/") + "/"):
+        if found is not None and _in_workspace(found[0], environ) != found[0]:
             file, line = found
-    properties = {"file": file.removeprefix(workspace.rstrip("/") + "/")}
+    properties = {"file": _in_workspace(file, environ)}
     if line is not None:
         properties["line"] = str(line)
     properties["title"] = f"{task['id']} {task['outcome'].replace('_', ' ')}"
@@ -80,6 +82,12 @@ def _annotation(
     if tail is not None:
         said += tail.text.split("\n")
     return _command(level, properties, "\n".join(neutral(text) for text in said))
+
+
+def _in_workspace(file: str, environ: Mapping[str, str]) -> str:
+    """The path as GitHub has it, of a file that is checked out; of others the path as it is."""
+    workspace = environ.get("GITHUB_WORKSPACE") or str(Path.cwd())
+    return file.removeprefix(workspace.rstrip("/") + "/")
 
 
 def _command(name: str, properties: Mapping[str, str], message: str) -> str:
@@ -96,12 +104,11 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _task_lines(material: Material) -> dict[str, int]:
-    """Where each task that went wrong stands in the pipeline file, as far as it does."""
+def _task_lines(material: Material, names: Iterable[str]) -> dict[str, int]:
+    """Where the tasks stand in the pipeline file, as far as they do."""
     from workflow.diagnostics.locate import locate
     from workflow.diagnostics.mistake import Mistake
 
-    names = {failure.task["name"] for failure in material.failures}
     try:
         text = Path(material.document["run"]["file"]).read_text(encoding="utf-8")
     except (OSError, ValueError):

@@ -76,6 +76,7 @@ def html_pieces(material: Material) -> Iterator[str]:
         flaky=sum(task["flaky"] for task in document["tasks"]),
         callbacks=callbacks[:SHOWN_FAILURES],
         more_callbacks=max(0, len(callbacks) - SHOWN_FAILURES),
+        ending=material.ending,
         failures=[_shown(material, failure) for failure in failures[:SHOWN_FAILURES]],
         more_failures=max(0, len(failures) - SHOWN_FAILURES),
         signs=SIGNS,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from workflow.report.material import Material
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
 from workflow.report.shapes import FORMAT, run_shape, task_shape
 from workflow.report.writing import write_whole
+
+if TYPE_CHECKING:
+    from workflow.report.material import Material
 
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
 

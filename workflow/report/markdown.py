@@ -67,6 +67,8 @@ def _head(material: Material) -> Iterator[str]:
     if run["git"]:
         facts.append(f"commit {_span(run['git'][:12])}")
     yield " · ".join(facts) + "\n\n"
+    if material.ending:
+        yield f"The run did not end by itself: {_span(material.ending)}\n\n"
     yield "| outcome | tasks |\n|:--|--:|\n"
     for outcome in Outcome:
         number = document["counts"].get(outcome.value, 0)

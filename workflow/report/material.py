@@ -2,7 +2,7 @@
 
 A report can be made when its run ends or any time later from what the run left, so there is one form for both: the
 shape of ``report.json`` (``models.py`` says what each field means), the run's folder for the ends of logs, and what
-``graph.json`` keeps of the plan: by the names of tasks, so it is small however large a matrix is.
+``graph.json`` keeps of the plan.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypedDict, cast
+from typing import TypedDict, cast
 
 from workflow.outcome import ErrorRecord, Outcome
-from workflow.plan.plan import PlannedTask
+from workflow.report.graph import GRAPH, Graph, read_graph
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count, headline
 from workflow.report.shapes import FORMAT, run_shape, task_shape
-
-GRAPH = "graph.json"
 
 
 class ErrorPart(TypedDict):
@@ -104,24 +102,6 @@ class Document(TypedDict):
     tasks: list[TaskPart]
 
 
-class NeedPart(TypedDict):
-    """One other task by its name, and how it has to end."""
-
-    task: str
-    status: Literal["success", "failure", "any"]
-
-
-class NamePart(TypedDict):
-    """What the file says of a task."""
-
-    needs: list[NeedPart]
-    allow_failure: bool
-
-
-Graph = dict[str, NamePart]
-"""By name, in the order of the plan."""
-
-
 @dataclass(frozen=True)  # without slots, for what is kept of it
 class Material:
     """One run, as a report is made of it."""
@@ -142,6 +122,12 @@ class Material:
             if Outcome(task["outcome"]).is_failure
         ]
         return sorted(found, key=lambda failure: (-failure.skipped, failure.allowed))
+
+    @property
+    def ending(self) -> str | None:
+        """Why the run ended before all tasks had run, which those that it did not run say."""
+        tasks = self.document["tasks"]
+        return next((task["reason"] for task in tasks if task["outcome"] == Outcome.CANCELLED and task["reason"]), None)
 
     def allowed(self, task: TaskPart) -> bool:
         """Whether the task was allowed to fail."""
@@ -192,37 +178,12 @@ def read_material(folder: Path) -> Material:
     except OSError as error:
         raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
     try:
+        Report.model_validate_json(data, strict=True)
         document = json.loads(data)
-        Report.model_validate(document, strict=False)
-    except (ValueError, ValidationError) as error:
+    except (ValueError, ValidationError, RecursionError) as error:
         first = str(error).partition("\n")[0]
         raise Unreadable(f"{path} is not a report that this version of workflow reads: {first}") from error
-    return Material(document, folder, _read_graph(folder / GRAPH))
-
-
-def graph_of(tasks: Iterable[PlannedTask]) -> Graph:
-    """What needs what, by name."""
-    graph: Graph = {}
-    for task in tasks:
-        if task.name not in graph:
-            needs = [NeedPart(task=need.name, status=need.status) for need in task.needs]
-            graph[task.name] = NamePart(needs=needs, allow_failure=task.allow_failure)
-    return graph
-
-
-def _read_graph(path: Path) -> Graph | None:
-    """Whoever has hurt that file gets a report without it."""
-    try:
-        graph = json.loads(path.read_bytes())
-        return {
-            str(name): NamePart(
-                needs=[NeedPart(task=str(need["task"]), status=need["status"]) for need in part["needs"]],
-                allow_failure=bool(part["allow_failure"]),
-            )
-            for name, part in graph.items()
-        }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return None
+    return Material(document, folder, read_graph(folder / GRAPH))
 
 
 def error_of(task: TaskPart) -> ErrorPart | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 _PART = re.compile(r"(?P<file>.+)#(?P<offset>\d+)\+(?P<size>\d+)$")
 _READ_MAX = 1024 * 1024
 _ERROR = b"--- error ---\n"
+_CALLBACK = b"\n--- callback ---\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ def output_tail(folder: Path, log: str | None, *, failed: bool, lines: int, max_
         if at > 0 and data[at - 1 : at] != b"\n":
             at = -1  # in the middle of a line
         if at >= 0:
-            data = data[:at]
+            _, callback, said = data[at:].partition(_CALLBACK)  # which comes behind it, and is output again
+            data = data[:at] + callback[1:] + said
     if len(data) > max_bytes:
         data, cut = data[-max_bytes:], True
         data = data.partition(b"\n")[2] or data

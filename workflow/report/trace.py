@@ -13,7 +13,8 @@ from datetime import datetime
 from itertools import pairwise
 
 from workflow.outcome import Outcome
-from workflow.report.material import AttemptPart, Graph, Material, TaskPart, headline_of, title_of
+from workflow.report.graph import Graph
+from workflow.report.material import AttemptPart, Material, TaskPart, headline_of, title_of
 
 _PROCESS = 1
 _NOWHERE = 0

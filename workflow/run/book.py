@@ -20,7 +20,7 @@ from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
 from workflow.plan.plan import PlannedTask
 from workflow.report.console import Console
 from workflow.report.events import EventLog
-from workflow.report.material import graph_of
+from workflow.report.graph import graph_of
 from workflow.report.records import RunRecord, TaskRecord, Verdict
 from workflow.report.standing import RunningTask
 from workflow.run.ending import Ending, write_ending

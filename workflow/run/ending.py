@@ -9,8 +9,8 @@ from pathlib import Path
 
 from workflow.report.events import EventLog
 from workflow.report.formats import report_pieces, suffix_of
+from workflow.report.graph import Graph
 from workflow.report.json_report import write_report
-from workflow.report.material import Graph, material_of
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
 from workflow.report.writing import write_whole
 from workflow.run.exit_code import ExitCode
@@ -87,6 +87,8 @@ def _write(
         if suffix_of(path) == ".json":
             write_report(path, run, verdict, records)
         else:
+            from workflow.report.material import material_of  # milliseconds, for those who want it
+
             write_whole(path, report_pieces(path, material_of(run, verdict, records, graph, folder.path)))
     except OSError as error:
         return disk_problem(error, path)

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from workflow.errors import WorkflowError
-from workflow.report.material import GRAPH
+from workflow.report.graph import GRAPH
 
 STATE_DIR = ".workflow"
 

@@ -288,7 +288,7 @@
         ["Outcome", words(task.outcome) + (task.flaky ? ", flaky" : "") + (task.allowed ? ", allowed" : "")],
         ["Why", task.attempts.length ? "" : clean(task.said)],
         ["Took", task.took === null ? "" : seconds(task.took) + (task.tries > 1 ? " over " + task.tries + " attempts" : "")],
-        ["Began", task.start === null ? "" : seconds(task.start) + " after the run"],
+        ["Began", task.start === null ? "" : seconds(task.start) + " into the run"],
         ["Matrix", task.matrix === null ? "" : clean(Object.entries(task.matrix).map(([axis, value]) => axis + " = " + JSON.stringify(value)).join(", "))],
         ["Carried from", task.carried], ["Log", task.log === null ? "" : clean(data.run.folder + "/" + task.log)],
       ]),
@@ -563,7 +563,7 @@
       element.append(...children);
       return element;
     };
-    const picture = svg("svg", { width, height, role: "img", "aria-label": "Which task needs which" });
+    const picture = svg("svg", { width, height, role: "group", "aria-label": "Which task needs which" });
     picture.append(svg("defs", {}, svg("marker", { id: "tip-of", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" }, svg("path", { d: "M0 0 L8 4 L0 8 z", class: "tip-of" }))));
     for (const edge of edges) {
       const came = edge.way[0], node = edge.way[edge.way.length - 1];
@@ -574,11 +574,12 @@
     for (const node of nodes.values()) {
       const label = line(node.name), bad = ["failed", "timed_out", "crashed", "memory_exceeded"].reduce((sum, outcome) => sum + (node.counts.get(outcome) || 0), 0);
       const under = [...node.counts].sort((a, b) => b[1] - a[1]).map(([outcome, number]) => (node.total === 1 ? "" : number.toLocaleString("en") + " ") + words(outcome)).join(", ");
-      const group = svg("g", { class: "node", tabindex: "0", role: "button", transform: `translate(${node.x} ${node.y})`, "aria-label": label + ": " + (under || "not run") },
+      const short = label.length > 24 ? label.slice(0, 23) + "…" : label;
+      const told = !under ? "not run" : under.length <= 29 ? under : bad ? bad.toLocaleString("en") + " of " + node.total.toLocaleString("en") + " went wrong" : node.total.toLocaleString("en") + " tasks";
+      const group = svg("g", { class: "node", tabindex: "0", role: "button", transform: `translate(${node.x} ${node.y})` },
         svg("title", {}, label + ": " + (under || "not run") + (node.allowed ? " (allowed to fail)" : "")),
         svg("rect", { class: "box", width: WIDE, height: HIGH, rx: 6 }),
-        svg("text", { x: 10, y: 18 }, label.length > 24 ? label.slice(0, 23) + "…" : label),
-        svg("text", { x: 10, y: 34, class: "dim" }, (under || "not run").length > 29 ? (bad ? bad.toLocaleString("en") + " of " + node.total.toLocaleString("en") + " went wrong" : node.total.toLocaleString("en") + " tasks") : under || "not run"));
+        svg("text", { x: 10, y: 18 }, short), svg("text", { x: 10, y: 34, class: "dim" }, told));
       let from = 0;
       for (const outcome of data.outcomes) {
         const number = node.counts.get(outcome);

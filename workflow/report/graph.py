@@ -1,0 +1,61 @@
+"""``graph.json``: what a report that is made later needs of the plan, by the names of tasks.
+
+So it is small however large a matrix is.  ``report.json`` does not have it: its fields are a contract of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypedDict
+
+from workflow.plan.plan import PlannedTask, Status
+
+GRAPH = "graph.json"
+
+
+class NeedPart(TypedDict):
+    """One other task by its name, and how it has to end."""
+
+    task: str
+    status: Status
+
+
+class NamePart(TypedDict):
+    """What the file says of a task."""
+
+    needs: list[NeedPart]
+    allow_failure: bool
+
+
+Graph = dict[str, NamePart]
+"""By name, in the order of the plan."""
+
+
+def graph_of(tasks: Iterable[PlannedTask]) -> Graph:
+    """What needs what, by name."""
+    graph: Graph = {}
+    for task in tasks:
+        if task.name not in graph:
+            needs = [NeedPart(task=need.name, status=need.status) for need in task.needs]
+            graph[task.name] = NamePart(needs=needs, allow_failure=task.allow_failure)
+    return graph
+
+
+def read_graph(path: Path) -> Graph | None:
+    """Answer what was kept.  Whoever has hurt that file gets a report without it."""
+    try:
+        graph = json.loads(path.read_bytes())
+        return {
+            str(name): NamePart(
+                needs=[NeedPart(task=str(need["task"]), status=_STATUS[need["status"]]) for need in part["needs"]],
+                allow_failure=bool(part["allow_failure"]),
+            )
+            for name, part in graph.items()
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+_STATUS: dict[str, Status] = {"success": "success", "failure": "failure", "any": "any"}
