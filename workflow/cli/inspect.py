@@ -12,6 +12,7 @@ from workflow.cli.arguments import (
     file_argument,
     file_options,
     nothing_selected,
+    root_option,
     selection_options,
     tell,
 )
@@ -21,6 +22,7 @@ from workflow.run.exit_code import ExitCode
 @click.command()
 @file_argument
 @file_options
+@root_option
 def validate(file: Path, given: Given) -> int:
     """Check FILE (pipeline.toml) and everything in it; show all mistakes at once."""
     checked = given.plan(existing(file))
@@ -32,6 +34,7 @@ def validate(file: Path, given: Given) -> int:
 @click.command()
 @file_argument
 @file_options
+@root_option
 @selection_options
 @click.option("--json", "as_json", is_flag=True, help="As JSON: the same on every machine.")
 def plan(

@@ -15,6 +15,7 @@ from workflow.cli.arguments import (
     file_argument,
     file_options,
     nothing_selected,
+    root_option,
     selection_options,
     tell,
 )
@@ -36,6 +37,7 @@ CI_GRACE_MAX_S = 5.0
     "-j", "--jobs", type=click.IntRange(1, POOL_MAX), metavar="N", help="Workers (what the file says, or one per CPU)."
 )
 @file_options
+@root_option
 @selection_options
 @click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
 @click.option(
@@ -107,7 +109,7 @@ def run(
 
     sweep = Sweep()
     options = RunOptions(
-        state_dir=how.state_dir or plan.file.parent / STATE_DIR,
+        state_dir=how.state_dir or plan.root / STATE_DIR,
         jobs=how.jobs,
         argv=tuple(sys.argv),
         reports=tuple(path.absolute() for path in reports),

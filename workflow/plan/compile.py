@@ -106,7 +106,7 @@ class _Filler:
 
     def __init__(self, task: PlannedTask, results: Mapping[str, Ended], around: Surroundings) -> None:
         self._task = task.id
-        self._needs = {need.name: need for need in task.needs}
+        self._needs = {need.name: need for need in task.needs if not need.by_files}
         self._results = results
         self._around = around
 

@@ -5,6 +5,9 @@ it holds what the file says (``"cpus"``, folders as they are written) and nothin
 so that two plans can be compared with ``diff`` and a million tasks can be written quickly.  Strings that may hold
 references are written as the file would write them: ``$${`` is a literal ``${``.  What a task needs is written by
 name, and means every task of the plan with that name: ten thousand instances that need ten thousand stay short.
+
+``FORMAT`` is the number of this format.  ``saved`` reads it back to the same ``Plan``: whoever adds a field adds it
+there too, and a plan that an older version cannot run as it is meant gets the next number.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ from workflow.spec.reference import Template, escape
 
 FORMAT = 1
 
-_MODELS = {"call": "workflow.tasks.Call", "cmd": "workflow.tasks.Command", "shell": "workflow.tasks.Shell"}
+_NO_RETRIES = RetryPolicy()
+MODELS = {"call": "workflow.tasks.Call", "cmd": "workflow.tasks.Command", "shell": "workflow.tasks.Shell"}
 
 
 def plan_document(plan: Plan) -> dict[str, object]:
@@ -80,7 +84,7 @@ def _settings(settings: Settings) -> dict[str, object]:
         "pool": settings.pool,
         "timeout_s": settings.timeout_s,
         "halt": settings.halt,
-        "max_failures": settings.max_failures,
+        "max_failures": settings.max_failures_written,
         "path": list(settings.path),
         "preload": list(settings.preload),
         "max_log_bytes": settings.max_log_bytes,
@@ -102,15 +106,45 @@ def _task_lines(plan: Plan) -> Iterator[str]:
         yield _line(_task(task))
 
 
+DEFAULTS: dict[str, object] = {
+    "name": None,
+    "needs": [],
+    "matrix": None,
+    "args": [],
+    "kwargs": {},
+    "timeout_s": 3600.0,
+    "grace_s": 5.0,
+    "callback_timeout_s": 30.0,
+    "env": {},
+    "cwd": ".",
+    "base": ".",
+    "on": {},
+    "isolate": False,
+    "allow_failure": False,
+    "tags": [],
+    "doc": None,
+    "retries": {},
+    "deadline_s": None,
+    "warn_after_s": None,
+    "uses": {},
+    "priority": 0,
+    "memory_bytes": None,
+    "seed": None,
+    "inputs": [],
+    "outputs": [],
+    "if": None,
+    "skipped": False,
+}
+"""What is left out of a task's line, which mostly is nearly all of it.  A task without ``name`` is called by its id."""
+
+
 def _task(task: PlannedTask) -> dict[str, object]:
     module, args, kwargs = _info_task(task)
-    return {
-        "id": task.id,
-        "name": task.name,
-        "kind": task.kind,
+    line: dict[str, object] = {"id": task.id, "kind": task.kind, "module": module}
+    values: dict[str, object] = {
+        "name": None if task.name == task.id else task.name,
         "needs": [_need(need) for need in task.needs],
         "matrix": None if task.matrix is None else dict(task.matrix),
-        "module": module,
         "args": args,
         "kwargs": kwargs,
         "timeout_s": task.timeout_s,
@@ -119,7 +153,7 @@ def _task(task: PlannedTask) -> dict[str, object]:
         "env": _written(task.env) if task.env else {},
         "cwd": _written(task.cwd),
         "base": task.base,
-        "on": {"success": task.on_success, "failure": task.on_failure},
+        "on": _hooks(task),
         "isolate": task.isolate,
         "allow_failure": task.allow_failure,
         "tags": list(task.tags),
@@ -136,18 +170,31 @@ def _task(task: PlannedTask) -> dict[str, object]:
         "if": task.condition,
         "skipped": task.skipped,
     }
+    line.update((key, value) for key, value in values.items() if value != DEFAULTS[key])
+    return line
+
+
+def _hooks(task: PlannedTask) -> dict[str, str]:
+    hooks = {"success": task.on_success, "failure": task.on_failure}
+    return {key: hook for key, hook in hooks.items() if hook is not None}
 
 
 def _retries(policy: RetryPolicy) -> dict[str, object]:
+    if policy == _NO_RETRIES:
+        return {}
     max_delay = None if policy.max_delay_s == inf else policy.max_delay_s
     return {**policy._asdict(), "max_delay_s": max_delay, "on": list(policy.on)}
 
 
 def _need(need: Need) -> dict[str, object]:
     """By name alone where it means every instance of that task."""
-    written: dict[str, object] = {"task": need.name, "status": need.status}
+    written: dict[str, object] = {"task": need.name}
+    if need.status != "success":
+        written["status"] = need.status
     if need.matched:
         written["ids"] = list(need.every)
+    if need.by_files:
+        written["by_files"] = True
     return written
 
 
@@ -158,8 +205,8 @@ def _info_task(task: PlannedTask) -> tuple[object, list[object], object]:
     if task.kind == "module":
         return task.target, args, kwargs
     if task.kind == "call":
-        return _MODELS["call"], [task.target, args, kwargs], {}
-    return _MODELS[task.kind], [_written(task.target)], {}
+        return MODELS["call"], [task.target, args, kwargs], {}
+    return MODELS[task.kind], [_written(task.target)], {}
 
 
 def _written(value: object) -> object:
@@ -200,4 +247,5 @@ def _seconds(seconds: float | None) -> str:
 
 
 def _needs(task: PlannedTask) -> str:
-    return ", ".join(need.name if need.status == "success" else f"{need.name} ({need.status})" for need in task.needs)
+    names = (need.name if need.status == "success" else f"{need.name} ({need.status})" for need in task.needs)
+    return ", ".join(dict.fromkeys(names))
