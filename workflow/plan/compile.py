@@ -13,6 +13,7 @@ from typing import NamedTuple
 from workflow.errors import WorkflowError
 from workflow.info_task import InfoTask
 from workflow.outcome import Outcome
+from workflow.plan.key import Filled
 from workflow.plan.plan import Ended, PlannedTask
 from workflow.spec.reference import Reference, Template, as_text, describe, follow, resolve
 
@@ -85,6 +86,14 @@ def compile_task(
         )
     except (TypeError, ValueError) as error:  # only results are not checked before: a NUL for the environment
         raise MissingResult(task.id, _first_reference(task), str(error)) from None
+
+
+def filled(task: PlannedTask, results: Mapping[str, Ended], around: Surroundings) -> Filled:
+    """What ``compile_task`` makes a task of, for its key.  Raises MissingResult."""
+    fill = _Filler(task, results, around)
+    env = {name: fill(value) for name, value in task.env.items()}
+    cwd = task.cwd if isinstance(task.cwd, str) else os.path.join(task.base, str(fill(task.cwd)))
+    return Filled(fill(task.target), fill(task.args), fill(task.kwargs), env, os.path.normpath(cwd))
 
 
 def _what_runs(
