@@ -15,7 +15,8 @@ from bench.promises.scenarios import BOUND_S, GONE_S, SCENARIOS, Promise
 from workflow.harness import journal
 from workflow.harness.census import SHARED_MEMORY
 from workflow.harness.evidence import Expected
-from workflow.harness.experiment import Run, perform, place
+from workflow.harness.experiment import Run, perform
+from workflow.harness.folders import place
 
 
 class Trial(NamedTuple):

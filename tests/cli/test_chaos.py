@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -100,7 +101,9 @@ def file(tmp_path: Path) -> Path:
         (["--soak", "1s", "--repeat", "2"], "it goes without --repeat"),
         (["--replay", "nowhere.json"], "there is no file 'nowhere.json' here"),
         (["pipeline.toml", "--replay", "pipeline.toml"], "are for the catalogue"),
-        (["--scenario", "hang.slep"], "no scenario matches 'hang.slep'; did you mean 'hang.sleep'?"),
+        (["--scenario", "hang.slep"], "no scenario matches 'hang.slep'; did you mean 'hang.sleep'"),
+        (["--scenario", "hang"], "no scenario matches 'hang'; did you mean 'hang.*'?"),
+        (["--scenario", "*both*x"], "'*both*x'; did you mean 'death.both' or 'death.guardian.both'?"),
         (["--scenario", "zzz"], "no scenario matches 'zzz'; workflow chaos --list shows them"),
         (["--preset", "big"], "'big' is not one of"),
         (["--preset", "smoke", "--junit", "nowhere/out.xml"], "there is no folder 'nowhere'"),
@@ -131,7 +134,7 @@ def test_mistakes_in_the_pipeline_are_told_as_everywhere(workflow: Workflow, fil
 
 
 def test_the_list_names_every_scenario_and_every_kind(workflow: Workflow) -> None:
-    """Each in a line, with what it does and what must come of it."""
+    """Each with what it does and what must come of it, in lines that fit a wide terminal."""
     from workflow.failpoints import POINTS
     from workflow.harness.catalogue import SCENARIOS
     from workflow.harness.kinds import KINDS
@@ -139,14 +142,15 @@ def test_the_list_names_every_scenario_and_every_kind(workflow: Workflow) -> Non
     ran = workflow("chaos", "--list")
     assert ran.returncode == 0
     assert ran.stderr == ""
-    lines = ran.stdout.splitlines()
+    assert max(map(len, ran.stdout.splitlines())) <= 100
+    lines = re.sub(r"(?<=\S)\n {20,}(?=\S)", " ", ran.stdout).splitlines()
     for scenario in SCENARIOS:
         assert any(line[4:].split("  ")[0] == scenario.id and scenario.fault in line for line in lines)
     lines = lines[lines.index("kinds of faults, for --inject KIND:GLOB[:PROBABILITY], --sweep KIND and faults files") :]
     for kind in KINDS.values():
         (line,) = (line for line in lines if line.startswith(f"    {kind.id} ") and f"{kind.what}: " in line)
         assert kind.outcome in line
-    assert "its callback raises: succeeded, its callback failed" in ran.stdout
+    assert "its callback raises: succeeded, its callback failed" in "\n".join(lines)
     points = lines[lines.index("points of the engine, for --sweep POINT[:kill|:stop]") + 1 :]
     assert [line.split()[0] for line in points] == list(POINTS)
 
@@ -298,6 +302,19 @@ def test_a_harness_that_fails_is_exit_code_4_and_an_error_in_junit(
     assert suite.get("errors") == "1"
 
 
+def test_a_task_that_writes_into_the_journal_of_the_harness_is_told_of(workflow: Workflow, file: Path) -> None:
+    """It is a check that did not hold, and not a harness that failed."""
+    line = 'echo rubbish >> "$WORKFLOW_CHAOS_FOLDER/journal"'
+    line += r'; printf "\033[31mred\007"'
+    file.write_text(f"[tasks.vandal]\nshell = '{line}'\n[tasks.bad]\nshell = 'true'\nneeds = ['vandal']\n")
+    ran = workflow("chaos", "pipeline.toml", "--inject", "crash.segv:bad")
+    assert ran.returncode == 5, ran.stdout
+    assert "UNJUDGED" in ran.stdout
+    assert "spoilt: it has 7 bytes that nobody of ours wrote: b'rubbish'; vandal was running then; " in ran.stdout
+    assert "Traceback" not in ran.stdout + ran.stderr
+    assert r"    |   red\x07" in ran.stdout
+
+
 def test_a_reader_that_leaves_early_ends_the_checks(workflow: Workflow) -> None:
     """``workflow chaos | head -0`` does not go on for minutes, and is no pass."""
     read, write = os.pipe()
@@ -375,11 +392,20 @@ def test_a_signal_ends_everything_and_leaves_nothing(
     assert len(ElementTree.parse(tmp_path / "out.xml").getroot()[0]) == 0
 
 
-def test_a_harness_that_is_killed_leaves_no_run_behind(start: Callable[..., subprocess.Popen[str]], file: Path) -> None:
-    """It can do nothing any more; the run ends itself."""
+def test_a_harness_that_is_killed_leaves_no_run_behind(
+    start: Callable[..., subprocess.Popen[str]], file: Path, tmp_path: Path
+) -> None:
+    """It can do nothing any more; the run ends itself, and the next harness removes its folder."""
     file.write_text(LONG)
     process = start("pipeline.toml", "--inject", "crash.segv:*")
     until(lambda: len(of_runs(process.pid)) >= 5)
     process.kill()
     process.wait()
     until(lambda: not of_runs(process.pid))
+    (folder,) = (tmp_path / "tmp").iterdir()
+    other = start("pipeline.toml", "--inject", "crash.segv:*")
+    until(lambda: len(of_runs(other.pid)) >= 5)
+    assert not folder.exists()
+    other.terminate()
+    assert other.wait(25) == 143
+    assert list((tmp_path / "tmp").iterdir()) == []

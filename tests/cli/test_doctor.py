@@ -83,7 +83,7 @@ def test_this_machine_is_fine(workflow: Callable[..., Any], tmp_path: Path) -> N
     assert ran.stdout.splitlines()[-1] == "a run works here"
     told = json.loads(workflow("doctor", "--json", "-j", "2").stdout)
     assert told["works"] is True
-    assert {"process descriptors", "subreaper", "/proc", "descriptors", "processes"} <= {
+    assert {"process descriptors", "subreaper", "pipes", "/proc", "descriptors", "processes"} <= {
         fact["name"] for fact in told["facts"]
     }
     unknown = {fact["name"] for fact in told["facts"] if "cannot be found out" in fact["value"]}

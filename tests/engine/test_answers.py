@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 
 import pytest
 
 from workflow.engine import answers as answers_module
+from workflow.engine import system
 from workflow.engine.answers import BRIEF, Answers, answer_pair
 
 
-@pytest.fixture
-def ends() -> Iterator[tuple[Answers, int]]:
-    """Both ends; a test closes the writing one itself."""
+@pytest.fixture(params=["tee", "no tee"])
+def ends(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Answers, int]]:
+    """Both ends, a pipe's or, where ``tee`` is forbidden, a socket's; a test closes the writing one itself."""
+    if request.param == "no tee":
+        monkeypatch.setattr(system, "_can_tee", None)
+        monkeypatch.setattr(system, "tee", _forbidden)
     reading, writing = answer_pair()
+    assert stat.S_ISFIFO(os.fstat(reading).st_mode) is (request.param == "tee")
     ours = Answers(reading)
     yield ours, writing
     ours.close()
     for descriptor in answers_module.copies:
         os.close(descriptor)
     answers_module.copies.clear()
+
+
+def _forbidden(*_arguments: object) -> int:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
 
 
 def test_what_is_looked_at_stays_until_it_is_taken_out(ends: tuple[Answers, int]) -> None:

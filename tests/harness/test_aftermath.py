@@ -213,6 +213,54 @@ def test_without_its_guards_a_run_may_end_as_broken_with_a_reason() -> None:
     assert broken(TWO, replace(found, journal=[*noted("a"), *early]))
 
 
+def owed(id_: str) -> Any:
+    """A task whose callback the engine could not call any more."""
+    task = told(id_, attempt(), callback="crashed")
+    task["callback"]["error"] = {"type": "EngineError", "message": "the engine failed: its warden died"}
+    return task
+
+
+def failed_engine(tasks: list[Any], journal: list[Entry]) -> Evidence:
+    return evidence(tasks, exit_code=4, struck=[kill("guardian", WARDEN, 2.55)], journal=journal,
+                    stderr="the engine failed: its warden died")  # fmt: skip
+
+
+RAISES = replace(OK, callback=frozenset({"failed"}), callback_error="Harm", faults=("callback.raise",))
+
+
+def test_a_callback_that_was_owed_when_the_engine_failed_is_crashed_and_its_fault_had_no_chance() -> None:
+    expected = Expected({"a": OK, "b": RAISES})
+    journal = noted("a", "b")[:-1]
+    found = failed_engine([told("a", attempt()), owed("b")], journal)
+    assert not broken(expected, found)
+    assert broken(expected, replace(found, struck=()))
+    only_begun = [*journal, Entry(2.6, DISPATCHER, CALLBACK, "b", 0, "callback")]
+    assert not broken(expected, failed_engine([told("a", attempt()), owed("b")], only_begun))
+    fired = [*only_begun, Entry(2.6, DISPATCHER, FIRED, "b", 0, "callback.raise")]
+    after = expected_after(expected, failed_engine([told("a", attempt()), owed("b")], fired))
+    assert after.tasks["b"].faults == ("callback.raise",)
+
+
+def test_a_fault_whose_callback_was_over_before_the_engine_failed_had_its_chance() -> None:
+    expected = Expected({"a": RAISES, "b": OK})
+    reasons = broken(expected, failed_engine([owed("a"), told("b", attempt())], noted("a", "b")))
+    assert reasons == ["the fault did not fire: callback.raise on a"]
+
+
+def test_a_failed_engine_buys_no_crash_of_a_callback_for_another_reason() -> None:
+    expected = Expected({"a": OK, "b": RAISES})
+    dead = told("b", attempt(), callback="crashed")
+    dead["callback"]["error"] = {"type": "TaskCrashed", "message": ""}
+    assert broken(expected, failed_engine([told("a", attempt()), dead], noted("a", "b")[:-1]))
+
+
+def test_a_callback_that_was_passed_over_is_not_excused_by_a_failed_engine() -> None:
+    journal = [*noted("b", at_s=2.0 - SETTLED_S - 1)[:-1], *noted("a", at_s=2.0)]
+    found = failed_engine([told("a", attempt()), owed("b")], journal)
+    assert broken(TWO, found)
+    assert not broken(TWO, failed_engine([told("a", attempt()), owed("b")], [*noted("b", at_s=2.0)[:-1], *noted("a")]))
+
+
 def test_a_run_that_goes_on_without_its_guards_is_held_to_everything() -> None:
     tasks = [told("a", attempt()), told("b", outcome="cancelled", callback=None)]
     assert broken(TWO, evidence(tasks, exit_code=0, struck=[kill("warden", WARDEN)]))

@@ -18,7 +18,7 @@ from workflow.harness.evidence import Evidence, Expected, ExpectedTask
 from workflow.harness.experiment import Run
 from workflow.harness.journal import Entry
 from workflow.harness.oracle import Finding, Unjudged, Verdict, judge
-from workflow.harness.scenario import Trial, judged
+from workflow.harness.scenario import Trial, details_of, judged
 
 
 def evidence_of(tasks: Sequence[dict[str, Any]], entries: Sequence[Entry], **more: object) -> Evidence:
@@ -134,3 +134,17 @@ def test_a_victim_may_differ_from_its_kind(tmp_path: Path) -> None:
     assert "timeout = 0.8" in text.partition("hang_sleep_2")[0]
     assert expected.tasks["hang_sleep_2"].outcomes == {"crashed"}
     assert expected.tasks["hang_sleep"].outcomes == {"timed_out"}
+
+
+def test_a_story_quotes_the_logs_of_those_it_is_about() -> None:
+    """The folder that has them is gone; of none that a verdict names, the first that did not succeed are quoted."""
+    report: dict[str, Any] = {"tasks": []}
+    logs = {"bad": "one\ntwo\n" + "x\n" * 20 + "last", "good@1": "1", "good@10": "10"}
+    found = Evidence(0, 0.0, 9.0, "", "the run's own", report, [], (), (), (), logs=logs)
+    about = [Verdict(2, Finding.BROKEN, ("good@1 is failed, not succeeded",)), Verdict(7, Finding.HELD, ("bad",))]
+    told = details_of(found, about)
+    assert "the end of the log of good@1:\n  1" in told
+    assert "log of bad" not in told and "good@10" not in told
+    told = details_of(replace(found, logs={"bad": logs["bad"][:12]}), [])
+    assert "the end of the log of bad:\n  one\n  two\n  x" in told
+    assert details_of(found, []).count("  x\n") == 11

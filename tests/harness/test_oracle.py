@@ -15,7 +15,7 @@ import pytest
 
 from workflow.harness.census import Sighting
 from workflow.harness.evidence import Evidence, Expected, ExpectedTask, Struck
-from workflow.harness.journal import BEGAN, CALLBACK, ENDED, FIRED, Entry
+from workflow.harness.journal import BEGAN, CALLBACK, ENDED, FIRED, GIVEN, GIVEN_ERROR, Entry, Spoilt
 from workflow.harness.oracle import PROMISES, Finding, judge
 
 HUNG, WORKER, CHILD, DISPATCHER = 50, 51, 60, 40
@@ -61,9 +61,11 @@ def run() -> SimpleNamespace:
             Entry(100.3, WORKER, BEGAN, "good", 1),
             Entry(100.4, WORKER, ENDED, "good", 1, "digest"),
             Entry(100.45, DISPATCHER, CALLBACK, "good", 0, "callback"),
+            Entry(100.45, DISPATCHER, GIVEN, "good", 0, "digest"),
             Entry(100.5, HUNG, BEGAN, "bad", 1),
             Entry(100.5, HUNG, FIRED, "bad", 1, "hang.sleep"),
             Entry(102.2, DISPATCHER, CALLBACK, "bad", 0, "error_callback"),
+            Entry(102.2, DISPATCHER, GIVEN_ERROR, "bad", 0, '["workflow.errors.TaskTimeout","TaskTimeout","bad",""]'),
         ],
         sightings=[
             sighting(10, "parent", 103.0),
@@ -74,6 +76,7 @@ def run() -> SimpleNamespace:
         ],
         left=[],
         missed=[],
+        spoilt=[],
         expected=Expected(
             {
                 "bad": ExpectedTask(
@@ -216,7 +219,13 @@ DISTORTIONS: list[tuple[int, Finding, str, Callable[[SimpleNamespace], Any]]] = 
     (6, UNJUDGED, "no readable report.json", lambda run: vars(run).update(report=None)),
     (6, DOES_NOT_APPLY, "no neighbour has a result", lambda run: expect(run, "good", digest=None)),
     (6, DOES_NOT_APPLY, "no neighbour succeeded", lambda run: task(run, "good").update(outcome="cancelled")),
-    (7, BROKEN, "the callback of bad was begun 2 times", lambda run: run.journal.append(run.journal[-1])),
+    (7, BROKEN, "the callback of bad was begun 2 times", lambda run: run.journal.append(run.journal[-2])),
+    (7, BROKEN, "the callback of good was given another result than good returned",
+     lambda run: run.journal.__setitem__(3, run.journal[3]._replace(detail="other"))),
+    (7, BROKEN, "of bad was given another error than is told of bad: a TaskTimeout of good",
+     lambda run: run.journal.__setitem__(-1, run.journal[-1]._replace(detail='["","TaskTimeout","good",""]'))),
+    (7, BROKEN, "of bad was given another error than is told of bad: a KeyError, not TaskTimeout",
+     lambda run: run.journal.__setitem__(-1, run.journal[-1]._replace(detail='["","KeyError",null,""]'))),
     (7, BROKEN, "the callback of bad is timed_out, not succeeded",
      lambda run: task(run).update(callback={"outcome": "timed_out"})),
     (7, BROKEN, "the callback of bad is None, not succeeded", lambda run: task(run).update(callback=None)),
@@ -270,6 +279,37 @@ def test_what_is_broken_is_broken_whatever_else_is_missing(run: SimpleNamespace)
     run.report["tasks"].remove(task(run))
     run.events = None
     assert verdicts(run)[1].finding is BROKEN
+
+
+def test_a_result_that_may_change_as_it_travels_is_not_held_against_what_its_callback_got(run: SimpleNamespace) -> None:
+    """A set may be pickled in another order afterwards."""
+    run.journal = [entry._replace(detail="other") if entry.what == GIVEN else entry for entry in run.journal]
+    assert verdicts(run)[7].finding is BROKEN
+    expect(run, unsteady=frozenset({"good"}))
+    assert verdicts(run)[7].finding is Finding.HELD
+
+
+def test_a_journal_that_was_spoilt_leaves_unjudged_what_is_judged_by_it(run: SimpleNamespace) -> None:
+    """It says by what, and who was in the middle of a task then; what is broken is broken all the same."""
+    run.spoilt.append(Spoilt(4, "it has 5 bytes that nobody of ours wrote: b'hello'"))
+    without(run.journal, what=ENDED)
+    without(run.journal, what=CALLBACK)
+    found = verdicts(run)
+    assert {promise for promise, verdict in found.items() if verdict.finding is UNJUDGED} == {1, 2, 3, 6, 7}
+    (reason,) = found[1].reasons
+    assert reason.startswith("the harness's journal was spoilt: it has 5 bytes that nobody of ours wrote: b'hello'; ")
+    assert "running then: good, bad; nothing may write into" in reason
+    attempt(run, signal="SIGSEGV")
+    assert verdicts(run)[2].finding is BROKEN
+
+
+def test_who_may_have_spoilt_the_journal_is_who_was_running_then(run: SimpleNamespace) -> None:
+    """Nobody who had returned, or was dead."""
+    run.spoilt.append(Spoilt(6, "rubbish"))
+    assert "; bad was running then; " in verdicts(run)[1].reasons[0]
+    run.spoilt[0] = Spoilt(7, "rubbish")
+    see(run, HUNG, 101.0)
+    assert "; no task was running then; " in verdicts(run)[1].reasons[0]
 
 
 def test_only_what_holds_or_does_not_apply_passes() -> None:

@@ -185,6 +185,8 @@ def test_of_several_faults_the_first_that_decides_is_the_one(
     assert expected.faults == fires
     assert expected.outcomes == {outcome}
     assert expected.callback == callback
+    error = KINDS[fires[-1]].callback_error if callback in ({"failed"}, {"crashed"}) else None
+    assert expected.callback_error == error
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if kind.outcome == "succeeded"], ids=lambda k: k.id)

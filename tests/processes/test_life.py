@@ -338,19 +338,6 @@ def test_a_done_callback_may_push_more(make_pool: Callable[..., MultiProcess]) -
     assert "done callback" in results[20]
 
 
-def test_a_program_without_the_main_guard_is_told_so(tmp_path: Path, python: Program) -> None:
-    """Its workers import it and would start pools of their own, without end."""
-    (tmp_path / "naked.py").write_text(
-        "from workflow import MultiProcess, InfoTask, Model\n"
-        "class Demo(Model):\n    def runnable(self): return 1\n"
-        "mp = MultiProcess(2)\nmp.start()\n"
-        "h = mp.push(InfoTask('naked.Demo', 20))\nmp.stop()\nprint(h.exception())\n"
-    )
-    out, err = python(tmp_path, "naked.py").communicate(timeout=30)
-    assert "__name__" in out
-    assert err == ""
-
-
 def test_push_takes_a_task(pool: MultiProcess) -> None:
     with pytest.raises(TypeError, match="takes an InfoTask, not 'x'"):
         pool.push("x")  # type: ignore[arg-type]
@@ -376,3 +363,40 @@ def test_a_program_may_be_started_with_closed_streams(tmp_path: Path, closed: st
         check=False,
     )
     assert done.returncode == 0, done
+
+
+UNGUARDED = """
+from workflow import InfoTask, Model, MultiProcess
+class Demo(Model):
+    def runnable(self, number): return number
+mp = MultiProcess(2)
+mp.start()
+handles = [mp.push(InfoTask("__main__.Demo", 10, number)) for number in range(20)]
+mp.stop()
+print(*{type(handle.exception()).__name__ for handle in handles})
+"""
+
+
+def test_a_program_without_the_main_guard_is_told_so_by_its_handles_and_once_on_stderr(
+    tmp_path: Path, python: Program
+) -> None:
+    """Its workers import it and would start pools of their own, without end; it may never look at a handle."""
+    (tmp_path / "demo.py").write_text(UNGUARDED)
+    said, complained = python(tmp_path, "demo.py").communicate(timeout=30)
+    assert said == "RuntimeError\n"
+    assert complained == (
+        "workflow: tasks fail: a pool was started while 'demo' was imported for a task: the program starts itself over "
+        'and over; put what starts it under `if __name__ == "__main__":`\n'
+    )
+
+
+def test_a_task_that_fails_with_such_words_is_no_such_program(tmp_path: Path, python: Program) -> None:
+    """Nothing is said; and where the program has no stderr, that is no error."""
+    words = "raise ValueError('so it is said: a pool was started while asleep')"
+    code = f"from workflow import Model\nclass Demo(Model):\n    def runnable(self): {words}\n"
+    (tmp_path / "lib.py").write_text(code)
+    push = "from workflow import *\nwith MultiProcess(1) as mp: mp.push(InfoTask('lib.Demo', 10))\n"
+    assert python(tmp_path, "-c", push).communicate(timeout=30) == ("", "")
+    (tmp_path / "demo.py").write_text(UNGUARDED)
+    closed = python(tmp_path, "demo.py", prefix=["sh", "-c", 'exec "$@" 2>&-', "sh"])
+    assert closed.communicate(timeout=30) == ("RuntimeError\n", "")

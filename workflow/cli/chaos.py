@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from workflow.harness.scenario import Result, Scenario
     from workflow.harness.session import Check
 
+_LIST_WIDTH = 100
 PRESETS = ("smoke", "full", "soak")
 SOAK_S = 600.0
 """Of ``--preset soak``."""
@@ -149,25 +150,30 @@ def _duration_s(text: str) -> float:
 
 
 def _list() -> int:
+    from textwrap import wrap
+
     from workflow.failpoints import POINTS
     from workflow.harness.catalogue import SCENARIOS
     from workflow.harness.kinds import KINDS
 
     width = max(len(name) for name in [*KINDS, *(scenario.id for scenario in SCENARIOS)])
+
+    def tell_one(name: str, text: str, mark: str = " ") -> None:
+        lines = wrap(text, _LIST_WIDTH - width - 6)
+        tell("\n".join(f"  {mark} {name:<{width}}  {line}" if not n else f"{'':<{width + 6}}{line}"
+                        for n, line in enumerate(lines)))  # fmt: skip
+
     tell("scenarios (s: also in --preset smoke)")
     for scenario in SCENARIOS:
-        tell(f"  {'s' if scenario.smoke else ' '} {scenario.id:<{width}}  {scenario.fault}: {scenario.must}")
-    tell("\npoints of the engine, for --sweep POINT")
-    for point, what in POINTS.items():
-        tell(f"    {point:<{width}}  {what}")
+        tell_one(scenario.id, f"{scenario.fault}: {scenario.must}", "s" if scenario.smoke else " ")
     tell("\nkinds of faults, for --inject KIND:GLOB[:PROBABILITY], --sweep KIND and faults files")
     for kind in KINDS.values():
         only = "" if len(kind.tasks) == 4 else f" (for tasks with {' or '.join(sorted(kind.tasks))})"
         callback = f", its callback {kind.callback}" if kind.callback is not None else ""
-        tell(f"    {kind.id:<{width}}  {kind.what}: {kind.outcome}{callback}{only}")
+        tell_one(kind.id, f"{kind.what}: {kind.outcome}{callback}{only}")
     tell("\npoints of the engine, for --sweep POINT[:kill|:stop]")
     for point, what in POINTS.items():
-        tell(f"    {point:<{width}}  {what}")
+        tell_one(point, what)
     return ExitCode.SUCCEEDED
 
 
@@ -252,13 +258,13 @@ def _replay(path: Path, repeat: int) -> _Checks:
 def _chosen(globs: Sequence[str], preset: str | None) -> list[Scenario]:
     from fnmatch import fnmatchcase
 
-    from workflow.diagnostics.suggest import did_you_mean
+    from workflow.diagnostics.suggest import did_you_mean_some
     from workflow.harness.catalogue import SCENARIOS
 
     ids = [scenario.id for scenario in SCENARIOS]
     for glob in globs:
         if not any(fnmatchcase(id_, glob) for id_ in ids):
-            hint = did_you_mean(glob, ids) or "workflow chaos --list shows them"
+            hint = did_you_mean_some(glob, ids) or "workflow chaos --list shows them"
             raise click.BadParameter(f"no scenario matches {glob!r}; {hint}", param_hint="--scenario")
     meant = [each for each in SCENARIOS if not globs or any(fnmatchcase(each.id, glob) for glob in globs)]
     chosen = [each for each in meant if each.smoke or preset != "smoke"]
@@ -363,6 +369,7 @@ def _show(heading: str, seed: int, width: int, results: Generator[Result], *, ju
     from workflow.harness.results import as_json as text_of
     from workflow.harness.results import header, injected_lines, line, story, summary, write_junit
     from workflow.harness.session import interrupt
+    from workflow.report.terminal import neutral
 
     out = sys.stderr if as_json else sys.stdout
     encoding = getattr(out, "encoding", None) or "ascii"
@@ -396,13 +403,15 @@ def _show(heading: str, seed: int, width: int, results: Generator[Result], *, ju
                 say(line(result, width, ascii_only=plain))
                 for text in injected_lines(result):
                     say(text)
-                if not result.passed:
-                    say(story(result))
         except NoControl as error:
             problem = f"the pipeline does not run by itself: {error}; `workflow run` says more"
         except Interrupted:
             pass
-    say(summary(taken))
+    for result in taken:  # last, where it is looked for, and not between the lines of a table
+        if not result.passed:
+            told = "\n".join(map(neutral, story(result).split("\n")))  # it quotes what tasks have printed
+            say(f"\n{result.name}, seed {result.seed}\n{told}")
+    say(("" if all(result.passed for result in taken) else "\n") + summary(taken))
     if as_json:
         with suppress(BrokenPipeError):
             tell(text_of(taken, seed))

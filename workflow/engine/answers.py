@@ -6,7 +6,8 @@ a pipe cannot; but the kernel copies from pipe to pipe without taking anything o
 
 Price: a pipe carries no descriptors, and may hold as little as one page.  What does not fit into a page is sent the
 other way along the worker's task channel, one answer a message, with the file it may be in.  So answers may overtake
-one another; each names its attempt, and nobody asks for their order.  Where there is no ``tee`` the pipe is a socket.
+one another; each names its attempt, and nobody asks for their order.  Where there is no ``tee``, or it is forbidden,
+the pipe is a socket.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from workflow.engine.channel import DONT_WAIT, PEEK, stream_from, stream_pair
 BRIEF = 4096
 """Bytes up to which an answer goes this way: what a pipe takes whole or not at all, and in one page."""
 _READ = 1 << 16
+_KIND, _SOCKET = 0o170000, 0o140000
+"""As ``stat`` has them, which would have to be imported."""
 
 
 def answer_pair() -> tuple[int, int]:
     """The reading and the writing end, as descriptors."""
-    if system.LINUX:
+    if system.can_tee():
         return os.pipe()
     ours, theirs = stream_pair()
     return ours.detach(), theirs.detach()
@@ -36,7 +39,9 @@ class Answers:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self._socket = None if system.LINUX else stream_from(descriptor)
+        # Whoever made it may have known otherwise, so what it is counts.
+        is_socket = os.fstat(descriptor).st_mode & _KIND == _SOCKET
+        self._socket = stream_from(descriptor) if is_socket else None
 
     def look(self) -> bytes:
         """What is there, and stays there; empty at the end.  Raises BlockingIOError when nothing is."""

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from array import array
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from marshal import dumps as marshal_dumps
 from marshal import loads as marshal_loads
 from pickle import dumps
@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from workflow import messages
 from workflow.engine import marks, processes, scoreboard, system
 from workflow.engine.channel import DONT_WAIT, packet_pair, receive_into, receive_message, send_message, stream_pair
-from workflow.engine.frames import owed_frame, pack_options, with_attempt, with_file
+from workflow.engine.frames import body_of, options_of, owed_frame, pack_options, with_attempt, with_file
 from workflow.engine.handle import Handle
 from workflow.engine.output import log_file_name
+from workflow.engine.resolve import STARTED_BY_IMPORT
 from workflow.engine.vigil import GIVE_UP, LOOK_S, WAKE, Vigil
 from workflow.errors import EngineError
 from workflow.failpoints import ARMED, halves, reached
@@ -77,6 +78,21 @@ main(config)
 """
 
 
+class Stack(NamedTuple):
+    """Where an attempt is that goes on."""
+
+    number: int
+    """Of its task."""
+    id: str | None
+    """Of its task."""
+    attempt: int
+    """Counts from 1."""
+    pid: int
+    """The worker's."""
+    stack: str
+    """Of every thread, as faulthandler writes it; empty where the process wrote none: it is stopped, say."""
+
+
 class Running(NamedTuple):
     """An attempt that is running now."""
 
@@ -99,7 +115,9 @@ class Config(NamedTuple):
     max_pending: int | None
     log_dir: str | None
     max_log: int | None
+    own_output: int | None
     max_result: int | None
+    max_tasks_per_child: int | None
     preload: tuple[str, ...]
     path: tuple[str, ...]
     env: Mapping[str, str] | None
@@ -146,6 +164,10 @@ class Client:
         self._mark: marks.Mark | None = None
         self._vigils = Vigil(), Vigil()
         """Over the guardian and the warden."""
+        self._asking = threading.Lock()  # one who asks for stacks at a time
+        self._request = 0
+        self._stacks: list[Stack] = []
+        self._stacks_heard = threading.Event()
         self.dispatcher_pid = 0
 
     # -- start and end ---------------------------------------------------------------------------------------------
@@ -185,6 +207,8 @@ class Client:
                 self._guardian = subprocess.Popen(
                     [sys.executable, *flags, "-c", _BOOT.format(config=file)],
                     stdin=subprocess.DEVNULL,
+                    stdout=config.own_output,
+                    stderr=config.own_output,
                     env=environment,
                     pass_fds=(control.fileno(), channel.fileno(), self._board, file),
                     start_new_session=True,
@@ -219,6 +243,7 @@ class Client:
             "log_dir": config.log_dir,
             "max_log": config.max_log,
             "max_result": config.max_result,
+            "max_tasks_per_child": config.max_tasks_per_child,
             "preload": config.preload,
             "main": config.main,
             "path": _import_path(config.path),
@@ -554,6 +579,8 @@ class Client:
             if self._cancelled:
                 self._cancelled.discard(number)
             handle._end(frame)  # noqa: SLF001
+            if status == messages.FAILED and not _complained and _REFUSED in frame and self.log_dir is None:
+                _complain(frame)
         self._settle_down(told)
         return position
 
@@ -605,6 +632,8 @@ class Client:
             self.dispatcher_pid = fact.pid
         elif isinstance(fact, messages.LastWords):
             self._last_words = fact.reason
+        elif isinstance(fact, (messages.StackTold, messages.StacksTold)):
+            self._heard_stacks(fact)
         elif isinstance(fact, messages.WardenFailed):
             return str(fact.reason)
         return None
@@ -685,7 +714,10 @@ class Client:
     def _snapshot(self) -> list[bytes]:
         """Everything that pends, as frames for a new dispatcher."""
         pending, owed = self._table.values(), self._owed.values()
-        frames = [with_attempt(handle._frame, len(handle._earlier) + 1) for handle in pending]  # noqa: SLF001
+        frames = [
+            with_attempt(handle._frame, len(handle._earlier) + 1, _history(handle))  # noqa: SLF001
+            for handle in pending
+        ]
         frames += [
             TASK.pack(TASK.size, messages.CANCEL, 0, number, 0.0, 0, 0)
             for number in self._cancelled & self._table.keys()
@@ -749,6 +781,29 @@ class Client:
             )
         return tuple(found)
 
+    def stacks(self, timeout_s: float) -> tuple[Stack, ...]:
+        """Where every running task is, asked of the warden; what was heard in that time."""
+        with self._asking:
+            self._request += 1
+            self._stacks = []
+            self._stacks_heard.clear()
+            try:
+                send_message(self._control, messages.encode(messages.TellStacks(self._request)), (), DONT_WAIT)
+            except OSError:
+                return ()  # the warden is gone, or has more to read than it reads
+            self._stacks_heard.wait(timeout_s)
+            return tuple(self._stacks)
+
+    def _heard_stacks(self, fact: messages.StackTold | messages.StacksTold) -> None:
+        if fact.request != self._request:
+            return  # somebody has asked, and given up
+        if isinstance(fact, messages.StacksTold):
+            self._stacks_heard.set()
+            return
+        handle = self._table.get(fact.ticket >> TICKET_BITS)
+        if handle is not None:
+            self._stacks.append(Stack(handle.number, handle.id, fact.ticket & _ATTEMPT, fact.pid, fact.stack))
+
     def _log_so_far(self, file: int, start: int) -> LogRange | None:
         if self.log_dir is None or not file:
             return None
@@ -761,6 +816,34 @@ class Client:
     def epoch_s(self, monotonic_ns: int) -> float:
         """A moment of the monotonic clock as seconds since the epoch."""
         return monotonic_ns / 1e9 + self._epoch_offset
+
+
+_REFUSED = STARTED_BY_IMPORT.encode()
+_complained: list[str] = []
+"""What was said on stderr: once in a program, however many tasks fail of it."""
+
+
+def _complain(frame: bytes) -> None:
+    """Say that the program starts itself over and over: whoever pushes and never looks at a handle sees nothing."""
+    _type, message, *_more = messages.unpack_error(bytes(body_of(frame)[1]))
+    if not message.startswith(STARTED_BY_IMPORT):
+        return  # a task's own words
+    _complained.append(message)
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):  # it is closed, or nobody reads it
+            print(f"workflow: tasks fail: {message}", file=sys.stderr, flush=True)  # noqa: T201  # nobody else says it
+
+
+def _history(handle: Handle) -> dict[str, object]:
+    """What a new dispatcher has to know of the attempts of a task that have ended."""
+    earlier = handle._earlier  # noqa: SLF001
+    if not earlier:
+        return {}
+    history: dict[str, object] = {"flags": earlier[-1][5] & (HAS_ERROR_CALLBACK | UNRESOLVED)}
+    deadline_ns = options_of(handle._frame).get("deadline_ns")  # noqa: SLF001
+    if deadline_ns is not None:
+        history["until_ns"] = RETURNED.unpack_from(earlier[0])[5] + deadline_ns
+    return history
 
 
 _CALLED = ("succeeded", None, (0, 0, 0))

@@ -9,7 +9,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from workflow.engine import resolve
-from workflow.engine.client import Client, Config, Running
+from workflow.engine.client import Client, Config, Running, Stack
 from workflow.engine.system import usable_cpus
 from workflow.errors import EngineError, WorkflowError
 from workflow.info_task import POOL_MAX, InfoTask
@@ -45,8 +45,11 @@ class MultiProcess:
     ``pool``         workers; None is one for each processor this process may use
     ``max_pending``  tasks that may be pushed and not ended: ``push`` blocks above it (None: never)
     ``log_dir``      folder in which output of tasks and callbacks is captured (None: it goes where the program's goes)
+    ``own_output``   descriptor for what the engine's own processes and preloaded modules have to say (None: it goes
+                     where the program's goes)
     ``max_log``      bytes of one task's output worth keeping, head and tail each; the middle of more is given up
     ``max_result``   bytes that a pickled result may take; a larger one makes its task fail
+    ``max_tasks_per_child``  attempts after which a worker is renewed (None: never)
     ``preload``      modules imported once, in a process of which the workers are forks; it must not start threads
     ``path``         folders put before ``sys.path`` in the engine's processes
     ``env``          environment of the engine's processes, in place of this one's
@@ -64,7 +67,9 @@ class MultiProcess:
         max_pending: int | None = None,
         log_dir: str | os.PathLike[str] | None = None,
         max_log: int | None = None,
+        own_output: int | None = None,
         max_result: int | None = None,
+        max_tasks_per_child: int | None = None,
         preload: Sequence[str] = (),
         path: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
@@ -80,7 +85,11 @@ class MultiProcess:
             max_pending=None if max_pending is None else _count("max_pending", max_pending),
             log_dir=None if log_dir is None else os.path.abspath(log_dir),
             max_log=max_log,
+            own_output=own_output,
             max_result=max_result,
+            max_tasks_per_child=None
+            if max_tasks_per_child is None
+            else _count("max_tasks_per_child", max_tasks_per_child),
             preload=tuple(preload),
             path=tuple(os.path.abspath(folder) for folder in path),
             env=env,
@@ -95,8 +104,9 @@ class MultiProcess:
         """Start the pool.  Does nothing when it runs.
 
         Raises RuntimeError after ``stop``, and in a module that is imported for a task: a script that starts a pool
-        without an ``if __name__ == "__main__":`` would start another one in every worker.  Raises EngineError when
-        the processes cannot be started.
+        without an ``if __name__ == "__main__":`` would start another one in every worker.  Its tasks fail with that,
+        and the program says so once on stderr, for it may never look at them.  Raises EngineError when the processes
+        cannot be started.
         """
         self._check_owner()
         if self._state == "stopped":
@@ -105,7 +115,7 @@ class MultiProcess:
         if self._state == "new":
             if resolve.importing:
                 message = (
-                    f"a pool was started while {resolve.importing[-1]!r} was imported for a task: the program starts "
+                    f"{resolve.STARTED_BY_IMPORT}{resolve.importing[-1]!r} was imported for a task: the program starts "
                     'itself over and over; put what starts it under `if __name__ == "__main__":`'
                 )
                 raise RuntimeError(message)
@@ -181,6 +191,14 @@ class MultiProcess:
     def running(self) -> tuple[Running, ...]:
         """What the workers are doing at this moment."""
         return self._client.running() if self._state == "running" else ()
+
+    def stacks(self, timeout: float = 1.0) -> tuple[Stack, ...]:
+        """Where every running task is, in every thread of its process; the tasks go on.
+
+        Takes about 30 ms, whatever they do: a task that holds the interpreter's lock is asked by a signal too.  At most
+        ``timeout`` seconds; what was not told by then is missing.
+        """
+        return self._client.stacks(timeout) if self._state == "running" else ()
 
     @property
     def failure(self) -> str | None:

@@ -21,6 +21,10 @@ importing: list[str] = []
 """Modules whose import, for a task, is going on in this process: a pool must not be started from there."""
 
 
+STARTED_BY_IMPORT = "a pool was started while "
+"""How the refusal of that begins; whoever finds it in the error of a task can tell the program."""
+
+
 def import_module(name: str) -> ModuleType:
     """Import a module for a task."""
     importing.append(name)

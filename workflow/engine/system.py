@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ctypes import CDLL
 
 _libc: CDLL | None = None
+_can_tee: bool | None = None
 
 
 def libc() -> CDLL:
@@ -117,6 +118,35 @@ def tee(source: int, target: int, count: int) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return copied
+
+
+def can_tee() -> bool:
+    """Whether ``tee`` works here: a container's filter of system calls may forbid it.  Tried once in a process.
+
+    Raises OSError when there are not enough descriptors to try it.
+    """
+    global _can_tee
+    if _can_tee is None:
+        _can_tee = LINUX and _try_tee()
+    return _can_tee
+
+
+def _try_tee() -> bool:
+    ends = [*os.pipe()]
+    try:
+        ends += os.pipe()
+        tee(ends[0], ends[3], 1)
+    except BlockingIOError:  # nothing is in it
+        return True
+    except OSError:
+        if len(ends) < 4:
+            raise
+        return False
+    else:
+        return True
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 def keep_only(descriptors: set[int]) -> None:

@@ -10,7 +10,8 @@ more; what that is follows from who was hit:
 - The dispatcher dies of it: no task notices.  The one callback that it was in the middle of is *crashed*.
 - A process that a task has started dies of it: that attempt may fail, or be crashed.
 - The guardian or the warden dies of it or is stopped: the run may end with exit code 4 and say so, and then whatever
-  had not ended is *cancelled*.  If it ends with another code, nothing at all is pardoned.
+  had not ended is *cancelled*, and a callback that was owed is *crashed* for that reason: what would have struck there
+  had no chance, unless the callback was passed over.  If it ends with another code, nothing at all is pardoned.
 - The parent is interrupted (SIGINT, SIGTERM, SIGHUP): the run may end with 128 and that signal's number, and then
   whatever had not ended is *cancelled*.
 - The parent dies of it: there is no report, and its exit code is that signal.
@@ -32,6 +33,8 @@ from workflow.harness.kinds import KINDS
 
 ENGINE_FAILED = "the engine failed"
 """What a run says that has lost one of those that guard it."""
+NOT_CALLED = "EngineError"
+"""Type of the error that a callback is told with which was owed, or in the middle, when the engine failed."""
 SETTLED_S = 2.0
 """So long after it returned, the end of a task is known to the parent, on a slow machine too."""
 
@@ -274,8 +277,15 @@ def _dispatcher_was_hit(blow: Struck, evidence: Evidence, tasks: dict[str, Expec
 
 
 def _fired_callback_faults(id_: str, task: ExpectedTask, evidence: Evidence) -> tuple[str, ...]:
-    """Its faults without those of a callback that were kept from firing."""
+    """Its faults without those of a callback that were kept from firing.
+
+    One whose callback was begun, and was over when its process began the next, had its chance.
+    """
     fired = {entry.detail for entry in evidence.journal if entry.what == journal.FIRED and entry.task == id_}
+    begun = [entry for entry in evidence.journal if entry.what == journal.CALLBACK]
+    last = {entry.pid: entry.task for entry in begun}
+    if any(entry.task == id_ and last[entry.pid] != id_ for entry in begun):
+        return task.faults
     return tuple(kind for kind in task.faults if KINDS[kind].stage != "callback" or kind in fired)
 
 
@@ -283,18 +293,30 @@ def _engine_failed(expected: Expected, evidence: Evidence, at_s: float) -> Expec
     """It could not go on: what had not ended by then is cancelled, and callbacks that were owed are not called."""
     stopped = any(blow.signal in _STOP for blow in evidence.struck)
     settled = set() if stopped else {attempt.task for attempt in _ended_before(at_s - SETTLED_S, evidence)}
+    passed_over = set() if stopped else _passed_over(evidence)
     tasks = {}
     for id_, task in expected.tasks.items():
-        outcome = evidence.tasks.get(id_, {}).get("outcome")
-        if outcome == "cancelled" and id_ not in settled:
+        told = evidence.tasks.get(id_, {})
+        error = ((told.get("callback") or {}).get("error") or {}).get("type")
+        if told.get("outcome") == "cancelled" and id_ not in settled:
             tasks[id_] = ExpectedTask(frozenset({"cancelled"}), frozenset({None}))
-        elif task.callback is None:
-            tasks[id_] = task
+        elif task.callback is not None and error == NOT_CALLED and id_ not in passed_over:
+            faults = _fired_callback_faults(id_, task, evidence)
+            tasks[id_] = replace(task, callback=frozenset({"crashed"}), callback_error=NOT_CALLED, faults=faults)
         else:
-            callback = evidence.tasks.get(id_, {}).get("callback") or {}
-            lost = callback.get("outcome") == "crashed"
-            tasks[id_] = replace(task, callback=frozenset({"crashed"}), callback_error=None) if lost else task
+            tasks[id_] = task
     return replace(expected, tasks=tasks, exit_codes=frozenset({4}), says=expected.says or ENGINE_FAILED)
+
+
+def _passed_over(evidence: Evidence) -> set[str]:
+    """Tasks that returned, and whose callback was not begun although that of a much later one was.
+
+    Callbacks begin in the order in which tasks end, so these were not only owed when the engine failed.
+    """
+    begun = {entry.task for entry in evidence.journal if entry.what == journal.CALLBACK}
+    ended = {entry.task: entry.at_s for entry in evidence.journal if entry.what == journal.ENDED}
+    latest_s = max((at_s for id_, at_s in ended.items() if id_ in begun), default=0.0)
+    return {id_ for id_, at_s in ended.items() if id_ not in begun and at_s < latest_s - SETTLED_S}
 
 
 def _interrupted(expected: Expected, evidence: Evidence, at_s: float, code: int) -> Expected:

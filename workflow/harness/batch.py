@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.harness.blows import Blow
-from workflow.harness.evidence import Expected, ExpectedTask
+from workflow.harness.evidence import Expected, ExpectedTask, struck_by
 from workflow.harness.experiment import Run
 from workflow.harness.faulty import Strike, digest_of
 from workflow.harness.injection import Injected
@@ -119,24 +119,12 @@ class Batch:
         return {id_: replace(self._of_victim(kind), **self.changes.get(id_, {})) for id_, kind in self.victims.items()}
 
     def _of_victim(self, kind: Kind) -> ExpectedTask:
-        return ExpectedTask(
-            outcomes=frozenset({kind.outcome}),
-            callback=frozenset({kind.callback or "succeeded"}),
-            callback_error=kind.callback_error,
-            faults=(kind.id,),
+        comparable = kind.outcome == "succeeded" and not kind.tasks < KINDS["hang.sleep"].tasks
+        return struck_by(
+            kind,
             timeout_s=self._limit_s(kind),
             grace_s=self.grace_s,
-            attempts=1,
-            signal=kind.signal,
-            exit_code=kind.exit_code,
-            error=kind.error,
-            says=kind.says,
-            stack=kind.stack,
-            traceback=kind.traceback,
-            left=kind.left or None,
-            digest=digest_of(value_of(0))
-            if kind.outcome == "succeeded" and not kind.tasks < KINDS["hang.sleep"].tasks
-            else None,
+            digest=digest_of(value_of(0)) if comparable else None,
         )
 
     def _limit_s(self, kind: Kind) -> float:

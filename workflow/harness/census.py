@@ -20,13 +20,14 @@ import os
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 LOOK_S = 0.02
 
 _ROLES = {f"wf-{role}": role for role in ("guardian", "warden", "dispatcher", "template", "worker")}
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  it is looked at, not written to
+_NAMED_S = 0.1
+"""For so long after it was first seen, the command of a process is looked at again: it may be about to exec."""
 _LOOKS = 3
 """Looks after which a process without the mark is nobody's: in the middle of an exec it has no environment."""
 _TRUST_LOOKS = 10
@@ -86,18 +87,6 @@ def withheld_s(samples: Sequence[Sample], pids: Collection[int], since_s: float,
     return sum_s
 
 
-@dataclass(slots=True)
-class _Seen:
-    pid: int
-    start: int
-    role: str
-    parent: int
-    worker: int
-    command: str
-    first_s: float
-    last_s: float
-
-
 class Census:
     """The processes of one run, identified by ``NAME=VALUE`` in their environment."""
 
@@ -105,7 +94,7 @@ class Census:
         """``root`` is the run's own process, the parent of the engine."""
         self._mark = mark.encode()
         self._root = root
-        self._seen: dict[tuple[int, int], _Seen] = {}
+        self._seen: dict[tuple[int, int], Sighting] = {}
         self._strangers: dict[tuple[int, int], int] = {}  # how often they were looked at
         self._passed_over: set[int] = set()
         self._looks = 0
@@ -115,7 +104,7 @@ class Census:
         """Names in shared memory that came while it ran and that one of its processes had open, or mapped."""
         self.samples: list[Sample] = []
 
-    def look(self) -> list[_Seen]:
+    def look(self) -> list[Sighting]:
         """See who is alive now."""
         now = time.monotonic()
         alive, engine = [], []
@@ -146,10 +135,8 @@ class Census:
                 if not self._is_marked(pid) and parent not in members:
                     self._strangers[identity] = self._strangers.get(identity, 0) + 1
                     continue
-                seen = self._seen[identity] = _Seen(*identity, "task", parent, 0, "", now, now)
-                members[pid] = seen
-            self._describe(seen, stat.name, members)
-            seen.last_s = now
+                seen = Sighting(*identity, "task", parent, 0, "", now, now)
+            seen = self._seen[identity] = members[pid] = self._described(seen, stat.name, members, now)
             alive.append(seen)
             if seen.role != "task":
                 engine.append((seen, stat))
@@ -177,29 +164,35 @@ class Census:
 
     def sightings(self) -> tuple[Sighting, ...]:
         """All that were ever seen, in the order in which they were."""
-        return tuple(
-            Sighting(s.pid, s.start, s.role, s.parent, s.worker, s.command, s.first_s, s.last_s)
-            for s in self._seen.values()
-        )
+        return tuple(self._seen.values())
 
-    def _describe(self, seen: _Seen, name: str, members: dict[int, _Seen]) -> None:
-        """A fork is named a moment after it was made, so its role is looked at again."""
+    def _described(self, seen: Sighting, name: str, members: dict[int, Sighting], now: float) -> Sighting:
+        """What is known of it now.  A fork is named a moment after it was made, so its role is looked at again."""
+        role, worker, command = seen.role, seen.worker, seen.command
         if seen.pid == self._root:
-            seen.role = "parent"
+            role = "parent"
         elif name in _ROLES:
             # A child that a task forks has its worker's name; it is a worker only as a child of the engine's.
             above = members.get(seen.parent)
             forked = _ROLES[name] == "worker" and above is not None and above.role in ("worker", "task")
-            seen.role = "task" if forked else _ROLES[name]
-        seen.worker = seen.pid if seen.role == "worker" else seen.worker
-        if not seen.worker and seen.role == "task":
+            role = "task" if forked else _ROLES[name]
+        if role == "worker":
+            worker = seen.pid
+        elif role == "task" and not worker:
             above = members.get(seen.parent)
-            seen.worker = above.worker if above is not None else 0
-        if not seen.command or seen.last_s - seen.first_s < 0.1:
-            seen.command = _command(seen.pid) or name
+            worker = above.worker if above is not None else 0
+        if not command or seen.last_s - seen.first_s < _NAMED_S:
+            command = _command(seen.pid) or name
+        return seen._replace(role=role, worker=worker, command=command, last_s=now)
 
     def _is_marked(self, pid: int) -> bool:
         return self._mark in _read(f"/proc/{pid}/environ").split(b"\0")
+
+
+def start_of(pid: int) -> int | None:
+    """When that process was started, in ticks since boot; None when it is not alive."""
+    stat = _stat(pid)
+    return int(stat.fields[19]) if stat is not None and stat.alive else None
 
 
 def _shared_memory() -> set[str]:
@@ -241,7 +234,7 @@ def _stat(pid: int) -> _Stat | None:
     return _Stat(before.partition(b"(")[2].decode(errors="replace"), fields) if fields else None
 
 
-def _sample(seen: _Seen, stat: _Stat, zombies: int) -> Sample:
+def _sample(seen: Sighting, stat: _Stat, zombies: int) -> Sample:
     threads, pages = int(stat.fields[17]), int(stat.fields[21])
     descriptors, waited_ns = 0, 0
     try:

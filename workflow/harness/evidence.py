@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from workflow.harness.census import Sample, Sighting
-from workflow.harness.journal import Entry
+from workflow.harness.journal import Entry, Spoilt
+from workflow.harness.kinds import Kind
 
 OUTCOMES = frozenset(
     {"succeeded", "failed", "timed_out", "crashed", "memory_exceeded", "cancelled", "skipped", "cached"}
@@ -69,6 +70,28 @@ class ExpectedTask:
     """Type of the error that its callback is told to have ended with."""
 
 
+def struck_by(kind: Kind, **more: object) -> ExpectedTask:
+    """What a task has to come to that this kind of fault strikes, at its last attempt and as the only one.
+
+    ``more`` are fields that the kind says nothing of, or in which the task differs from what it says.
+    """
+    said: dict[str, object] = {
+        "outcomes": frozenset({kind.outcome}),
+        "callback": frozenset({kind.callback or "succeeded"}),
+        "callback_error": kind.callback_error,
+        "faults": (kind.id,),
+        "attempts": 1,
+        "signal": kind.signal,
+        "exit_code": kind.exit_code,
+        "error": kind.error,
+        "says": kind.says,
+        "stack": kind.stack,
+        "traceback": kind.traceback,
+        "left": kind.left or None,
+    }
+    return ExpectedTask(**{**said, **more})  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What a run has to come to."""
@@ -88,6 +111,8 @@ class Expected:
     """How many it may show on stderr: those of a program of its own."""
     once: bool = True
     """Whether no attempt may have begun twice."""
+    unsteady: frozenset[str] = frozenset()
+    """Tasks whose result may have another digest once it has travelled: what their callbacks get is not compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +141,12 @@ class Evidence:
     """Of every process, if the run hung."""
     samples: Sequence[Sample] = ()
     """What the engine's processes held, look by look."""
+    spoilt: Sequence[Spoilt] = ()
+    """What the journal has, or had, that is not ours: it may lack what was noted."""
+    logs: Mapping[str, str] = field(default_factory=dict)
+    """The end of what tasks printed, by id: first of those that did not succeed, then of others, and not of too many.
+
+    A story quotes them, for the folder that it names is gone by then."""
     second: Second | None = None
     """Of the run behind it, where there was one."""
     program: bool = False

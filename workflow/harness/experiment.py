@@ -12,14 +12,12 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +33,8 @@ from workflow.harness.stacks import dump_stacks
 
 TEMPORARY = "temporary file "
 """How what is left in the folder for temporary files is told."""
-
+_LOG_END = 2000
+_LOGS_MAX = 200
 
 interrupted = threading.Event()
 """Set when everything that runs is to be ended."""
@@ -69,16 +68,6 @@ class Run:
     """A descriptor for its standard output, in place of a file."""
     then: tuple[str, ...] = ()
     """Arguments of another ``workflow run`` with the same state folder, once this has ended, in whatever way."""
-
-
-@contextlib.contextmanager
-def place() -> Iterator[Path]:
-    """A folder for one experiment, gone after it."""
-    folder = Path(tempfile.mkdtemp(prefix="wf-chaos-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
@@ -115,7 +104,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         left = [] if hung else _wait_until_gone(census, process.pid, expected.gone_s)
     finally:
         _end_all(census, process)
-    reader.news()
+    reader.rest()
     left += [f"{TEMPORARY}{path.name}" for path in sorted(temporary.rglob("*"))]
     left += [f"shared memory {name}" for name in census.shared_left()]
     if report is not None and not run.program and run.state is None:
@@ -129,6 +118,8 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         report=report,
         events=events,
         journal=tuple(reader.entries),
+        spoilt=tuple(reader.spoilt),
+        logs={} if run.program or report is None else _logs(folder / "state" / "latest", report),
         sightings=census.sightings(),
         left=tuple(left),
         struck=tuple(striker.struck),
@@ -250,6 +241,18 @@ def _strays(state: Path) -> list[str]:
     for run in (state / "runs").iterdir():
         found += [path for path in run.iterdir() if path.name.endswith((".tmp", ".lock")) or path.name.startswith(".")]
     return [f"file {path.relative_to(state)}" for path in sorted(found)]
+
+
+def _logs(run: Path, report: Mapping[str, Any]) -> dict[str, str]:
+    """The ends of the logs of its tasks, as far as there are any."""
+    logged = [task for task in report["tasks"] if task.get("log")]
+    logged.sort(key=lambda task: task["outcome"] == "succeeded")
+    ends = {}
+    for task in logged[:_LOGS_MAX]:
+        with contextlib.suppress(OSError), open(run / task["log"], "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_END))
+            ends[task["id"]] = file.read(_LOG_END).decode(errors="replace").strip()
+    return {id_: text for id_, text in ends.items() if text}
 
 
 def _text(path: Path) -> str:

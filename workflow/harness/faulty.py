@@ -131,9 +131,7 @@ def _model(disguise: Disguise) -> type[Model]:
 
 def _callback(task: str, name: str, striking: list[str], of_base: Callable[..., object]) -> Callable[..., object]:
     def callback(self: Any, argument: object) -> object:
-        journal.note(journal.CALLBACK, task, 0, name)
-        if name == "error_callback":
-            journal.note(journal.ERROR, task, 0, f"{type(argument).__module__}.{type(argument).__qualname__}")
+        _note_callback(task, name, argument)
         for kind in striking:
             _fire(kind, task)
             _act_in_callback(kind, argument)
@@ -146,7 +144,7 @@ def _hook(disguise: Disguise) -> Callable[..., object]:
     name = "error_callback" if disguise.error else "callback"
 
     def hook(argument: object, *, task: str) -> object:
-        journal.note(journal.CALLBACK, disguise.task, 0, name)
+        _note_callback(disguise.task, name, argument)
         for strike in disguise.strikes:
             if _kind(strike.kind).stage == name:
                 _fire(strike.kind, disguise.task)
@@ -157,6 +155,13 @@ def _hook(disguise: Disguise) -> Callable[..., object]:
         return function(argument, task=task) if _takes_task(function) else function(argument)
 
     return hook
+
+
+def _note_callback(task: str, name: str, argument: object) -> None:
+    from workflow.harness.given import note_given
+
+    journal.note(journal.CALLBACK, task, 0, name)
+    note_given(task, name, argument, digest_of(argument) if name == "callback" else "")
 
 
 def _takes_task(function: Callable[..., object]) -> bool:
@@ -221,10 +226,18 @@ def digest_of(value: object) -> str:
 
     if type(value).__module__ == "workflow.harness.victims":
         return ""
+    digest = sha256()
     try:
-        return sha256(pickle.dumps(value, 5)).hexdigest()[:16]
+        pickle.Pickler(_Into(digest.update), 5).dump(value)  # a large value is not copied
     except Exception:  # noqa: BLE001  # user code runs there
         return ""
+    return digest.hexdigest()[:16]
+
+
+class _Into(NamedTuple):
+    """A file into which one can only write."""
+
+    write: Callable[[Any], object]
 
 
 def _encoded(disguise: Disguise) -> str:

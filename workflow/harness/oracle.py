@@ -3,6 +3,9 @@
 Pure: evidence and expectation in, verdicts out.  A promise *holds*, is *broken* (and by what), *could not be judged*,
 or *does not apply*.  Only what holds or does not apply lets a scenario pass: evidence that is missing is not evidence
 that all is well.  A fault that did not fire makes the second promise unjudged, for nothing was tested.
+
+Some promises are judged by the harness's own journal.  A task can write into that, as into any file of its user; then
+what the journal lacks proves nothing, and these promises are broken by what is told elsewhere, or not judged.
 """
 
 from __future__ import annotations
@@ -12,9 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
+from workflow.failpoints import FOLDER_VARIABLE
 from workflow.harness import journal
 from workflow.harness.census import LOOK_S
 from workflow.harness.evidence import Evidence, Expected, ExpectedTask
+from workflow.harness.given import strange_errors, strange_results
 
 LATE_S = 0.5
 """What the third promise allows beyond timeout and grace."""
@@ -26,7 +31,7 @@ PROMISES = {
     4: "nothing is left: processes, shared memory, temporary files, locks",
     5: "the run ends in bounded time with the documented exit code",
     6: "the neighbours' results are the same as without the fault",
-    7: "a task that began gets exactly one callback, begun at most once, and its faults are only recorded",
+    7: "a task that began gets exactly one callback, with its own result or error, and its faults are only recorded",
     8: "report, events and exit code agree",
     9: "--resume finishes the rest and repeats nothing that was announced",
 }
@@ -80,7 +85,25 @@ def _verdict(
         otherwise = Verdict(number, Finding.UNJUDGED, (str(missing),))
     except DoesNotApply as reason:
         otherwise = Verdict(number, Finding.DOES_NOT_APPLY, (str(reason),))
+    if evidence.spoilt and number in _BY_JOURNAL:
+        spoilt = _spoilt(evidence)
+        return Verdict(number, Finding.BROKEN if reasons else Finding.UNJUDGED, (*reasons, spoilt))
     return Verdict(number, Finding.BROKEN, tuple(reasons)) if reasons else otherwise
+
+
+def _spoilt(evidence: Evidence) -> str:
+    """That the journal was, by what, and who can have done it: those that were in the middle of a task."""
+    first = evidence.spoilt[0]
+    more = f", and so {len(evidence.spoilt) - 1} times more" if len(evidence.spoilt) > 1 else ""
+    before = evidence.journal[: first.after]
+    now_s = before[-1].at_s if before else evidence.began_s
+    dead = {one.pid for one in evidence.sightings if one.last_s < now_s}
+    latest = {entry.pid: entry for entry in before if entry.attempt and entry.pid not in dead}
+    running = [entry.task for entry in latest.values() if entry.what != journal.ENDED]
+    who = {0: "no task was running then", 1: f"{_some(running)} was running then"}
+    suspects = who.get(len(running), f"running then: {_some(running)}")
+    rule = f"nothing may write into the folder that {FOLDER_VARIABLE} names"
+    return f"the harness's journal was spoilt: {first.what}{more}; {suspects}; {rule}"
 
 
 def told_of(evidence: Evidence, task: str) -> Mapping[str, Any]:
@@ -269,7 +292,7 @@ def _neighbours(evidence: Evidence, expected: Expected) -> Iterator[str]:
             compared = True
             if digests[id_] != digest:
                 yield f"{id_} returned something else"
-        elif told is not None:
+        elif told is not None and not evidence.spoilt:
             yield f"{id_} succeeded, and never returned"
     if not compared:
         raise DoesNotApply("no neighbour succeeded")
@@ -285,6 +308,9 @@ def _callbacks(evidence: Evidence, expected: Expected) -> Iterator[str]:
         if count > 1:
             yield f"the callback of {id_} was begun {count} times"
     _report_if_any(evidence, expected)
+    for id_, how in strange_errors(evidence.journal, evidence.tasks):
+        yield f"the error_callback of {id_} was given another error than is told of {id_}: a {how}"
+    strange = set(strange_results(evidence.journal, evidence.tasks))
     for id_, task in expected.tasks.items():
         told = evidence.tasks.get(id_)
         if told is None:
@@ -295,10 +321,13 @@ def _callbacks(evidence: Evidence, expected: Expected) -> Iterator[str]:
             yield f"the callback of {id_} is told to have ended with a {error}, not a {task.callback_error}"
         if task.callback is not None and outcome not in task.callback:
             yield f"the callback of {id_} is {outcome}, not {_or({str(each) for each in task.callback})}"
-        if outcome == "succeeded" and not begun[id_] and (task.callback is not None or task.faults):
+        unnoted = not begun[id_] and not evidence.spoilt
+        if outcome == "succeeded" and unnoted and (task.callback is not None or task.faults):
             yield f"the callback of {id_} is said to have succeeded, and was never begun"
         elif outcome is None and begun[id_]:
             yield f"the callback of {id_} was begun, and is not told of"
+        if id_ in strange and id_ not in expected.unsteady:
+            yield f"the callback of {id_} was given another result than {id_} returned"
         if id_ in called and (called[id_] == "callback") is not (told["outcome"] == "succeeded"):
             yield f"{id_} is {told['outcome']}, and its {called[id_]} was called"
 
@@ -365,6 +394,10 @@ _JUDGES: dict[int, Callable[[Evidence, Expected], Iterator[str]]] = {
     8: _agree,
     9: _resume,
 }
+
+
+_BY_JOURNAL = frozenset({1, 2, 3, 6, 7})
+"""The promises for which the journal is looked at."""
 
 
 def _described(told: Mapping[str, Any]) -> str:

@@ -24,9 +24,10 @@ from typing import Any
 
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.harness import journal
-from workflow.harness.evidence import OUTCOMES, Evidence, Expected, ExpectedTask
-from workflow.harness.experiment import TEMPORARY, Interrupted, Run, perform, place
+from workflow.harness.evidence import OUTCOMES, Evidence, Expected, ExpectedTask, struck_by
+from workflow.harness.experiment import TEMPORARY, Interrupted, Run, perform
 from workflow.harness.faulty import Strike
+from workflow.harness.folders import place
 from workflow.harness.injection import Injected
 from workflow.harness.kinds import KINDS, Kind
 from workflow.harness.oracle import Finding, Verdict
@@ -86,6 +87,13 @@ class Control:
     def took_s(self) -> float:
         """The whole run."""
         return self.evidence.ended_s - self.evidence.began_s
+
+    @property
+    def steady(self) -> frozenset[str]:
+        """Tasks whose result has the same digest where it was returned and where its callback was given it."""
+        returned = {(e.task, e.detail) for e in self.evidence.journal if e.what == journal.ENDED}
+        given = {(e.task, e.detail) for e in self.evidence.journal if e.what == journal.GIVEN}
+        return frozenset(task for task, _digest in returned & given)
 
 
 class NoControl(Exception):
@@ -157,7 +165,7 @@ def check_pipeline(
         return Result(name, seed, (), time.monotonic() - began_s, reproduce, traceback.format_exc())
     held = all(verdict.finding.passes for verdict in verdicts)
     injected = tuple(told(struck))
-    details = "" if held else "\n".join([details_of(evidence), "faults injected:", *injected])
+    details = "" if held else "\n".join([details_of(evidence, verdicts), "faults injected:", *injected])
     outcomes = {id_: str(task["outcome"]) for id_, task in evidence.tasks.items()}
     return Result(name, seed, verdicts, time.monotonic() - began_s, reproduce, None, details, injected, outcomes)
 
@@ -264,7 +272,8 @@ def expected_of_run(
         # What it takes from a struck task may end it before its own fault has its moment.
         if task.id in struck and task.id not in reached and not task.uses_results.isdisjoint(struck):
             tasks[task.id] = ExpectedTask(OUTCOMES - {"cached"})
-    return Expected(tasks, _exit_codes(plan, evidence.tasks), longest_s=longest_s)
+    codes = _exit_codes(plan, evidence.tasks)
+    return Expected(tasks, codes, longest_s=longest_s, unsteady=frozenset(tasks) - control.steady)
 
 
 def _halts(plan: Plan) -> bool:
@@ -365,34 +374,34 @@ def _of_strikes(
         outcomes = undisturbed.outcomes
     else:
         outcomes = frozenset({kind.outcome})
+    callback_error = None
     if not after or kind.id.startswith("crash.unpickle_result"):
         callback = _callback_of(kind, undisturbed, task)
+        if kind.stage == "error_callback":
+            callback_error = kind.callback_error
     elif outcomes == {"succeeded"}:
         fired = (*fired, after[0])  # the first of them keeps the callback from meeting another
         callback = frozenset({after[0].callback})
+        callback_error = after[0].callback_error
     else:
         callback = None
     limits = [limit for limit in (task.timeout_s, injected.timeout_s) if limit is not None]
     limit_s = min(limits, default=None)
-    one = ExpectedTask(
-        outcomes,
-        callback,
-        tuple(each.id for each in fired),
+    one = struck_by(
+        kind,
+        outcomes=outcomes,
+        callback=callback,
+        callback_error=callback_error,
+        faults=tuple(each.id for each in fired),
         timeout_s=limit_s,
         grace_s=task.grace_s if injected.grace_s is None else min(task.grace_s, injected.grace_s),
-        attempts=1,
-        signal=kind.signal,
-        exit_code=kind.exit_code,
-        error=kind.error,
-        says=kind.says,
-        stack=kind.stack,
-        traceback=kind.traceback,
+        left=None,  # the task's own code may leave some too
     )
     if limit_s is not None and limit_s < SLOW_S and any(each.id in _SLOW for each in fired):
-        return replace(one, outcomes=outcomes | {"timed_out"}, callback=None)
+        return replace(one, outcomes=outcomes | {"timed_out"}, callback=None, callback_error=None)
     most = plan.settings.max_result_bytes
     if kind.id == "payload.huge" and most is not None and most < _HUGE_BYTES:
-        return replace(one, outcomes=outcomes | {"failed"}, callback=None)
+        return replace(one, outcomes=outcomes | {"failed"}, callback=None, callback_error=None)
     return one
 
 

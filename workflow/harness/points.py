@@ -19,7 +19,8 @@ from workflow.diagnostics.suggest import did_you_mean
 from workflow.failpoints import ACTIONS, POINTS
 from workflow.harness.batch import Batch
 from workflow.harness.evidence import Evidence, Expected, ExpectedTask
-from workflow.harness.experiment import Interrupted, perform, place
+from workflow.harness.experiment import Interrupted, perform
+from workflow.harness.folders import place
 from workflow.harness.scenario import Check, Result, Trial, details_of, judged
 
 BATCH = Batch(
@@ -82,7 +83,7 @@ def _check(point: str, action: str, hit: int, seed: int) -> tuple[Result, bool]:
     except Exception:  # noqa: BLE001  whatever it is, the other points are to be struck
         return Result(name, seed, (), time.monotonic() - began_s, _again(point, action), traceback.format_exc()), False
     held = all(verdict.finding.passes for verdict in verdicts)
-    details = "" if held else details_of(evidence)
+    details = "" if held else details_of(evidence, verdicts)
     if not fired:
         name = f"{point} not met" if hit > 1 else f"{point} NEVER met"
     error = f"no run meets {point}: nothing was tested" if not fired and hit == 1 else None
@@ -128,14 +129,14 @@ def _trial(run: object, point: str, action: str, *, fired: bool) -> Trial:
 
 def _or_crashed(task: ExpectedTask, more: set[str] | frozenset[str] = frozenset()) -> ExpectedTask:
     return replace(
-        task, outcomes=task.outcomes | {"crashed"} | more, callback=None, signal=None, exit_code=None, error=None,
-        says="", stack="", traceback="", left=None, faults=(),
+        task, outcomes=task.outcomes | {"crashed"} | more, callback=None, callback_error=None, signal=None,
+        exit_code=None, error=None, says="", stack="", traceback="", left=None, faults=(),
     )  # fmt: skip
 
 
 def _or_not_called(task: ExpectedTask, instead: frozenset[str]) -> ExpectedTask:
     faults = tuple(kind for kind in task.faults if not kind.startswith("callback."))
-    return replace(task, callback=(task.callback or frozenset()) | instead, faults=faults)
+    return replace(task, callback=(task.callback or frozenset()) | instead, callback_error=None, faults=faults)
 
 
 def _or_cancelled(task: ExpectedTask) -> ExpectedTask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,8 +15,12 @@ from workflow.harness.aftermath import expected_after
 from workflow.harness.batch import Batch
 from workflow.harness.blows import Blow
 from workflow.harness.evidence import Evidence, Expected
-from workflow.harness.experiment import Interrupted, Run, perform, place
+from workflow.harness.experiment import Interrupted, Run, perform
+from workflow.harness.folders import place
 from workflow.harness.oracle import Finding, Unjudged, Verdict, judge
+
+_LOGS_MAX = 4
+_LOG_LINES = 12
 
 
 class CannotBeMade(Exception):
@@ -122,7 +127,7 @@ def carried_out(trial: Trial, folder: Path) -> tuple[tuple[Verdict, ...], str]:
 
 def _told(trial: Trial, evidence: Evidence) -> tuple[tuple[Verdict, ...], str]:
     verdicts = judged(trial, evidence)
-    return verdicts, "" if all(verdict.finding.passes for verdict in verdicts) else details_of(evidence)
+    return verdicts, "" if all(verdict.finding.passes for verdict in verdicts) else details_of(evidence, verdicts)
 
 
 def _worse(one: Verdict, other: Verdict) -> Verdict:
@@ -154,9 +159,19 @@ def _with(verdict: Verdict, more: Check | None, evidence: Evidence) -> Verdict:
     return verdict
 
 
-def details_of(evidence: Evidence) -> str:
-    """The end of what the run said, what was done to it, and where it was when it hung."""
-    parts = [f"what it said last:\n{evidence.stderr[-2000:].strip()}"]
+def details_of(evidence: Evidence, verdicts: Sequence[Verdict]) -> str:
+    """The end of what the run said, what was done to it, and where it was when it hung.
+
+    Also the ends of the logs of tasks that the verdicts are about, for the run's folder goes with the check; of the
+    first few that did not succeed, when they are about none.
+    """
+    gone = " (its folder is gone; the logs that matter are below)" if evidence.logs else ""
+    parts = [f"what it said last{gone}:\n{evidence.stderr[-2000:].strip()}"]
+    reasons = [reason for verdict in verdicts if not verdict.finding.passes for reason in verdict.reasons]
+    named = [id_ for id_ in evidence.logs if any(_names(reason, id_) for reason in reasons)]
+    for id_ in (named or list(evidence.logs))[:_LOGS_MAX]:
+        lines = evidence.logs[id_].split("\n")[-_LOG_LINES:]
+        parts.append("\n".join([f"the end of the log of {id_}:", *(f"  {line}" for line in lines)]))
     if evidence.struck:
         blows = "\n".join(
             f"  {blow.at_s - evidence.began_s:7.3f} s  {blow.signal} to {blow.role} {blow.pid}"
@@ -166,6 +181,10 @@ def details_of(evidence: Evidence) -> str:
     if evidence.stacks:
         parts.append(f"where it hung:\n{evidence.stacks}")
     return "\n".join(parts)
+
+
+def _names(reason: str, id_: str) -> bool:
+    return re.search(rf"(?<![\w.@=+%-]){re.escape(id_)}(?![\w@=+%-])", reason) is not None
 
 
 def of_batch(

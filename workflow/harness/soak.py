@@ -18,7 +18,8 @@ from workflow.harness import schedule as schedules
 from workflow.harness.aftermath import expected_after
 from workflow.harness.batch import Batch
 from workflow.harness.evidence import OUTCOMES, Evidence, Expected, ExpectedTask
-from workflow.harness.experiment import Interrupted, perform, place
+from workflow.harness.experiment import Interrupted, perform
+from workflow.harness.folders import place
 from workflow.harness.oracle import Verdict, judge
 from workflow.harness.pipeline import Control, Subject, expected_of_run, run_of, without_its_own
 from workflow.harness.scenario import Result, details_of
@@ -115,7 +116,9 @@ def _round(act: Callable[[Path], tuple[Evidence, Expected]], seed: int, reproduc
     except Exception:  # noqa: BLE001  whatever it is, the other rounds are to be run
         return Result(name, seed, (), time.monotonic() - began_s, reproduce, traceback.format_exc())
     held = all(verdict.finding.passes for verdict in verdicts)
-    details = "" if held else "\n".join([details_of(evidence), "its schedule:", *(f"  {blow}" for blow in blows)])
+    details = (
+        "" if held else "\n".join([details_of(evidence, verdicts), "its schedule:", *(f"  {blow}" for blow in blows)])
+    )
     return Result(
         name, seed, verdicts, time.monotonic() - began_s, reproduce, None, details, tuple(blows)
     )  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +18,7 @@ from workflow.diagnostics.mistake import Mistake
 from workflow.plan.expand import comparable, expand
 from workflow.plan.files import Clash, Makers, canonical, edges_of, implied_needs
 from workflow.plan.graph import Edge, Edges, order, read_edges
+from workflow.plan.kept import Facts, environ_facts, file_fact, glob_fact
 from workflow.plan.plan import (
     Halt,
     Json,
@@ -33,9 +35,10 @@ from workflow.plan.plan import (
 from workflow.plan.printing import plan_hash
 from workflow.spec import checks, values
 from workflow.spec.checks import SecretTable
+from workflow.spec.condition import Answers, Senseless
 from workflow.spec.document import read_document
 from workflow.spec.load import check_document
-from workflow.spec.matrix import Findings
+from workflow.spec.matrix import Findings, Glob, Like, Lines
 from workflow.spec.pipeline import Pipeline, TaskSpec, raise_mistakes
 from workflow.spec.reference import Reference, Template, describe, follow, resolve_some
 from workflow.spec.values import Refused
@@ -56,11 +59,48 @@ def load_plan(
     sets: Sequence[str] = (),
 ) -> Plan:
     """Load a file and plan it.  Raises InvalidPipeline with the mistakes of both."""
+    return load_plan_and_facts(path, variables, profile=profile, sets=sets, want_facts=False)[0]
+
+
+def load_plan_and_facts(
+    path: Path,
+    variables: Mapping[str, str] | None = None,
+    *,
+    profile: str | None = None,
+    sets: Sequence[str] = (),
+    want_facts: bool = True,
+) -> tuple[Plan, Facts | None]:
+    """The same, with what the plan was made from."""
     document, mistakes = read_document(path, profile=profile, sets=sets)
     pipeline, more = check_document(document, variables or {})
+    # Before the plan is made: what changes in between makes it one that does not count, and never one that lies.
+    facts = _facts(pipeline) if want_facts else None
     plan, even_more = _planned(pipeline)
     raise_mistakes(document, [*mistakes, *more, *even_more])
-    return plan
+    return plan, facts
+
+
+def _facts(pipeline: Pipeline) -> Facts | None:
+    """What was looked at so far, and what the axes will look at; None where it is not as it was any more."""
+    document = pipeline.document
+    files: dict[str, Sequence[object]] = {}
+    for source in document.sources:
+        fact = file_fact(str(source.file))
+        texts = (source.text.encode(), b"\xef\xbb\xbf" + source.text.encode())  # a mark before it is passed over
+        if fact is None or fact[0] not in [sha256(each).hexdigest() for each in texts]:
+            return None
+        files[str(source.file)] = fact
+    globs = list(document.globs)
+    lists: dict[str, Sequence[object]] = {}
+    for name, spec in pipeline.tasks.items():
+        home = document.home(pipeline.place(name, "matrix"))
+        for axis in spec.table.matrix.axes.values() if spec.table.matrix else ():
+            if isinstance(axis, Glob):
+                globs.append(glob_fact(home, axis.pattern))
+            elif isinstance(axis, Lines):
+                path_ = str(home / axis.file)
+                lists[path_] = file_fact(path_) or ()
+    return Facts(files, lists, globs, environ_facts(pipeline.environ, os.environ))
 
 
 def _planned(pipeline: Pipeline) -> tuple[Plan, list[Mistake]]:
@@ -255,10 +295,13 @@ def _instances(
     table, name = spec.table, spec.name
     expanded: list[tuple[str, Mapping[str, object] | None]] = [(name, None)]
     if table.matrix is not None:
+        for axis, written in table.matrix.axes.items():
+            if isinstance(written, Like) and not (written.task in instances and instances[written.task].has((axis,))):
+                return [], []  # there is no such axis, or there are mistakes in its task: both are told there
         home = pipeline.document.home(pipeline.place(name, "matrix"))
 
         def axis_of(task: str, axis: str) -> tuple[object, ...]:
-            return instances[task].values(axis) if task in instances else ()
+            return instances[task].values(axis)
 
         try:
             expanded = list(expand(name, table.matrix, home, axis_of))
@@ -280,8 +323,23 @@ def _instances(
             tasks.append(make.task(id_, matrix))
         except _BadInstance as error:
             place = pipeline.place(name, *error.path)
-            return tasks, [Mistake(error.code, place, f"for {id_}: {error.headline}", error.help)]
-    return tasks, []
+            headline = error.headline if matrix is None else f"for {id_}: {error.headline}"
+            return tasks, [Mistake(error.code, place, headline, error.help, needle=error.needle)]
+    return tasks, _pointless(pipeline, name, make.answers, tasks)
+
+
+def _pointless(pipeline: Pipeline, name: str, answers: Answers | None, tasks: Sequence[PlannedTask]) -> list[Mistake]:
+    """What is wrong with an ``if`` after it was asked for every instance."""
+    if answers is None:
+        return []
+    place = pipeline.place(name, "if")
+    if answers.pointless:
+        return [Mistake("bad-condition", place, e.headline, e.help, needle=e.text) for e in answers.pointless]
+    if answers.constant and all(task.skipped for task in tasks):
+        what = "the task" if tasks[0].matrix is None else "every instance"
+        headline = f"is false for {what}, whatever vars and the environment are"
+        return [Mistake("unreachable-if", place, headline, "it asks neither: leave the task out, or ask vars or env")]
+    return []
 
 
 class Needs:
@@ -340,8 +398,16 @@ class Needs:
 class _BadInstance(Exception):
     """A value that is wrong in one instance."""
 
-    def __init__(self, path: tuple[str | int, ...], headline: str, help_: str | None, code: str = "bad-value") -> None:
+    def __init__(
+        self,
+        path: tuple[str | int, ...],
+        headline: str,
+        help_: str | None,
+        code: str = "bad-value",
+        needle: str | None = None,
+    ) -> None:
         super().__init__(headline)
+        self.needle = needle
         self.path = path
         self.code = code
         self.headline = headline
@@ -410,16 +476,19 @@ class _Maker:
         if table.cwd is None:
             self._place["cwd"] = relative(home, self._root)
         self._base = relative(homes["cwd"], self._root)
-        self._same = (spec.name, kind, table.retries, table.uses, table.if_)
+        self._same = (spec.name, kind, table.retries, table.uses, table.if_.text if table.if_ else None)
+        self.answers = Answers(table.if_, spec.asked.__getitem__) if table.if_ else None
 
     def task(self, id_: str, matrix: Mapping[str, object] | None) -> PlannedTask:
+        skipped = self._skipped(matrix)
         fields = self._fields
         if self._filled:
             fields = dict(fields)
             for key in self._filled:
                 fields[key] = self._fill(key, fields[key], id_, matrix or {})
         name, kind, retries, uses, condition = self._same
-        needs, used = self._needs.of(id_, matrix)
+        # What does not run needs nothing, and takes no results.
+        needs, used = ((), frozenset[str]()) if skipped else self._needs.of(id_, matrix)
         place = self._place
         return PlannedTask(
             id=id_,
@@ -453,8 +522,18 @@ class _Maker:
             inputs=cast("tuple[str, ...]", place["inputs"] or self._located("inputs", fields["inputs"])),
             outputs=cast("tuple[str, ...]", place["outputs"] or self._located("outputs", fields["outputs"])),
             condition=condition,
-            skipped=False,
+            skipped=skipped,
         )
+
+    def _skipped(self, matrix: Mapping[str, object] | None) -> bool:
+        if self.answers is None:
+            return False
+        try:
+            return not self.answers.of(matrix or {})
+        except Senseless as error:
+            raise _BadInstance(("if",), error.headline, error.help, "bad-condition", error.text) from None
+        except LookupError as error:
+            raise _BadInstance(("if",), str(error.args[0]), None, "bad-condition") from None
 
     def _located(self, key: str, value: object) -> object:
         """A path, or several, as the plan has them; what waits until the run stays as it is."""
@@ -478,7 +557,7 @@ class _Maker:
                 _check_texts(filled)
             return _CHECKS[key](filled) if key in _CHECKS and not isinstance(filled, Template) else filled
         except Refused as error:
-            raise _BadInstance(path, error.headline, error.help) from None
+            raise _BadInstance(path, error.headline, error.help, error.code) from None
         except LookupError as error:
             raise _BadInstance(path, str(error.args[0]), None) from None
 

@@ -160,7 +160,7 @@ def implied_needs(tasks: Sequence[PlannedTask], makers: Makers) -> dict[int, tup
     implied: dict[int, tuple[Need, ...]] = {}
     shared: dict[tuple[int, ...], tuple[Need, ...]] = {}
     for number, task in enumerate(tasks):
-        if not task.inputs:
+        if not task.inputs or task.skipped:
             continue
         if len(task.inputs) == 1:
             found = makers.of(task.inputs[0])

@@ -183,7 +183,9 @@ def _retries(policy: RetryPolicy) -> dict[str, object]:
     if policy == _NO_RETRIES:
         return {}
     max_delay = None if policy.max_delay_s == inf else policy.max_delay_s
-    return {**policy._asdict(), "max_delay_s": max_delay, "on": list(policy.on)}
+    written = {**policy._asdict(), "max_delay_s": max_delay, "on": list(policy.on)}
+    del written["seed"]  # of a run, not of a plan
+    return written
 
 
 def _need(need: Need) -> dict[str, object]:

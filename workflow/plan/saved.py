@@ -76,7 +76,7 @@ def read_saved(text: str, shown: str, file: Path, root: Path) -> Plan:
         _refuse(shown, "is not a plan: there is no plan_hash in it", "workflow plan --json writes one")
     if document.get("format") != FORMAT or isinstance(document.get("format"), bool):
         headline = f"is a plan of format {describe(document.get('format'))}, and this version reads only {FORMAT}"
-        _refuse(shown, headline, "make it again from the pipeline file with plan --json", "unknown-format")
+        _refuse(shown, headline, "make it again from the pipeline file with plan --json")
     try:
         plan = _plan(document, file, root)
     except _Wrong as error:
@@ -86,12 +86,11 @@ def read_saved(text: str, shown: str, file: Path, root: Path) -> Plan:
             shown,
             "its content does not match its plan_hash: it was changed after it was saved",
             "change the pipeline file, and save its plan again",
-            "changed-plan",
         )
     return plan
 
 
-def _refuse(shown: str, headline: str, help_: str | None = None, code: str = "not-a-plan") -> NoReturn:
+def _refuse(shown: str, headline: str, help_: str | None = None, code: str = "bad-plan") -> NoReturn:
     raise InvalidPipeline(shown, [Mistake(code, (), headline, help_)]) from None
 
 
@@ -242,7 +241,7 @@ def _task(line: dict[str, Any], number: int, needs: _Needs, settings: Settings) 
         args=cast("tuple[Value, ...]", own["args"]),
         kwargs=cast("Mapping[str, Value]", own["kwargs"]),
         needs=needed,
-        uses_results=needs.used(own, needed),
+        uses_results=frozenset() if line["skipped"] else needs.used(own, needed),
         timeout_s=line["timeout_s"],
         grace_s=line["grace_s"],
         callback_timeout_s=line["callback_timeout_s"],

@@ -21,13 +21,13 @@ def select(plan: Plan, *, globs: Sequence[str], tags: Sequence[str]) -> Plan:
     by_id = {task.id: task for task in plan.tasks}
     waiting = [task for task in plan.tasks if _asked_for(task, globs, tags)]
     kept = {task.id for task in waiting}
-    seen: set[int] = set()  # tasks with the same need share the tuple of its ids: it is walked once
+    seen: set[int] = set()  # tasks with the same need share the tuple of its instances: it is walked once
     while waiting:
         for need in waiting.pop().needs:
             if id(need.every) in seen:
                 continue
             seen.add(id(need.every))
-            for needed in need.every:
+            for needed in need.every:  # those that ``if`` removed cost nothing, and ``items`` lists them
                 if needed not in kept:
                     kept.add(needed)
                     waiting.append(by_id[needed])

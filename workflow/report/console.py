@@ -8,19 +8,20 @@ with their whole traceback; ``quiet`` keeps failures and the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from workflow.outcome import CallbackRecord, Outcome
 from workflow.report.records import RunRecord, TaskRecord, Verdict, headline
+from workflow.report.standing import Pace, RunningTask, Standing
 from workflow.report.summary import shown, summary
 from workflow.report.terminal import Terminal, human_s, neutral
 from workflow.report.whereabouts import account, whereabouts
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 EACH_MAX = 200
-"""Tasks, and failures, up to which every one gets its line."""
+"""Tasks, failures, and slow attempts, up to which every one gets its line."""
 TAILS_MAX = 20
 """Failures that show the end of their output."""
 HEARTBEAT_S = 10.0
@@ -31,15 +32,6 @@ COLOURS = {
     Outcome.SKIPPED: "yellow",
     Outcome.CANCELLED: "yellow",
 }
-
-
-class RunningTask(NamedTuple):
-    """A task in the middle of an attempt."""
-
-    id: str
-    attempt: int
-    started_at: float
-    """Seconds since the epoch."""
 
 
 class Console:
@@ -53,6 +45,7 @@ class Console:
         self._done = 0
         self._tails = 0
         self._failures = 0
+        self._slow = 0
         self._counts = dict.fromkeys(Outcome, 0)
         self._folder = ""
         self._beside = ""
@@ -61,14 +54,16 @@ class Console:
         self._summed_at = 0.0
         self._unsummed = False
         self._pending: list[str] = []
+        self._pace = Pace({}, 1)
 
     @property
     def verbose(self) -> bool:
         """Whether it wants the output of tasks, by ``output``."""
         return self._verbose
 
-    def run_started(self, run: RunRecord, now: float) -> None:
-        """Say what is going to be run."""
+    def run_started(self, run: RunRecord, now: float, names: Mapping[str, int] | None = None) -> None:
+        """Say what is going to be run; ``names`` is how many tasks there are of each name."""
+        self._pace = Pace(names or {}, run.pool)
         self._total = run.tasks
         self._folder = run.folder
         self._beside = str(Path(run.file).parent)
@@ -81,12 +76,14 @@ class Console:
 
     def tasks_ended(self, records: Iterable[TaskRecord], now: float) -> None:
         """Tell of tasks that have ended, in one piece."""
+        records = list(records)
+        self._pace.ended(records)
         for record in records:
             self._done += 1
             self._counts[record.outcome] += 1
             if record.outcome.is_failure and (self._failures < EACH_MAX or self._verbose):
                 self._failure(record, now)
-            elif self._verbose or (self._total <= EACH_MAX and not self._quiet):
+            elif self._verbose or (self._total <= EACH_MAX and not self._quiet and not self._terminal.live):
                 self._say(self._line(record), now)
             else:
                 self._unsummed = True
@@ -114,8 +111,24 @@ class Console:
             self._say(self._style(f"[{neutral(task)}] … {size} bytes cut …", "yellow"), now)
             self._show()
 
+    def engine_said(self, lines: Iterable[str], now: float) -> None:
+        """Show what the engine's own processes had to say, and modules that were loaded before all tasks."""
+        for line in lines:
+            self._say(neutral(line), now)
+        self._show()
+
     def still(self, running: Sequence[RunningTask], now: float, epoch_s: float) -> None:
-        """Give a sign of life, if nothing was said for a while.  Cheap to call often."""
+        """Give a sign of life: show how things stand, or say it, if nothing was said for a while.
+
+        Cheap to call often.
+        """
+        if self._terminal.live:
+            oldest = sorted(running, key=lambda task: task.started_at)
+            left_s = self._pace.left_s(running, epoch_s)
+            self._terminal.stands(
+                Standing(self._done, self._total, self._counts, oldest, epoch_s, left_s, self._ending)
+            )
+            return
         self._sum_up(now)
         if not self._quiet and now - self._spoke_at >= HEARTBEAT_S:
             oldest = sorted(running, key=lambda task: task.started_at)
@@ -126,6 +139,29 @@ class Console:
             self._say(self._style(f"{self._place()} {what}", "dim"), now)
         self._show()
 
+    def stacks(self, stacks: Sequence[tuple[str, int, int, str]], now: float) -> None:
+        """Show where the running tasks are: id, attempt, pid and stack of each."""
+        if not stacks:
+            self._say(self._style("nothing is running", "yellow"), now)
+        for task, attempt, pid, stack in stacks:
+            again = f", attempt {attempt}" if attempt > 1 else ""
+            self._say(self._style(f"{neutral(task)} (process {pid}{again}) is at", "bold"), now)
+            text = stack.rstrip("\n") or "no place it could tell: its process is stopped, or has handlers of its own"
+            for line in text.split("\n"):
+                self._say(f"    {neutral(line)}", now)
+        self._show()
+
+    def slow(self, task: str, attempt: int, running_s: float, now: float) -> None:
+        """Say that an attempt goes on for longer than it was expected to."""
+        self._slow += 1
+        if self._quiet or self._slow > EACH_MAX:
+            return
+        text = f"{self._place()} {self._style('SLOW     ', 'yellow')} {human_s(running_s):>6}  {neutral(task)}"
+        self._say(text + (f" (attempt {attempt})" if attempt > 1 else ""), now)
+        if self._slow == EACH_MAX:
+            self._say(self._style("further slow tasks are named in the events", "yellow"), now)
+        self._show()
+
     def stopping(self, reason: str, now: float) -> None:
         """Say why nothing more is started; what is cancelled for that reason need not repeat it."""
         self._ending = reason
@@ -134,6 +170,7 @@ class Console:
 
     def run_ended(self, records: Sequence[TaskRecord], verdict: Verdict, report: str | None) -> None:
         """Say how it all went; ``records`` in the order of the plan."""
+        self._terminal.rest()
         self._pending += summary(self._terminal, records, verdict, self._folder, report)
         self._show()
 
@@ -177,7 +214,7 @@ class Console:
         return text + (" (allowed)" if record.allow_failure and record.outcome.is_failure else "")
 
     def _sum_up(self, now: float) -> None:
-        if not self._unsummed or self._quiet:
+        if not self._unsummed or self._quiet or self._terminal.live:
             return
         if now - self._summed_at >= SUMMARY_S or self._done == self._total:
             self._summed_at = now

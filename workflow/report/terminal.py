@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from workflow.report.standing import Standing
 
 When = Literal["auto", "always", "never"]
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -30,6 +33,9 @@ class Stream(Protocol):
 class Terminal:
     """Lines to a stream that may be a terminal, a file, or a pipe that nobody reads any more."""
 
+    live = False
+    """Whether it shows how things stand, beside the lines: see ``live``."""
+
     def __init__(self, stream: Stream, when: When = "auto", environ: Mapping[str, str] = os.environ) -> None:
         self._stream = stream
         self._colour = wants_colour(stream, when, environ)
@@ -45,6 +51,12 @@ class Terminal:
             self._stream.flush()
         except (OSError, ValueError):  # a closed pipe, a full disk behind it, a closed file: not the run's concern
             self.broken = True
+
+    def stands(self, standing: Standing) -> None:
+        """Show how things stand, where that is shown at all."""
+
+    def rest(self) -> None:
+        """Take away what shows how things stand; the lines stay."""
 
     def style(self, text: str, *names: str) -> str:
         """Answer the text in colour, if colour is wanted."""

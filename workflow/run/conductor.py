@@ -11,14 +11,17 @@ import contextlib
 import os
 import platform
 import queue
+import random
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workflow import __version__
 from workflow.errors import EngineError, WorkflowError
+from workflow.info_task import SEEDS
 from workflow.outcome import Outcome
 from workflow.plan.compile import Surroundings, compile_task
 from workflow.plan.plan import Plan
@@ -30,17 +33,24 @@ from workflow.run.effects import CancelAll, CancelQueued, Conclude, Effect, Push
 from workflow.run.ending import STATUS
 from workflow.run.engine import Engine, EngineFactory, EngineHandle
 from workflow.run.exit_code import ExitCode
-from workflow.run.facts import Broken, Interrupted, RunTimedOut, TaskEnded
+from workflow.run.facts import Broken, Fact, Interrupted, RunTimedOut, TaskBegan, TaskEnded, TimePassed
 from workflow.run.folder import RunFolder, new_run_folder
 from workflow.run.git import git_commit
-from workflow.run.inbox import Ended, Settled
+from workflow.run.inbox import Ended, Judged, KeptResult, Noted, Settled, StacksAsked
+from workflow.run.mask import Mask
 from workflow.run.results import KeptResults
+from workflow.run.secrets import Secrets, errors_masked, read_secrets
 from workflow.run.signals import Signals
+
+if TYPE_CHECKING:
+    from workflow.run.cache import Cache
 
 LOOK_S = 0.2
 """How often to look at what runs."""
 CALLBACKS_S = 5.0
 """What callbacks are given to end in when the run does not end by itself."""
+STACKS_S = 1.0
+"""What the engine is given to find out where the running tasks are."""
 TURN_MAX = 2000
 """Endings taken in at once."""
 
@@ -52,6 +62,8 @@ class RunOptions:
     state_dir: Path
     jobs: int | None = None
     """Workers; None is what the file says."""
+    seed: int | None = None
+    """Of the run; None is what the file says, and drawn where it says nothing."""
     argv: tuple[str, ...] = ()
     """Recorded."""
     reports: tuple[Path, ...] = ()
@@ -62,6 +74,8 @@ class RunOptions:
     """Called when the engine was started, and before anything is waited for."""
     grace_max_s: float | None = None
     """Bounds what tasks are given to end in when a signal ends the run."""
+    force: str | None = None
+    """Tasks whose id or name matches this glob run although they are cached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,10 @@ class RunResult:
     """None when it could not be written."""
     problem: str | None
     """Why the engine or the disk failed, for exit code 4."""
+    mask: Mask
+    """For whatever else is told of it."""
+    warning: str | None = None
+    """Why nothing was cached that could have been."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -92,15 +110,17 @@ def run_plan(
 ) -> RunResult:
     """Run a plan to its end, and leave its folder.
 
-    Raises StateError when the folder cannot be made: then nothing was run.  What goes wrong later is in the result.
+    Raises InvalidPipeline when a secret cannot be had, NoMemoryFolder when there is no place for what may hold one, and
+    StateError when the folder cannot be made: then nothing was run.  What goes wrong later is in the result.
     Signals are the run's from before it has a folder until its report is written and ``concluded`` was told the exit
     code in it: a run that has a folder has a report, and nothing but the report's code is left with.
     """
     started_at = time.time()
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
-    with Signals(inbox) as signals:
+    secrets = read_secrets(plan)
+    with errors_masked(secrets.mask), secrets, Signals(inbox) as signals:
         folder = new_run_folder(options.state_dir, started_at)
-        result = _Conductor(plan, options, console, make_engine, folder, started_at, inbox, signals).run()
+        result = _Conductor(plan, options, console, make_engine, folder, started_at, inbox, signals, secrets).run()
         concluded(result.exit_code)
     return result
 
@@ -116,18 +136,20 @@ class _Conductor:
         started_at: float,
         inbox: queue.SimpleQueue[object],
         signals: Signals,
+        secrets: Secrets,
     ) -> None:
         settings = plan.settings
+        self._secrets = secrets
+        self._max_log_bytes = secrets.log_bound(settings.max_log_bytes, _workers(plan, options))
         self._plan = plan
         self._options = options
         self._start = time.monotonic()
         self._limit_s = settings.timeout_s  # of the run; None too when it was reached
         self._inbox = inbox
         self._signals = signals
-        self._admission = Admission(plan.tasks, settings, grace_max_s=options.grace_max_s)
         self._results = KeptResults(plan.tasks)
         self._book = Book(
-            plan.tasks, folder, console, max_log_bytes=settings.max_log_bytes, events=options.events
+            plan.tasks, folder, console, max_log_bytes=self._max_log_bytes, events=options.events, secrets=secrets
         )  # fmt: skip
         self._tasks: dict[int, int] = {}  # of a pushed task that owes something: its place in the plan
         self._handles: dict[int, EngineHandle] = {}  # of a pushed task that has not ended
@@ -135,9 +157,23 @@ class _Conductor:
         self._problem: str | None = None  # what has made the run broken
         self._callbacks_until: float | None = None
         self._look_at = 0.0
-        self._around = Surroundings(str(plan.root), folder.id, str(folder.path))
+        seed = settings.seed if options.seed is None else options.seed
+        seed = random.SystemRandom().randrange(SEEDS) if seed is None else seed
+        self._around = Surroundings(str(plan.root), folder.id, str(folder.path), seed, secrets.values)
+        self._judging: set[int] = set()  # tasks that may start, of which the cache is asked
+        self._cache: Cache | None = None
+        self._warning: str | None = None
+        if any(task.outputs for task in plan.tasks):
+            from workflow.run.cache import open_cache  # the database is nothing that every run needs
+
+            self._cache, self._warning = open_cache(
+                plan, options.state_dir, self._around, inbox.put, force=options.force, taken=self._results.taken
+            )
         self._engine = self._make(make_engine, folder)
-        self._run = _run_record(plan, options, folder, started_at, self._engine.pool)
+        self._admission = Admission(
+            plan.tasks, settings, pool=self._engine.pool, grace_max_s=options.grace_max_s
+        )  # fmt: skip
+        self._run = _run_record(plan, options, folder, started_at, self._engine.pool, seed, secrets.mask)
 
     def run(self) -> RunResult:
         try:
@@ -160,10 +196,12 @@ class _Conductor:
     def _make(self, make_engine: EngineFactory, folder: RunFolder) -> Engine:
         settings = self._plan.settings
         return make_engine(
-            self._options.jobs or (None if settings.pool == "cpus" else settings.pool),
+            _workers(self._plan, self._options),
             log_dir=self._book.log_dir,
-            max_log=settings.max_log_bytes,
+            max_log=self._max_log_bytes,
+            own_output=self._secrets.own_output,
             max_result=settings.max_result_bytes,
+            max_tasks_per_child=settings.max_tasks_per_child,
             preload=settings.preload,
             path=[os.path.normpath(self._plan.root / each) for each in settings.path],
             env={**os.environ, "WORKFLOW_RUN_ID": folder.id},
@@ -183,6 +221,8 @@ class _Conductor:
     def _over(self) -> bool:
         if not self._admission.finished:
             return False
+        if self._cache is not None and self._cache.busy and self._admission.stopped is None:
+            return False
         if not self._tasks or self._engine.failure is not None:
             return True
         if self._admission.stopped is None or self._admission.exit_code is ExitCode.FAILED:
@@ -197,6 +237,10 @@ class _Conductor:
         timeout = LOOK_S if self._look_at > time.monotonic() else 0.0
         if self._limit_s is not None:
             timeout = min(timeout, max(0.0, self._start + self._limit_s - time.monotonic()))
+        now = time.monotonic()
+        wake_at = self._admission.wake_at(now)
+        if wake_at is not None:
+            timeout = min(timeout, wake_at - now)
         items: list[object] = []
         with contextlib.suppress(queue.Empty):
             items.append(self._inbox.get(timeout=timeout))
@@ -213,13 +257,13 @@ class _Conductor:
             return self._broken(f"the engine could not start: {error}")
         if self._options.after_start is not None:
             self._options.after_start()
-        return self._admission.begin()
+        return self._admission.begin(time.monotonic())
 
     def _understand(self, items: Iterable[object]) -> list[Effect]:
         effects: list[Effect] = []
         if self._limit_s is not None and time.monotonic() >= self._start + self._limit_s:
             limit_s, self._limit_s = self._limit_s, None
-            effects += self._admission.handle(RunTimedOut(limit_s))
+            effects += self._decide(RunTimedOut(limit_s))
         effects += self._broken(self._engine.failure)
         for item in items:
             if isinstance(item, (Ended, Settled)):
@@ -227,10 +271,16 @@ class _Conductor:
                     effects += self._task_ended(item.handle)
                 if isinstance(item, Settled):
                     self._book.task_settled(self._tasks.pop(item.handle.number), item.handle)
+            elif isinstance(item, Judged):
+                effects += self._judged(item)
+            elif isinstance(item, Noted):
+                assert self._cache is not None
+                self._cache.noted()
+            elif isinstance(item, StacksAsked):
+                self._show_stacks()
             elif isinstance(item, Interrupted):
-                effects += self._admission.handle(item)
-        self._look()
-        return effects
+                effects += self._decide(item)
+        return effects + self._look()
 
     def _task_ended(self, handle: EngineHandle) -> list[Effect]:
         number = self._tasks[handle.number]
@@ -241,22 +291,49 @@ class _Conductor:
         reason = dropped if outcome is Outcome.CANCELLED and dropped is not None else handle.reason
         self._book.task_ended(number, handle, outcome, reason)
         self._results.take(task, outcome, handle)
+        if self._cache is not None and outcome is Outcome.SUCCEEDED:
+            self._cache.note(number, task, handle.pickled_result)
         del self._handles[handle.number]
-        return self._admission.handle(TaskEnded(number, outcome))
+        effects = self._began(number, handle.attempts[0].started_at) if handle.attempts else []
+        return effects + self._decide(TaskEnded(number, outcome))
+
+    def _began(self, number: int, started_at: float) -> list[Effect]:
+        if not self._plan.tasks[number].uses:
+            return []
+        now = time.monotonic()
+        # The clock of attempts can be set back and forth; what it says cannot be later than now.
+        return self._decide(TaskBegan(number, now - max(0.0, time.time() - started_at)))
+
+    def _decide(self, fact: Fact) -> list[Effect]:
+        return self._admission.handle(fact, time.monotonic())
 
     def _broken(self, reason: str | None) -> list[Effect]:
         if reason is None or self._problem is not None:
             return []
-        self._problem = reason
-        return self._admission.handle(Broken(reason))
+        self._problem = reason = self._secrets.mask.text(reason)
+        return self._decide(Broken(reason))
 
-    def _look(self) -> None:
+    def _look(self) -> list[Effect]:
         now = time.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + LOOK_S
-            running = [attempt for attempt in self._engine.running() if attempt.number in self._handles]
-            if self._book.look([(self._tasks[attempt.number], attempt) for attempt in running]):
-                self._look_at = now  # somebody prints faster than is shown
+        if now < self._look_at:
+            return self._decide(TimePassed()) if self._admission.wake_at(now) == now else []
+        self._look_at = now + LOOK_S
+        running = [
+            (self._tasks[attempt.number], attempt)
+            for attempt in self._engine.running()
+            if attempt.number in self._handles
+        ]
+        if self._book.look(running):
+            self._look_at = now  # somebody prints faster than is shown
+        effects = self._decide(TimePassed())
+        for number, attempt in running:
+            if attempt.attempt == 1:
+                effects += self._began(number, attempt.started_at)
+        return effects
+
+    def _show_stacks(self) -> None:
+        stacks = [each for each in self._engine.stacks(STACKS_S) if each.number in self._tasks]
+        self._book.show_stacks([(self._tasks[each.number], each) for each in stacks])
 
     # Perform
 
@@ -264,6 +341,7 @@ class _Conductor:
         """Do what was decided, and whatever follows from it at once."""
         while True:
             pushes = []
+            follow: list[Effect] = []
             for effect in effects:
                 if isinstance(effect, Push):
                     pushes.append(effect.task)
@@ -271,12 +349,14 @@ class _Conductor:
                     self._conclude(effect)
                 elif isinstance(effect, CancelAll):
                     self._engine.cancel_all(effect.reason, effect.grace_s)
+                    follow += self._cancel_judging(effect.reason)
                 else:
                     self._cancel_queued(effect)
+                    follow += self._cancel_judging(effect.reason)
             self._book.announce(self._admission.stopped)
-            follow = self._broken(self._book.problem)
+            follow += self._broken(self._book.problem)
             for number in pushes:
-                follow += self._push(number)
+                follow += self._begin_task(number)
             if not follow:
                 return
             effects = follow
@@ -293,6 +373,31 @@ class _Conductor:
             if handle.number not in running:
                 self._dropped[handle.number] = effect.reason
                 handle.cancel()
+
+    def _begin_task(self, number: int) -> list[Effect]:
+        """Have it run, unless the cache has it; that is heard later, because files may have to be read."""
+        task = self._plan.tasks[number]
+        if self._cache is not None and self._admission.stopped is None and self._cache.concerns(task):
+            with contextlib.suppress(Exception):  # values of results: what is wrong with them is found out below
+                self._cache.ask(number, task, self._results.ended)
+                self._judging.add(number)
+                return []
+        return self._push(number)
+
+    def _judged(self, item: Judged) -> list[Effect]:
+        if item.task not in self._judging:
+            return []  # it was cancelled meanwhile
+        self._judging.discard(item.task)
+        if item.by is None or self._admission.stopped is not None:
+            return self._push(item.task)
+        return self._not_pushed(item.task, Outcome.CACHED, f"run {item.by} has made it", item.result)
+
+    def _cancel_judging(self, reason: str) -> list[Effect]:
+        effects: list[Effect] = []
+        for number in sorted(self._judging):
+            effects += self._not_pushed(number, Outcome.CANCELLED, reason)
+        self._judging.clear()
+        return effects
 
     def _push(self, number: int) -> list[Effect]:
         task = self._plan.tasks[number]
@@ -313,12 +418,12 @@ class _Conductor:
         handle.add_done_callback(self._ended)
         return []
 
-    def _not_pushed(self, number: int, outcome: Outcome, reason: str) -> list[Effect]:
+    def _not_pushed(self, number: int, outcome: Outcome, reason: str, result: KeptResult | None = None) -> list[Effect]:
         task = self._plan.tasks[number]
         self._book.task_concluded(number, outcome, reason)
-        self._results.take(task, outcome, None)
+        self._results.take(task, outcome, result)
         self._results.release(task)
-        return self._admission.handle(TaskEnded(number, outcome))
+        return self._decide(TaskEnded(number, outcome))
 
     # The end
 
@@ -333,6 +438,9 @@ class _Conductor:
         self._perform(self._understand(items))
 
     def _finish(self, code: ExitCode) -> RunResult:
+        if self._cache is not None:
+            self._cache.leave(wait=code in (ExitCode.SUCCEEDED, ExitCode.FAILED))
+            self._warning = self._warning or self._cache.problem
         for number in range(len(self._plan.tasks)):
             if number not in self._book.records:
                 self._book.task_concluded(number, Outcome.CANCELLED, self._problem)
@@ -346,13 +454,19 @@ class _Conductor:
         ending = self._book.close(self._run, verdict, self._options.reports)
         records = tuple(self._book.records.values())
         problem = self._problem or self._book.problem or ending.problem
-        return RunResult(self._run, ending.verdict, records, ending.report, problem)
+        return RunResult(self._run, ending.verdict, records, ending.report, problem, self._secrets.mask, self._warning)
 
 
-def _run_record(plan: Plan, options: RunOptions, folder: RunFolder, started_at: float, pool: int) -> RunRecord:
+def _workers(plan: Plan, options: RunOptions) -> int | None:
+    return options.jobs or (None if plan.settings.pool == "cpus" else plan.settings.pool)
+
+
+def _run_record(
+    plan: Plan, options: RunOptions, folder: RunFolder, started_at: float, pool: int, seed: int, mask: Mask
+) -> RunRecord:
     return RunRecord(
         id=folder.id,
-        name=plan.name,
+        name=mask.maybe(plan.name),
         file=str(plan.file),
         plan_hash=plan.hash,
         started_at=started_at,
@@ -363,8 +477,9 @@ def _run_record(plan: Plan, options: RunOptions, folder: RunFolder, started_at: 
         python=platform.python_version(),
         version=__version__,
         git=git_commit(plan.file.parent),
-        argv=options.argv,
+        argv=tuple(map(mask.text, options.argv)),
         tasks=len(plan.tasks),
+        seed=seed,
         folder=str(folder.path),
     )
 

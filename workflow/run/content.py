@@ -18,7 +18,8 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from glob import glob, has_magic
 
 MISSING = "missing"
@@ -59,6 +60,22 @@ class Contents:
                     whole.update(f"{path!r} {files[path]}\n".encode("utf-8", "surrogateescape"))
                 files = {entry: f"{len(files)} files {whole.hexdigest()}"}
             found.update(files)
+        return found
+
+    def trust(self, stamp: Sequence[int], digest: str) -> None:
+        """Take over what an earlier run has remembered."""
+        device, inode, size, modified, changed = stamp
+        with self._lock:
+            self._known.setdefault((device, inode, size, modified, changed), digest)
+
+    def stamps(self, root: str, snapshot: Mapping[str, str]) -> dict[str, Stamp]:
+        """Of the files in it that are remembered."""
+        found: dict[str, Stamp] = {}
+        for path, digest in snapshot.items():
+            with suppress(OSError, ValueError):
+                stamp = stamp_of(os.stat(os.path.join(root, path)))
+                if self._known.get(stamp) == digest:
+                    found[path] = stamp
         return found
 
     def file(self, path: str) -> str:

@@ -70,6 +70,26 @@ class EngineRunning(Protocol):
         """What it has written so far."""
 
 
+class EngineStack(Protocol):
+    """Where an attempt is that goes on."""
+
+    @property
+    def number(self) -> int:
+        """Of its task."""
+
+    @property
+    def attempt(self) -> int:
+        """Counts from 1."""
+
+    @property
+    def pid(self) -> int:
+        """The worker's."""
+
+    @property
+    def stack(self) -> str:
+        """As faulthandler writes it."""
+
+
 class Engine(Protocol):
     """What runs tasks."""
 
@@ -90,6 +110,9 @@ class Engine(Protocol):
     def running(self) -> Sequence[EngineRunning]:
         """What the workers are doing."""
 
+    def stacks(self, timeout: float) -> Sequence[EngineStack]:
+        """Where every running task is; the tasks go on."""
+
     def cancel_all(self, reason: str, grace: float | None = None) -> None:
         """End everything; a grace of None is each task's own."""
 
@@ -106,7 +129,9 @@ class EngineFactory(Protocol):
         *,
         log_dir: str | None,
         max_log: int | None,
+        own_output: int | None,
         max_result: int | None,
+        max_tasks_per_child: int | None,
         preload: Sequence[str],
         path: Sequence[str],
         env: Mapping[str, str] | None,

@@ -98,9 +98,7 @@ class Ledger:
 
     def made(self, root: str, task: str) -> list[Made]:
         """What is known of a task, the newest first."""
-        query = (
-            "SELECT key, parts, run, outputs, stamps, result FROM made WHERE root = ? AND task = ? ORDER BY at DESC"
-        )
+        query = "SELECT key, parts, run, outputs, stamps, result FROM made WHERE root = ? AND task = ? ORDER BY at DESC"
         with self._told():
             rows = self._db.execute(query, (root, task)).fetchall()
             return [
@@ -114,7 +112,8 @@ class Ledger:
         with self._told(), self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO made (root, task, key, parts, run, outputs, stamps, result, at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(at), 0) + 1 FROM made WHERE root = ? AND task = ?))",
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, "
+                "(SELECT coalesce(max(at), 0) + 1 FROM made WHERE root = ? AND task = ?))",
                 (root, made.task, made.key, *values, root, made.task),
             )
             old = self._db.execute(

@@ -119,7 +119,7 @@ def pipeline_schema() -> dict[str, object]:
 
 def schema_text() -> str:
     """The schema as its file holds it."""
-    return json.dumps(pipeline_schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(pipeline_schema(), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _excludes(key: str, kinds: tuple[str, ...]) -> dict[str, object]:

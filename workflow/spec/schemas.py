@@ -128,6 +128,7 @@ FILLED_TEXTS = or_reference({"type": "array", "items": SOME_TEXT})
 SHORT_DURATION = {"anyOf": [{"type": "number", "minimum": 0, "maximum": values.LONGEST_S}, DURATION, REFERENCE]}
 TRIES = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_RETRIES}, REFERENCE]}
 RETRIES = {
+    "default": 0,
     "anyOf": [
         {"type": "integer", "minimum": 0, "maximum": MAX_RETRIES},
         {
@@ -157,7 +158,7 @@ RETRIES = {
             "additionalProperties": False,
         },
         REFERENCE,
-    ]
+    ],
 }
 TOKENS = {"anyOf": [{"type": "integer", "minimum": 1}, REFERENCE]}
 USES = {

@@ -11,8 +11,9 @@ import pytest
 from workflow.harness import experiment
 from workflow.harness.blows import Blow, When
 from workflow.harness.evidence import Evidence, Expected
-from workflow.harness.experiment import Interrupted, Run, perform, place
+from workflow.harness.experiment import Interrupted, Run, perform
 from workflow.harness.faulty import Strike
+from workflow.harness.folders import place
 from workflow.harness.injection import Injected
 from workflow.harness.oracle import Finding, judge
 from workflow.harness.scenario import details_of
@@ -42,7 +43,7 @@ def test_a_run_that_hangs_is_ended_and_tells_where_it_was(tmp_path: Path) -> Non
         if seen.last_s > evidence.ended_s:
             assert f"== {seen.role} {seen.pid}: " in evidence.stacks
     assert "conductor.py" in evidence.stacks
-    assert "where it hung:\n" in details_of(evidence)
+    assert "where it hung:\n" in details_of(evidence, [])
 
 
 def test_what_outlives_a_run_is_evidence_and_is_ended(tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_a_run_that_was_killed_tells_the_signal(tmp_path: Path) -> None:
     evidence = program("import time; time.sleep(1000)", tmp_path, blows=[Blow("SIGKILL", "parent", When("start"))])
     assert evidence.exit_code == -9
     assert [(blow.role, blow.signal) for blow in evidence.struck] == [("parent", "SIGKILL")]
-    assert "SIGKILL to parent" in details_of(evidence)
+    assert "SIGKILL to parent" in details_of(evidence, [])
 
 
 def test_what_is_given_up_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from workflow.harness.census import Sample
 from workflow.harness.evidence import NOT_EXPECTED, Evidence, Expected, ExpectedTask
 from workflow.harness.experiment import Run
 from workflow.harness.faulty import Strike, digest_of
+from workflow.harness.given import given_errors
 from workflow.harness.injection import Injected
 from workflow.harness.kinds import KINDS
 from workflow.harness.neighbours import value_of
@@ -81,7 +82,7 @@ if sys.version_info >= (3, 11):
 
 
 def _came_as_it_was(evidence: Evidence) -> Iterator[str]:
-    given = {entry.task: entry.detail for entry in evidence.journal if entry.what == journal.ERROR}
+    given = {task: error.of for task, error in given_errors(evidence.journal).items()}
     for kind, travels in _TRAVELS.items():
         task = kind.replace(".", "_")
         name = KINDS[kind].error or ""
