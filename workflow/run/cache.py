@@ -68,6 +68,10 @@ class Keys:
         """Raises MissingResult."""
         return filled(task, results, self._around)
 
+    def settle(self, task: PlannedTask, parts: Parts) -> None:
+        """Take these for the parts of its key."""
+        self._of[task.id] = key_of(parts)
+
     def parts(self, task: PlannedTask, filled: Filled) -> Parts | None:
         """The parts of its key; None where it has none, because something cannot be read or compared.
 
@@ -96,7 +100,14 @@ class Keys:
 
 
 def find(
-    ledger: Ledger, contents: Contents, root: str, task: PlannedTask, parts: Parts, kept: Path | None
+    ledger: Ledger,
+    contents: Contents,
+    root: str,
+    task: PlannedTask,
+    parts: Parts,
+    kept: Path | None,
+    *,
+    write: bool = True,
 ) -> tuple[Made | None, list[str]]:
     """The run that has made what this task would make, or why there is none.
 
@@ -120,9 +131,22 @@ def find(
     if kept is not None and (made.result is None or not (kept / made.result).is_file()):
         return None, ["its result is taken by others, and was not kept"]
     stamps = contents.stamps(root, now)
-    if stamps != made.stamps:
+    if write and stamps != made.stamps:
         ledger.record(root, replace(made, stamps=stamps))
     return made, []
+
+
+def read_result(folder: Path, name: str) -> KeptResult | None:
+    """A result that was kept; None where it is not as it was."""
+    with contextlib.suppress(OSError):
+        path = folder / name
+        found = path.lstat()
+        # It will be unpickled: nothing that somebody else could have put there.
+        if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022:
+            pickled = path.read_bytes()
+            if hashlib.sha256(pickled).hexdigest() == name:
+                return KeptResult(pickled)
+    return None
 
 
 class Cache:
@@ -223,7 +247,7 @@ class Cache:
                 return runs
             result = None
             if taken and made.result is not None:
-                result = self._read(made.result)
+                result = read_result(self._kept, made.result)
                 if result is None:
                     return runs
         except Stopped:
@@ -272,17 +296,6 @@ class Cache:
                 temporary.unlink(missing_ok=True)
                 raise
         return name
-
-    def _read(self, name: str) -> KeptResult | None:
-        with contextlib.suppress(OSError):
-            path = self._kept / name
-            found = path.lstat()
-            # It will be unpickled: nothing that somebody else could have put there.
-            if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022:
-                pickled = path.read_bytes()
-                if hashlib.sha256(pickled).hexdigest() == name:
-                    return KeptResult(pickled)
-        return None
 
 
 def open_cache(
