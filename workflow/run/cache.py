@@ -183,8 +183,7 @@ class Cache:
         self._threads = [
             threading.Thread(target=self._work, name="workflow-cache", daemon=True) for _ in range(THREADS)
         ]
-        for thread in self._threads:
-            thread.start()
+        self._started = False
 
     def concerns(self, task: PlannedTask) -> bool:
         """Whether to ask before it starts."""
@@ -199,7 +198,7 @@ class Cache:
         """Have ``Judged`` posted.  Raises MissingResult when the task cannot be made."""
         what = self._keys.filled(task, results)
         taken = self._taken(task)
-        self._jobs.put(lambda: self._post(self._judge(number, task, what, taken)))
+        self._put(lambda: self._post(self._judge(number, task, what, taken)))
 
     def note(self, number: int, task: PlannedTask, result: Callable[[], bytes]) -> None:
         """Write down what a task has made that succeeded, and have ``Noted`` posted."""
@@ -208,7 +207,7 @@ class Cache:
             return
         self._noting += 1
         taken = self._taken(task)
-        self._jobs.put(lambda: self._note(task, parts, result if taken else None))
+        self._put(lambda: self._note(task, parts, result if taken else None))
 
     def noted(self) -> None:
         """Hear of ``Noted``."""
@@ -219,10 +218,17 @@ class Cache:
         self._left = not wait
         for _ in self._threads:
             self._jobs.put(None)
-        for thread in self._threads:
+        for thread in self._threads if self._started else ():
             thread.join(None if wait else LEAVE_S)
         if not any(thread.is_alive() for thread in self._threads):
             self._ledger.close()
+
+    def _put(self, job: Callable[[], object]) -> None:
+        if not self._started:  # not before there is work: the engine is started from a process with few threads
+            self._started = True
+            for thread in self._threads:
+                thread.start()
+        self._jobs.put(job)
 
     # On the threads
 

@@ -439,7 +439,7 @@ class _Conductor:
 
     def _finish(self, code: ExitCode) -> RunResult:
         if self._cache is not None:
-            self._cache.leave(wait=code in (ExitCode.SUCCEEDED, ExitCode.FAILED))
+            self._cache.leave(wait=self._problem is None and self._admission.stopped is None)
             self._warning = self._warning or self._cache.problem
         for number in range(len(self._plan.tasks)):
             if number not in self._book.records:

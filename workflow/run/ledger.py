@@ -13,6 +13,7 @@ is for whoever knows what to do about it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -62,6 +63,8 @@ class Ledger:
         if not create and not self._path.exists():
             raise Unusable(f"there is no {self._path}")
         with self._told():
+            if self._path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if create:
                 # SQLite would make it, and its companions after it, readable for others.
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -77,17 +80,17 @@ class Ledger:
                 raise
 
     def _open(self, create: bool) -> None:
+        if self._version() > len(_MIGRATIONS):  # before anything is changed
+            raise Unusable(
+                f"{self._path} was made by a newer version of workflow (schema {self._version()}, this one knows up to "
+                f"{len(_MIGRATIONS)})"
+            )
         if create:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._migrate()
         elif self._version() == 0:
             raise Unusable(f"{self._path} holds nothing yet")
-        if self._version() > len(_MIGRATIONS):
-            raise Unusable(
-                f"{self._path} was made by a newer version of workflow (schema {self._version()}, this one knows up to "
-                f"{len(_MIGRATIONS)})"
-            )
         ((self.salt,),) = self._db.execute("SELECT value FROM meta WHERE name = 'salt'").fetchall()
         """What secrets are digested with."""
 
