@@ -117,8 +117,11 @@ def test_what_the_command_line_says_is_another_plan(folder: Path) -> None:
     """Each combination is kept by itself, up to a number."""
     file = folder / "pipeline.toml"
     names = {
-        kept.same_request(file, *asked)
-        for asked in (({}, None, ()), ({"x": "1"}, None, ()), ({}, "p", ()), ({}, None, ("a=1",)), ({}, None, ("a=2",)))
+        kept.same_request(file, {}, None, ()),
+        kept.same_request(file, {"x": "1"}, None, ()),
+        kept.same_request(file, {}, "p", ()),
+        kept.same_request(file, {}, None, ("a=1",)),
+        kept.same_request(file, {}, None, ("a=2",)),
     }
     assert len(names) == 5
     plan, facts = load_plan_and_facts(file)
