@@ -104,7 +104,8 @@ def _pickled(value: object) -> object:
     if isinstance(value, (set, frozenset)):  # whose order differs from process to process
         return {"set": sorted(digest(each) for each in value)}
     try:
-        data: bytes = getattr(value, "pickled", None) or pickle.dumps(value, 4)
+        held = getattr(value, "pickled", None)  # of a result that is not read here
+        data: bytes = held() if callable(held) else held or pickle.dumps(value, 4)
     except Exception as error:  # noqa: BLE001  whatever its class does when it is pickled
         raise TypeError(f"{type(value).__name__} has no key: {error}") from None
     return {"pickle": hashlib.sha256(data).hexdigest()}

@@ -7,6 +7,7 @@ What a task needs from tasks that must run first stays open in it until ``compil
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -86,6 +87,25 @@ class Need:
     """Whether these are some of the instances, as ``match`` paired them or files do, and not all there are."""
     by_files: bool = False
     """Whether it is there because they make an input; what is said of their results is another Need's."""
+
+
+class Deferred(ABC):
+    """A result that is not in memory: it is handed on as a whole, and read only where a part or text of it is asked."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def problem(self) -> str | None:
+        """Why nobody can have it."""
+
+    @abstractmethod
+    def whole(self) -> object:
+        """What becomes the result where the task that takes it is run."""
+
+    @abstractmethod
+    def read(self) -> object:
+        """The result, as far as the parent may look at it.  Raises LookupError with a sentence."""
 
 
 @dataclass(frozen=True, slots=True)

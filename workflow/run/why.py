@@ -14,11 +14,12 @@ from typing import Literal
 
 from workflow.plan.compile import MissingResult, Surroundings
 from workflow.plan.key import Parts, key_of
-from workflow.plan.plan import Ended, Plan, PlannedTask
+from workflow.plan.plan import Deferred, Ended, Plan, PlannedTask
 from workflow.run.cache import RESULTS, Keys, find, keyed, read_result
 from workflow.run.content import Contents
 from workflow.run.ledger import Ledger, Made, Unusable
-from workflow.run.plain import read_plain
+from workflow.run.plain import Opaque, read_plain
+from workflow.run.stored import LARGE_BYTES
 from workflow.spec.reference import Template
 
 Action = Literal["run", "cached", "skip"]
@@ -99,7 +100,8 @@ class _Look:
             kept = read_result(self._kept, made.result)
             if kept is None:
                 return "run", ["its result is taken by others, and was not kept"]
-            self._ended[task.id] = Ended(task.matrix, "cached", read_plain(kept.pickled))
+            result = read_plain(kept.pickled) if len(kept.pickled) <= LARGE_BYTES else _Large(kept.pickled)
+            self._ended[task.id] = Ended(task.matrix, "cached", result)
         elif task.id in self._taken:
             self._ended[task.id] = Ended(task.matrix, "cached", None)
         return "cached", [f"run {made.run} has made it"]
@@ -130,6 +132,23 @@ class _Look:
             return find(ledger, self._contents, self._root, task, parts, kept, write=False)
         except Unusable as error:
             return None, [str(error)]
+
+
+class _Large(Deferred):
+    """A result that a run would have in a file: it goes into keys as its bytes there, and so it does here."""
+
+    def __init__(self, pickled: bytes) -> None:
+        self._pickled = pickled
+
+    @property
+    def problem(self) -> str | None:
+        return None
+
+    def whole(self) -> object:
+        return Opaque(self._pickled, "large result")
+
+    def read(self) -> object:
+        return read_plain(self._pickled)
 
 
 def _with_secrets(task: PlannedTask) -> list[str]:
