@@ -327,3 +327,12 @@ def test_a_secret_is_in_the_key_by_a_digest_only(
     assert told[0].action == "cached"
     for file in (tmp_path / ".workflow").glob("runs.db*"):
         assert b"hunter2" not in file.read_bytes()
+
+
+def test_a_large_result_is_in_the_key_by_its_content_too(again: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by the file that it lies in, which is another in each run; a look at the plan agrees."""
+    monkeypatch.setattr("workflow.run.results.LARGE_BYTES", 1)
+    monkeypatch.setattr("workflow.run.why.LARGE_BYTES", 1)
+    assert again() == BOTH_RUN
+    assert again() == BOTH_CACHED
+    assert [again.why[id_][0] for id_ in ("fetch", "use", "always")] == ["cached", "cached", "run"]
