@@ -192,11 +192,12 @@ def test_going_back_to_an_earlier_setting_finds_what_it_made(again: Any) -> None
     assert again() == BOTH_CACHED  # both made the same content
 
 
-def test_force_runs_what_matches(again: Any) -> None:
+def test_force_and_a_seed_run_what_they_concern(again: Any) -> None:
     """And keeps what it makes."""
     again()
     assert again(force="f*") == {"fetch": "succeeded", "use": "cached", "always": "succeeded"}
     assert again(force="*") == BOTH_RUN
+    assert again(seed=5) == BOTH_RUN  # one that somebody chose; what is drawn is no reason
     assert again() == BOTH_CACHED
 
 

@@ -56,10 +56,11 @@ def keyed(tasks: Sequence[PlannedTask]) -> set[str]:
 class Keys:
     """The keys of the tasks of one run or of one look at a plan."""
 
-    def __init__(self, plan: Plan, around: Surroundings, salt: bytes, contents: Contents) -> None:
+    def __init__(self, around: Surroundings, run_seed: int | None, salt: bytes, contents: Contents) -> None:
+        """``run_seed`` is the one that somebody chose, None where it is drawn."""
         digests = {name: secret_digest(value, salt) for name, value in around.secrets.items()}
         self._around = around._replace(secrets=digests)
-        self._plan = plan
+        self._run_seed = run_seed
         self._contents = contents
         self._of: dict[str, str | None] = {}
         self._together: dict[int, tuple[object, str | None]] = {}
@@ -92,7 +93,7 @@ class Keys:
         try:
             own = frozenset(os.path.normpath(output) for output in task.outputs)
             inputs = self._contents.snapshot(self._around.root, task.inputs, own)
-            parts = key_parts(task, filled, inputs, results, self._plan.settings.seed)
+            parts = key_parts(task, filled, inputs, results, self._run_seed)
         except (Unstable, OSError, TypeError, ValueError, RecursionError):
             return None
         self._of[task.id] = key_of(parts)
@@ -161,6 +162,7 @@ class Cache:
         post: Callable[[object], None],
         *,
         force: str | None,
+        seed: int | None,
         taken: Callable[[PlannedTask], bool],
     ) -> None:
         """``post`` is called on other threads; ``taken`` says whether somebody takes a task's result."""
@@ -174,7 +176,7 @@ class Cache:
         self._wanted = keyed(plan.tasks)
         self._left = False
         self._contents = Contents(lambda: self._left)
-        self._keys = Keys(plan, around, ledger.salt, self._contents)
+        self._keys = Keys(around, seed, ledger.salt, self._contents)
         self._parts: dict[int, Parts] = {}
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._noting = 0
@@ -311,6 +313,7 @@ def open_cache(
     post: Callable[[object], None],
     *,
     force: str | None,
+    seed: int | None,
     taken: Callable[[PlannedTask], bool],
 ) -> tuple[Cache | None, str | None]:
     """The cache of a run; or None, and why there is none."""
@@ -318,4 +321,4 @@ def open_cache(
         ledger = Ledger(state_dir)
     except Unusable as error:
         return None, str(error)
-    return Cache(plan, ledger, state_dir, around, post, force=force, taken=taken), None
+    return Cache(plan, ledger, state_dir, around, post, force=force, seed=seed, taken=taken), None

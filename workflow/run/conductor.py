@@ -165,7 +165,13 @@ class _Conductor:
             from workflow.run.cache import open_cache  # the database is nothing that every run needs
 
             self._cache, self._warning = open_cache(
-                plan, options.state_dir, self._around, inbox.put, force=options.force, taken=self._results.is_taken
+                plan,
+                options.state_dir,
+                self._around,
+                inbox.put,
+                force=options.force,
+                seed=settings.seed if options.seed is None else options.seed,
+                taken=self._results.is_taken,
             )
         self._engine = self._make(make_engine, folder)
         pool = self._engine.pool

@@ -54,7 +54,7 @@ class _Look:
         self._root = str(plan.root)
         self._contents = Contents()
         around = Surroundings(self._root, "", "", 0, dict.fromkeys(plan.settings.secrets, ""))
-        self._keys = Keys(plan, around, b"", self._contents)
+        self._keys = Keys(around, plan.settings.seed, b"", self._contents)
         self._wanted = keyed(plan.tasks)
         self._taken = frozenset(id_ for group in {task.uses_results for task in plan.tasks} for id_ in group)
         self._action: dict[str, Action] = {}
