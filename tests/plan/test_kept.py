@@ -126,6 +126,9 @@ def test_what_the_command_line_says_is_another_plan(folder: Path) -> None:
     assert len(names) == 5
     plan, facts = load_plan_and_facts(file)
     assert facts is not None
+    (folder / "cache").mkdir()
+    (folder / "cache/.torn").write_text("{")
+    os.utime(folder / "cache/.torn", (1, 1))
     for number in range(kept.PLANS_MAX + 3):
         kept.keep(folder / "cache", f"{number}", facts, plan)
     assert len(list((folder / "cache").iterdir())) == kept.PLANS_MAX

@@ -21,6 +21,7 @@ import json
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ TASKS_MAX = 20_000
 """Of a larger plan it takes as long to read it as to make it."""
 PLANS_MAX = 32
 _BYTES_MAX = 64 * 2**20
+_STALE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,9 @@ def _forget_oldest(folder: Path) -> None:
     kept = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in kept[PLANS_MAX:]:
         path.unlink(missing_ok=True)
+    for path in folder.glob(".*"):  # of a run that was killed while it wrote
+        if time.time() - path.stat().st_mtime > _STALE_S:
+            path.unlink(missing_ok=True)
 
 
 def file_fact(path: str) -> tuple[object, ...] | None:
