@@ -62,12 +62,24 @@ class Given:
     variables: Mapping[str, str]
     profile: str | None
     sets: tuple[str, ...]
+    root: Path | None = None
+    """Of a saved plan: what its relative paths are relative to."""
 
     def __bool__(self) -> bool:
         return bool(self.variables or self.profile or self.sets)
 
     def plan(self, file: Path) -> Plan:
-        """The plan of the file.  Raises InvalidPipeline."""
+        """The plan of the file, or the one saved in it.  Raises InvalidPipeline, UsageError."""
+        from workflow.plan.saved import load_saved, looks_saved
+
+        if looks_saved(file):
+            if self:
+                raise click.UsageError(
+                    f"{file} is a saved plan: --profile, --var and --set are for the pipeline file it was made from"
+                )
+            return load_saved(file, self.root)
+        if self.root is not None:
+            raise click.UsageError(f"--root is for a saved plan; in {file} paths are relative to the file")
         from workflow.plan.build import load_plan
 
         return load_plan(file, self.variables, profile=self.profile, sets=self.sets)
@@ -85,11 +97,26 @@ def file_options(command: Command) -> Command:
 
     @wraps(command)
     def collected(
-        *args: Any, variables: dict[str, str], profile: str | None, sets: tuple[str, ...], **others: Any
+        *args: Any,
+        variables: dict[str, str],
+        profile: str | None,
+        sets: tuple[str, ...],
+        root: Path | None = None,
+        **others: Any,
     ) -> Any:
-        return command(*args, given=Given(variables, profile, sets), **others)
+        return command(*args, given=Given(variables, profile, sets, root), **others)
 
     return cast(Command, _file_options(collected))
+
+
+def root_option(command: Command) -> Command:
+    """``--root DIR``, beside ``file_options``."""
+    return click.option(
+        "--root",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="FILE is a saved plan: its paths are relative to DIR (the folder of FILE).",
+    )(command)
 
 
 def _file_options(command: Callable[..., Any]) -> Any:

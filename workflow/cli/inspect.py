@@ -14,6 +14,7 @@ from workflow.cli.arguments import (
     file_argument,
     file_options,
     nothing_selected,
+    root_option,
     selection_options,
     tell,
 )
@@ -38,6 +39,7 @@ def _duration(_context: click.Context, _parameter: click.Parameter, value: str) 
 @click.command(short_help="Check FILE and show all mistakes in it at once.")
 @file_argument
 @file_options
+@root_option
 @click.option(
     "--output-format",
     "form",
@@ -83,10 +85,13 @@ def validate(file: Path, given: Given, form: Format, *, imports: bool, import_li
 
 def _import(file: Path, given: Given, checked: Plan, limit_s: float) -> None:
     """Raise InvalidPipeline with what cannot be imported or called."""
+    from workflow.plan.saved import looks_saved
     from workflow.run.imports import check_imports
     from workflow.spec import load
     from workflow.spec.pipeline import raise_mistakes
 
+    if looks_saved(file):
+        raise click.UsageError(f"--import is for a pipeline file; {file} is a saved plan")
     pipeline = load.load_pipeline(file, load.Given(given.variables, given.profile, given.sets))
     raise_mistakes(pipeline.document, check_imports(pipeline, checked, limit_s, before_leaving))
 
@@ -94,25 +99,73 @@ def _import(file: Path, given: Given, checked: Plan, limit_s: float) -> None:
 @click.command()
 @file_argument
 @file_options
+@root_option
 @selection_options
-@click.option("--json", "as_json", is_flag=True, help="As JSON: the same on every machine.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON: the same on every machine, to be read or run.")
+@click.option("--mermaid", "as_graph", is_flag=True, help="As a graph for Mermaid, a node a task of the file.")
+@click.option("--why", is_flag=True, help="Say why each task would run, be cached or be skipped; with --json too.")
+@click.option(
+    "--state-dir", type=click.Path(file_okay=False, path_type=Path),
+    help="With --why: where runs are recorded (.workflow beside FILE).",
+)  # fmt: skip
 def plan(
     file: Path,
     given: Given,
     globs: tuple[str, ...],
     tags: tuple[str, ...],
+    state_dir: Path | None,
     *,
     as_json: bool,
+    as_graph: bool,
+    why: bool,
 ) -> int:
     """Show what a run of FILE (pipeline.toml) would do, in its order."""
     from workflow.plan.printing import plan_json, plan_text
     from workflow.plan.select import select
 
+    if as_graph and (as_json or why):
+        raise click.UsageError(f"--mermaid and {'--json' if as_json else '--why'} exclude each other")
+    if state_dir is not None and not why:
+        raise click.UsageError("--state-dir is for --why")
     planned = given.plan(existing(file))
     if globs or tags:
         whole, planned = planned, select(planned, globs=globs, tags=tags)
         if not planned.tasks:
             nothing_selected(whole, globs, tags)
             return ExitCode.NOTHING_SELECTED
+    if why:
+        return _tell_why(planned, file, state_dir, as_json=as_json)
+    if as_graph:
+        from workflow.plan.mermaid import mermaid
+
+        tell(mermaid(planned).removesuffix("\n"))
+        return ExitCode.SUCCEEDED
     tell((plan_json if as_json else plan_text)(planned).removesuffix("\n"))
     return ExitCode.SUCCEEDED
+
+
+def _tell_why(planned: Plan, file: Path, state_dir: Path | None, *, as_json: bool) -> int:
+    import json
+
+    from workflow.cli.settings import settings
+    from workflow.report.terminal import neutral
+    from workflow.run.folder import STATE_DIR
+    from workflow.run.why import explain
+
+    how = settings({"state_dir": state_dir}, file)
+    told, problem = explain(planned, how.state_dir or planned.root / STATE_DIR)
+    if problem is not None:
+        click.echo(f"workflow: nothing is known of earlier runs: {problem}", err=True)
+    if as_json:
+        tasks = [{"id": each.id, "action": each.action, "reasons": list(each.reasons)} for each in told]
+        tell(json.dumps({"format": 1, "tasks": tasks}, indent=2))
+        return ExitCode.SUCCEEDED
+    width = min(60, max(len(each.id) for each in told))
+    for each in told:
+        tell(f"{each.id:<{width}}  {each.action:<6}  {neutral('; '.join(each.reasons))}")
+    counts = {action: sum(each.action == action for each in told) for action in ("run", "cached", "skip")}
+    tell(", ".join(f"{count:,} {_WOULD[action]}" for action, count in counts.items() if count))
+    return ExitCode.SUCCEEDED
+
+
+_WOULD = {"run": "would run", "cached": "would be cached", "skip": "would be skipped"}

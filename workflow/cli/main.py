@@ -26,6 +26,7 @@ from workflow.cli.leaving import ignore_signals, leave_on_signals
 from workflow.cli.report import report
 from workflow.cli.run import run
 from workflow.cli.schema import schema
+from workflow.cli.show import show
 from workflow.engine.system import fill_standard_descriptors
 from workflow.errors import WorkflowError
 from workflow.run.exit_code import ExitCode
@@ -49,7 +50,7 @@ def cli() -> None:
     """
 
 
-for command in (init, run, report, validate, plan, explain, chaos, config, schema, doctor, completion):
+for command in (init, run, report, validate, plan, show, explain, chaos, config, schema, doctor, completion):
     cli.add_command(command)
 
 

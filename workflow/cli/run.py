@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from workflow.cli.arguments import (
     file_argument,
     file_options,
     nothing_selected,
+    root_option,
     selection_options,
     tell,
 )
@@ -42,6 +44,7 @@ CI_GRACE_MAX_S = 5.0
     "-j", "--jobs", type=click.IntRange(1, POOL_MAX), metavar="N", help="Workers (what the file says, or one per CPU)."
 )
 @file_options
+@root_option
 @selection_options
 @click.option(
     "--seed",
@@ -55,6 +58,13 @@ CI_GRACE_MAX_S = 5.0
     help=f"Write a report here too, as the name ends: {KNOWN}.",
 )  # fmt: skip
 @click.option("--events", metavar="FILE|-", help="Write the events here too; - is standard output.")
+@click.option(
+    "--force",
+    metavar="[GLOB]",
+    is_flag=False,
+    flag_value="*",
+    help="Run tasks whose id or name matches (all) although they are cached; --force=GLOB before FILE.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Only failures and the end.")
 @click.option(
     "-v",
@@ -77,6 +87,7 @@ def run(
     tags: tuple[str, ...],
     reports: tuple[Path, ...],
     events: str | None,
+    force: str | None,
     color: str | None,
     state_dir: Path | None,
     *,
@@ -96,8 +107,12 @@ def run(
     check_outs(reports, "--report")
     verbosity = "quiet" if quiet else "verbose" if verbose else None
     said = {"jobs": jobs, "state_dir": state_dir, "color": color, "verbosity": verbosity}
+    if force is not None and Path(force).suffix in (".toml", ".json") and _left_out("file"):
+        force, file = "*", Path(force)  # as in ``run --force pipeline.toml``
     how = settings(said, existing(file))
-    plan = given.plan(file)
+    plan, keep = _plan(given, file, how)
+    if force is not None:
+        _check_force(plan, force)
     if globs or tags:
         from workflow.plan.select import select
 
@@ -119,7 +134,7 @@ def run(
 
     sweep = Sweep()
     options = RunOptions(
-        state_dir=how.state_dir or plan.file.parent / STATE_DIR,
+        state_dir=how.state_dir or plan.root / STATE_DIR,
         jobs=how.jobs,
         seed=seed,
         argv=tuple(sys.argv),
@@ -127,16 +142,56 @@ def run(
         events=_events(events),
         after_start=sweep.start,
         grace_max_s=CI_GRACE_MAX_S if _in_ci() else None,
+        force=force,
     )
     console = Console(_terminal(how), how.verbosity)
     result = run_plan(plan, options, console, engine or MultiProcess, keep_code)
+    keep()
     if result.problem is not None and result.problem != result.verdict.reason:  # which the console has told
         click.echo(f"workflow: {result.problem}", err=True)
+    if result.warning is not None:
+        click.echo(f"workflow: nothing is cached: {result.mask.text(result.warning)}", err=True)
     for line in sweep.told():
         click.echo(f"workflow: {result.mask.text(line)}", err=True)
     if engine is None:  # a run under faults is no step of anybody's
         _tell_github(result, plan)
     return result.exit_code
+
+
+def _plan(given: Given, file: Path, how: Settings) -> tuple[Plan, Callable[[], None]]:
+    """The plan, and what keeps it for the next run once this one has a folder for it."""
+    from workflow.plan import kept
+    from workflow.plan.saved import looks_saved
+    from workflow.run.folder import STATE_DIR
+
+    if looks_saved(file) or given.root is not None:
+        return given.plan(file), lambda: None
+    state_dir = how.state_dir or Path(os.path.realpath(file)).parent / STATE_DIR
+    folder, name = state_dir / kept.FOLDER, kept.same_request(file, given.variables, given.profile, given.sets)
+    plan = kept.read_kept(folder, name)
+    if plan is not None:
+        return plan, lambda: None
+    from workflow.plan.build import load_plan_and_facts
+
+    plan, facts = load_plan_and_facts(file, given.variables, profile=given.profile, sets=given.sets)
+    whole = plan
+    return plan, lambda: None if facts is None else kept.keep(folder, name, facts, whole)
+
+
+def _left_out(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.DEFAULT
+
+
+def _check_force(plan: Plan, glob: str) -> None:
+    from fnmatch import fnmatchcase
+
+    from workflow.diagnostics.suggest import did_you_mean
+
+    names = dict.fromkeys(name for task in plan.tasks for name in (task.name, task.id))
+    if not any(fnmatchcase(name, glob) for name in names):
+        near = did_you_mean(glob, names)
+        raise click.BadParameter(f"no task matches {glob!r}" + (f", {near}" if near else ""), param_hint="--force")
 
 
 def _tell_github(result: RunResult, plan: Plan) -> None:

@@ -258,6 +258,14 @@ _ALL = (
         '[tasks.a]\ncmd = ["true"]\nneeds = ["b"]\n[tasks.b]\ncmd = ["true"]\n',
     ),
     _code(
+        "output-twice",
+        "A file that two tasks make",
+        "An output has one maker: of two tasks, or two instances of one, that write the same path each would undo what "
+        "the other did, and nobody could say whose it is. A folder and something in it are the same output.",
+        '[tasks.a]\ncmd = ["make"]\nmatrix = {x = [1, 2]}\noutputs = "out.txt"\n',
+        '[tasks.a]\ncmd = ["make"]\nmatrix = {x = [1, 2]}\noutputs = "out-${matrix.x}.txt"\n',
+    ),
+    _code(
         "result-of-matrix",
         "The one result of a task that has many",
         "A task with a matrix has a result for each instance: ${tasks.NAME.results} lists those that succeeded, "
@@ -266,6 +274,14 @@ _ALL = (
         '[tasks.a]\ncall = "m:f"\nmatrix = {x = [1, 2]}\n[tasks.b]\ncall = "m:g"\nargs = ["${tasks.a.results}"]\n',
     ),
     # Several files, and the command line
+    _code(
+        "bad-plan",
+        "A saved plan that cannot be used",
+        "What plan --json has written can be run, as it was written. It was changed or cut since, it is of a format "
+        "that this version does not know, or it is no plan at all. Its paths are relative to its folder, or to --root.",
+        Example(_HELLO, {"plan.json": "{}"}, ("plan.json",)),
+        Example(_HELLO, options=("pipeline.toml",)),
+    ),
     _code(
         "bad-include",
         "A file that is included cannot be read",

@@ -236,7 +236,7 @@ def _read_run(folder: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]]
 
 def _strays(state: Path) -> list[str]:
     """Files in the state folder that no run leaves."""
-    known = {".gitignore", "latest", "runs", "runs.db", "runs.db-wal", "runs.db-shm"}
+    known = {".gitignore", "latest", "runs", "runs.db", "runs.db-wal", "runs.db-shm", "cache", "results"}
     found = [path for path in state.iterdir() if path.name not in known]
     for run in (state / "runs").iterdir():
         found += [path for path in run.iterdir() if path.name.endswith((".tmp", ".lock")) or path.name.startswith(".")]

@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
-from math import ceil
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
 from workflow.diagnostics.mistake import Mistake
 from workflow.plan.expand import comparable, expand
+from workflow.plan.files import Clash, Makers, canonical, edges_of, implied_needs
 from workflow.plan.graph import Edge, Edges, order, read_edges
+from workflow.plan.kept import Facts, environ_facts, file_fact, glob_fact
 from workflow.plan.plan import (
     Halt,
     Json,
@@ -28,6 +29,7 @@ from workflow.plan.plan import (
     SecretSource,
     Settings,
     TokenLimit,
+    count_failures,
 )
 from workflow.plan.printing import plan_hash
 from workflow.spec import checks, values
@@ -35,7 +37,7 @@ from workflow.spec.checks import SecretTable
 from workflow.spec.condition import Answers, Senseless
 from workflow.spec.document import read_document
 from workflow.spec.load import check_document
-from workflow.spec.matrix import Findings, Like
+from workflow.spec.matrix import Findings, Glob, Like, Lines
 from workflow.spec.pipeline import Pipeline, TaskSpec, raise_mistakes
 from workflow.spec.reference import Reference, Template, describe, follow, resolve_some
 from workflow.spec.values import Refused
@@ -56,18 +58,48 @@ def load_plan(
     sets: Sequence[str] = (),
 ) -> Plan:
     """Load a file and plan it.  Raises InvalidPipeline with the mistakes of both."""
+    return load_plan_and_facts(path, variables, profile=profile, sets=sets, want_facts=False)[0]
+
+
+def load_plan_and_facts(
+    path: Path,
+    variables: Mapping[str, str] | None = None,
+    *,
+    profile: str | None = None,
+    sets: Sequence[str] = (),
+    want_facts: bool = True,
+) -> tuple[Plan, Facts | None]:
+    """The same, with what the plan was made from."""
     document, mistakes = read_document(path, profile=profile, sets=sets)
     pipeline, more = check_document(document, variables or {})
+    # Before the plan is made: what changes in between makes it one that does not count, and never one that lies.
+    facts = _facts(pipeline) if want_facts else None
     plan, even_more = _planned(pipeline)
     raise_mistakes(document, [*mistakes, *more, *even_more])
-    return plan
+    return plan, facts
 
 
-def count_failures(written: int | str | None, tasks: int) -> int | None:
-    """``max_failures`` as a count: a percentage of all planned tasks, rounded up."""
-    if isinstance(written, str):
-        return max(1, ceil(Fraction(written[:-1]) * tasks / 100))
-    return written
+def _facts(pipeline: Pipeline) -> Facts | None:
+    """What was looked at so far, and what the axes will look at; None where it is not as it was any more."""
+    document = pipeline.document
+    files: dict[str, Sequence[object]] = {}
+    for source in document.sources:
+        fact = file_fact(str(source.file))
+        texts = (source.text.encode(), b"\xef\xbb\xbf" + source.text.encode())  # a mark before it is passed over
+        if fact is None or fact[0] not in [sha256(each).hexdigest() for each in texts]:
+            return None
+        files[str(source.file)] = fact
+    globs = list(document.globs)
+    lists: dict[str, Sequence[object]] = {}
+    for name, spec in pipeline.tasks.items():
+        home = document.home(pipeline.place(name, "matrix"))
+        for axis in spec.table.matrix.axes.values() if spec.table.matrix else ():
+            if isinstance(axis, Glob):
+                globs.append(glob_fact(home, axis.pattern))
+            elif isinstance(axis, Lines):
+                path_ = str(home / axis.file)
+                lists[path_] = file_fact(path_) or ()
+    return Facts(files, lists, globs, environ_facts(pipeline.environ, os.environ))
 
 
 def _planned(pipeline: Pipeline) -> tuple[Plan, list[Mistake]]:
@@ -81,6 +113,9 @@ def _planned(pipeline: Pipeline) -> tuple[Plan, list[Mistake]]:
         instances[name] = Instances(planned)
         mistakes += wrong
     tasks = tuple(task for name in ordered for task in instances[name].tasks)
+    if not cycles and any(spec.table.outputs for spec in pipeline.tasks.values()):
+        tasks, wrong = _tied_by_files(pipeline, tasks, edges)
+        mistakes += wrong
     settings = _settings(pipeline, len(tasks))
     table, document = pipeline.settings, pipeline.document
     plan = Plan(
@@ -94,6 +129,77 @@ def _planned(pipeline: Pipeline) -> tuple[Plan, list[Mistake]]:
         "",
     )
     return (plan if mistakes else replace(plan, hash=plan_hash(plan))), mistakes
+
+
+def _tied_by_files(
+    pipeline: Pipeline, tasks: tuple[PlannedTask, ...], edges: Edges
+) -> tuple[tuple[PlannedTask, ...], list[Mistake]]:
+    """The same tasks with what their inputs make them need, in an order in which that comes first too."""
+    makers = Makers(tasks, str(pipeline.document.folder))
+    mistakes = [_clash_mistake(pipeline, tasks, clash) for clash in makers.clashes]
+    implied = implied_needs(tasks, makers)
+    own: set[str] = set()
+    for task in tasks:
+        if task.inputs and task.outputs and task.name not in own and (wrong := _reads_itself(pipeline, task)):
+            own.add(task.name)
+            mistakes.append(wrong)
+    for (name, needed), number in edges_of(tasks, implied).items():
+        at, file, maker = _read_file(tasks, number, needed, makers)
+        place = pipeline.place(name, "inputs", at)
+        if needed == name:
+            headline = f"for {tasks[number].id}: its input {file!r} is made by {maker}"
+            help_ = "instances of one task do not wait for each other: make it in a task of its own"
+            mistakes.append(Mistake("cycle", place, headline, help_))
+            continue
+        known = edges[name].get(needed)
+        if known is None or known.orders_only:
+            edges[name][needed] = Edge("success", place, None, file=file)
+    ordered, cycles = order(edges)
+    mistakes += cycles
+    if not mistakes and implied:
+        tied = [
+            replace(task, needs=(*task.needs, *implied[number])) if number in implied else task
+            for number, task in enumerate(tasks)
+        ]
+        position = {name: number for number, name in enumerate(ordered)}
+        tasks = tuple(sorted(tied, key=lambda task: position[task.name]))  # instances stay in the order of the matrix
+    return tasks, mistakes
+
+
+def _read_file(tasks: Sequence[PlannedTask], number: int, needed: str, makers: Makers) -> tuple[int, str, str]:
+    """Which input of an instance a task makes: its place, the path, and the id of the maker."""
+    for at, file in enumerate(tasks[number].inputs):
+        for maker in makers.of(file):
+            if tasks[maker].name == needed and maker != number:
+                return at, file, tasks[maker].id
+    raise AssertionError(needed)
+
+
+def _reads_itself(pipeline: Pipeline, task: PlannedTask) -> Mistake | None:
+    root = str(pipeline.document.folder)
+    made = {canonical(written, root) for written in task.outputs}
+    for at, file in enumerate(task.inputs):
+        if canonical(file, root) in made:
+            headline = f"for {task.id}: " if task.matrix is not None else ""
+            headline += f"{file!r} is an output of the task itself"
+            help_ = "what a task changes in place is no input of it"
+            return Mistake("cycle", pipeline.place(task.name, "inputs", at), headline, help_)
+    return None
+
+
+def _clash_mistake(pipeline: Pipeline, tasks: Sequence[PlannedTask], clash: Clash) -> Mistake:
+    first, second = clash
+    one, other = tasks[first.task], tasks[second.task]
+    mine, its = other.outputs[second.number], one.outputs[first.number]
+    place = pipeline.place(other.name, "outputs", second.number)
+    if first.path == second.path:
+        headline = f"{mine!r} is an output of {one.id} and of {other.id}"
+    else:
+        headline = f"{mine!r} of {other.id} and {its!r} of {one.id} are the same output, or one lies in the other"
+    help_ = None
+    if one.name == other.name and other.matrix:
+        help_ = f"each instance needs an output of its own: write ${{matrix.{next(iter(other.matrix))}}} into it"
+    return Mistake("output-twice", place, headline, help_)
 
 
 class Instances:

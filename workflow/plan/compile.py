@@ -16,6 +16,7 @@ from workflow.attempt_text import AttemptText
 from workflow.errors import WorkflowError
 from workflow.info_task import InfoTask, RetryPolicy
 from workflow.outcome import Outcome
+from workflow.plan.key import Filled
 from workflow.plan.plan import Deferred, Ended, PlannedTask
 from workflow.spec.reference import Reference, Template, as_text, describe, follow, resolve_some
 
@@ -98,6 +99,14 @@ def compile_task(
         raise MissingResult(task.id, _first_reference(task), str(error)) from None
 
 
+def filled(task: PlannedTask, results: Mapping[str, Ended], around: Surroundings) -> Filled:
+    """What ``compile_task`` makes a task of, for its key.  Raises MissingResult."""
+    fill = _Filler(task, results, around)
+    env = {name: fill(value) for name, value in task.env.items()}
+    cwd = task.cwd if isinstance(task.cwd, str) else os.path.join(task.base, str(fill(task.cwd)))
+    return Filled(fill(task.target), fill(task.args), fill(task.kwargs), env, os.path.normpath(cwd))
+
+
 def derived_seed(run: int, task: str) -> int:
     """The seed of a task that has none of its own: the first four bytes of a SHA-256, so the same everywhere."""
     return int.from_bytes(hashlib.sha256(f"{run}:{task}".encode()).digest()[:4], "big")
@@ -156,7 +165,7 @@ class _Filler:
 
     def __init__(self, task: PlannedTask, results: Mapping[str, Ended], around: Surroundings) -> None:
         self._task = task.id
-        self._needs = {need.name: need for need in task.needs}
+        self._needs = {need.name: need for need in task.needs if not need.by_files}
         self._results = results
         self._around = around
 

@@ -30,6 +30,8 @@ class Edge(NamedTuple):
     """Axes that pair instances; empty is all with all."""
     orders_only: bool = False
     """Whether only the plan needs it, for the values of an axis, and the run does not."""
+    file: str | None = None
+    """The input, if the need is implied by one."""
 
 
 Edges = dict[str, dict[str, Edge]]
@@ -215,4 +217,8 @@ def _cycle_mistake(cycle: list[str], edges: Edges, number: Mapping[str, int]) ->
         shown = [*shown[: _LONGEST_SHOWN - 2], f"({left_out:,} more)", *shown[-2:]]
     edge = edges[cycle[0]][cycle[1]]
     headline = f"tasks need each other in a circle: {' → '.join(shown)}"
-    return Mistake("cycle", edge.place, headline, needle=edge.needle)
+    steps = zip(cycle, [*cycle[1:], cycle[0]], strict=True)
+    files = [
+        f"{name} reads {file!r}, which {needed} makes" for name, needed in steps if (file := edges[name][needed].file)
+    ]
+    return Mistake("cycle", edge.place, headline, "; ".join(files[:3]) or None, needle=edge.needle)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Literal, Union
 
@@ -82,7 +84,9 @@ class Need:
     status: Status
     """All of them succeeded; at least one went wrong, and all ended; all ended."""
     matched: bool = False
-    """Whether these are the instances that ``match`` paired, and not all there are."""
+    """Whether these are some of the instances, as ``match`` paired them or files do, and not all there are."""
+    by_files: bool = False
+    """Whether it is there because they make an input; what is said of their results is another Need's."""
 
 
 class Deferred(ABC):
@@ -165,6 +169,13 @@ class PlannedTask:
     """Its ``if``, as the file has it."""
     skipped: bool
     """Whether the condition is false, so that it ends as skipped."""
+
+
+def count_failures(written: int | str | None, tasks: int) -> int | None:
+    """``max_failures`` as a count: a percentage of all planned tasks, rounded up."""
+    if isinstance(written, str):
+        return max(1, ceil(Fraction(written[:-1]) * tasks / 100))
+    return written
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,9 @@ it holds what the file says (``"cpus"``, folders as they are written) and nothin
 so that two plans can be compared with ``diff`` and a million tasks can be written quickly.  Strings that may hold
 references are written as the file would write them: ``$${`` is a literal ``${``.  What a task needs is written by
 name, and means every task of the plan with that name: ten thousand instances that need ten thousand stay short.
+
+``FORMAT`` is the number of this format.  ``saved`` reads it back to the same ``Plan``: whoever adds a field adds it
+there too, and a plan that an older version cannot run as it is meant gets the next number.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from workflow.spec.reference import Template, escape
 
 FORMAT = 1
 
-_MODELS = {"call": "workflow.tasks.Call", "cmd": "workflow.tasks.Command", "shell": "workflow.tasks.Shell"}
+_NO_RETRIES = RetryPolicy()
+MODELS = {"call": "workflow.tasks.Call", "cmd": "workflow.tasks.Command", "shell": "workflow.tasks.Shell"}
 
 
 def plan_document(plan: Plan) -> dict[str, object]:
@@ -83,7 +87,7 @@ def _settings(settings: Settings) -> dict[str, object]:
         "pool": settings.pool,
         "timeout_s": settings.timeout_s,
         "halt": settings.halt,
-        "max_failures": settings.max_failures,
+        "max_failures": settings.max_failures_written,
         "path": list(settings.path),
         "preload": list(settings.preload),
         "max_log_bytes": settings.max_log_bytes,
@@ -113,24 +117,68 @@ def _task_lines(plan: Plan) -> Iterator[str]:
         if before:
             for keys in compress(_CHANGES, map(is_not, found, before)):
                 for key in keys:
-                    written[key] = f"{_KEYS[key]}:{_line(_SHAPES[key](task))}"
+                    written[key] = _part(key, task)
         else:
-            written = [f"{key}:{_line(shape(task))}" for key, shape in zip(_KEYS, _SHAPES, strict=True)]
+            written = [_part(key, task) for key in range(len(_KEYS))]
         before = found
-        yield "{" + ",".join(written) + "}"
+        yield "{" + ",".join(filter(None, written)) + "}"
+
+
+def _part(key: int, task: PlannedTask) -> str:
+    """One key of a task, empty where it is left out."""
+    value = _SHAPES[key](task)
+    return "" if value == _LEFT_OUT[key] else f"{_KEYS[key]}:{_line(value)}"
+
+
+DEFAULTS: dict[str, object] = {
+    "name": None,
+    "needs": [],
+    "matrix": None,
+    "args": [],
+    "kwargs": {},
+    "timeout_s": 3600.0,
+    "grace_s": 5.0,
+    "callback_timeout_s": 30.0,
+    "env": {},
+    "cwd": ".",
+    "base": ".",
+    "on": {},
+    "isolate": False,
+    "allow_failure": False,
+    "tags": [],
+    "doc": None,
+    "retries": {},
+    "deadline_s": None,
+    "warn_after_s": None,
+    "uses": {},
+    "priority": 0,
+    "memory_bytes": None,
+    "seed": None,
+    "inputs": [],
+    "outputs": [],
+    "if": None,
+    "skipped": False,
+}
+"""What is left out of a task's line, which mostly is nearly all of it.  A task without ``name`` is called by its id."""
 
 
 def _task(task: PlannedTask) -> dict[str, object]:
-    return {key: shape(task) for key, (shape, *_fields) in _WRITTEN.items()}
+    values = {key: shape(task) for key, (shape, *_fields) in _WRITTEN.items()}
+    return {key: value for key, value in values.items() if key not in DEFAULTS or value != DEFAULTS[key]}
+
+
+def _hooks(task: PlannedTask) -> dict[str, str]:
+    hooks = {"success": task.on_success, "failure": task.on_failure}
+    return {key: hook for key, hook in hooks.items() if hook is not None}
 
 
 _WRITTEN: dict[str, tuple[Any, ...]] = {
     "id": (lambda task: task.id, "id"),
-    "name": (lambda task: task.name, "name"),
     "kind": (lambda task: task.kind, "kind"),
+    "module": (lambda task: _info_task(task)[0], "kind", "target"),
+    "name": (lambda task: None if task.name == task.id else task.name, "id", "name"),
     "needs": (lambda task: [_need(need) for need in task.needs], "needs"),
     "matrix": (lambda task: None if task.matrix is None else dict(task.matrix), "matrix"),
-    "module": (lambda task: _info_task(task)[0], "kind", "target"),
     "args": (lambda task: _info_task(task)[1], "kind", "target", "args", "kwargs"),
     "kwargs": (lambda task: _info_task(task)[2], "kind", "kwargs"),
     "timeout_s": (lambda task: task.timeout_s, "timeout_s"),
@@ -139,7 +187,7 @@ _WRITTEN: dict[str, tuple[Any, ...]] = {
     "env": (lambda task: _written(task.env) if task.env else {}, "env"),
     "cwd": (lambda task: _written(task.cwd), "cwd"),
     "base": (lambda task: task.base, "base"),
-    "on": (lambda task: {"success": task.on_success, "failure": task.on_failure}, "on_success", "on_failure"),
+    "on": (_hooks, "on_success", "on_failure"),
     "isolate": (lambda task: task.isolate, "isolate"),
     "allow_failure": (lambda task: task.allow_failure, "allow_failure"),
     "tags": (lambda task: list(task.tags), "tags"),
@@ -165,9 +213,12 @@ _CHANGES = tuple(
 )
 """Of each field, the places of the keys that are made of it."""
 _KEYS = tuple(f'"{key}"' for key in _WRITTEN)
+_LEFT_OUT = tuple(DEFAULTS.get(key, ...) for key in _WRITTEN)
 
 
 def _retries(policy: RetryPolicy) -> dict[str, object]:
+    if policy == _NO_RETRIES:
+        return {}
     max_delay = None if policy.max_delay_s == inf else policy.max_delay_s
     written = {**policy._asdict(), "max_delay_s": max_delay, "on": list(policy.on)}
     del written["seed"]  # of a run, not of a plan
@@ -176,9 +227,13 @@ def _retries(policy: RetryPolicy) -> dict[str, object]:
 
 def _need(need: Need) -> dict[str, object]:
     """By name alone where it means every instance of that task."""
-    written: dict[str, object] = {"task": need.name, "status": need.status}
+    written: dict[str, object] = {"task": need.name}
+    if need.status != "success":
+        written["status"] = need.status
     if need.matched:
         written["ids"] = list(need.every)
+    if need.by_files:
+        written["by_files"] = True
     return written
 
 
@@ -189,8 +244,8 @@ def _info_task(task: PlannedTask) -> tuple[object, list[object], object]:
     if task.kind == "module":
         return task.target, args, kwargs
     if task.kind == "call":
-        return _MODELS["call"], [task.target, args, kwargs], {}
-    return _MODELS[task.kind], [_written(task.target)], {}
+        return MODELS["call"], [task.target, args, kwargs], {}
+    return MODELS[task.kind], [_written(task.target)], {}
 
 
 def _written(value: object) -> object:
@@ -231,4 +286,5 @@ def _seconds(seconds: float | None) -> str:
 
 
 def _needs(task: PlannedTask) -> str:
-    return ", ".join(need.name if need.status == "success" else f"{need.name} ({need.status})" for need in task.needs)
+    names = (need.name if need.status == "success" else f"{need.name} ({need.status})" for need in task.needs)
+    return ", ".join(dict.fromkeys(names))

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from workflow.plan.build import count_failures
-from workflow.plan.plan import Plan, PlannedTask
+from workflow.plan.plan import Plan, PlannedTask, count_failures
 from workflow.plan.printing import plan_hash
 
 

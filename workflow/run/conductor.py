@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workflow import __version__
 from workflow.errors import EngineError, WorkflowError
@@ -33,11 +34,14 @@ from workflow.run.exit_code import ExitCode
 from workflow.run.facts import Broken, Fact, Interrupted, RunTimedOut, TaskBegan, TaskEnded, TimePassed
 from workflow.run.folder import RunFolder, new_run_folder
 from workflow.run.git import git_commit
-from workflow.run.inbox import Ended, Settled, StacksAsked
+from workflow.run.inbox import Ended, Judged, KeptResult, Noted, Settled, StacksAsked
 from workflow.run.mask import Mask
 from workflow.run.results import KeptResults
 from workflow.run.secrets import Secrets, errors_masked, read_secrets
 from workflow.run.signals import Signals
+
+if TYPE_CHECKING:
+    from workflow.run.cache import Cache
 
 LOOK_S = 0.2
 """How often to look at what runs."""
@@ -68,6 +72,8 @@ class RunOptions:
     """Called when the engine was started, and before anything is waited for."""
     grace_max_s: float | None = None
     """Bounds what tasks are given to end in when a signal ends the run."""
+    force: str | None = None
+    """Tasks whose id or name matches this glob run although they are cached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,8 @@ class RunResult:
     """Why the engine or the disk failed, for exit code 4."""
     mask: Mask
     """For whatever else is told of it."""
+    warning: str | None = None
+    """Why nothing was cached that could have been."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -150,6 +158,21 @@ class _Conductor:
         seed = settings.seed if options.seed is None else options.seed
         seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
         self._around = Surroundings(str(plan.root), folder.id, str(folder.path), seed, secrets.values)
+        self._judging: set[int] = set()  # tasks that may start, of which the cache is asked
+        self._cache: Cache | None = None
+        self._warning: str | None = None
+        if any(task.outputs for task in plan.tasks):
+            from workflow.run.cache import open_cache  # the database is nothing that every run needs
+
+            self._cache, self._warning = open_cache(
+                plan,
+                options.state_dir,
+                self._around,
+                inbox.put,
+                force=options.force,
+                seed=settings.seed if options.seed is None else options.seed,
+                taken=self._results.is_taken,
+            )
         self._engine = self._make(make_engine, folder)
         pool = self._engine.pool
         self._admission = Admission(
@@ -206,6 +229,8 @@ class _Conductor:
     def _over(self) -> bool:
         if not self._admission.finished:
             return False
+        if self._cache is not None and self._cache.busy and self._admission.stopped is None:
+            return False
         if not self._tasks or self._engine.failure is not None:
             return True
         if self._admission.stopped is None or self._admission.exit_code is ExitCode.FAILED:
@@ -254,6 +279,11 @@ class _Conductor:
                     effects += self._task_ended(item.handle)
                 if isinstance(item, Settled):
                     self._book.task_settled(self._tasks.pop(item.handle.number), item.handle)
+            elif isinstance(item, Judged):
+                effects += self._judged(item)
+            elif isinstance(item, Noted):
+                assert self._cache is not None
+                self._cache.noted()
             elif isinstance(item, StacksAsked):
                 self._show_stacks()
             elif isinstance(item, Interrupted):
@@ -269,6 +299,8 @@ class _Conductor:
         reason = dropped if outcome is Outcome.CANCELLED and dropped is not None else handle.reason
         self._book.task_ended(number, handle, outcome, reason)
         self._results.take(task, outcome, handle)
+        if self._cache is not None and outcome is Outcome.SUCCEEDED:
+            self._cache.note(number, task, handle.pickled_result)
         del self._handles[handle.number]
         effects: list[Effect] = []
         if task.uses and (attempts := handle.attempts):
@@ -319,6 +351,7 @@ class _Conductor:
         """Do what was decided, and whatever follows from it at once."""
         while True:
             pushes = []
+            follow: list[Effect] = []
             for effect in effects:
                 if isinstance(effect, Push):
                     pushes.append(effect.task)
@@ -326,12 +359,14 @@ class _Conductor:
                     self._conclude(effect)
                 elif isinstance(effect, CancelAll):
                     self._engine.cancel_all(effect.reason, effect.grace_s)
+                    follow += self._cancel_judging(effect.reason)
                 else:
                     self._cancel_queued(effect)
+                    follow += self._cancel_judging(effect.reason)
             self._book.announce(self._admission.stopped)
-            follow = self._broken(self._book.problem)
+            follow += self._broken(self._book.problem)
             for number in pushes:
-                follow += self._push(number)
+                follow += self._begin_task(number)
             if not follow:
                 return
             effects = follow
@@ -348,6 +383,31 @@ class _Conductor:
             if handle.number not in running:
                 self._dropped[handle.number] = effect.reason
                 handle.cancel()
+
+    def _begin_task(self, number: int) -> list[Effect]:
+        """Have it run, unless the cache has it; that is heard later, because files may have to be read."""
+        task = self._plan.tasks[number]
+        if self._cache is not None and self._admission.stopped is None and self._cache.concerns(task):
+            with contextlib.suppress(Exception):  # values of results: what is wrong with them is found out below
+                self._cache.ask(number, task, self._results.ended)
+                self._judging.add(number)
+                return []
+        return self._push(number)
+
+    def _judged(self, item: Judged) -> list[Effect]:
+        if item.task not in self._judging:
+            return []  # it was cancelled meanwhile
+        self._judging.discard(item.task)
+        if item.by is None or self._admission.stopped is not None:
+            return self._push(item.task)
+        return self._not_pushed(item.task, Outcome.CACHED, f"run {item.by} has made it", item.result)
+
+    def _cancel_judging(self, reason: str) -> list[Effect]:
+        effects: list[Effect] = []
+        for number in sorted(self._judging):
+            effects += self._not_pushed(number, Outcome.CANCELLED, reason)
+        self._judging.clear()
+        return effects
 
     def _push(self, number: int) -> list[Effect]:
         task = self._plan.tasks[number]
@@ -368,10 +428,10 @@ class _Conductor:
         handle.add_done_callback(self._ended)
         return []
 
-    def _not_pushed(self, number: int, outcome: Outcome, reason: str) -> list[Effect]:
+    def _not_pushed(self, number: int, outcome: Outcome, reason: str, result: KeptResult | None = None) -> list[Effect]:
         task = self._plan.tasks[number]
         self._book.task_concluded(number, outcome, reason)
-        self._results.take(task, outcome, None)
+        self._results.take(task, outcome, result)
         self._results.release(task)
         return self._decide(TaskEnded(number, outcome))
 
@@ -388,6 +448,9 @@ class _Conductor:
         self._perform(self._understand(items))
 
     def _finish(self, code: ExitCode) -> RunResult:
+        if self._cache is not None:
+            self._cache.leave(wait=self._problem is None and self._admission.stopped is None)
+            self._warning = self._warning or self._cache.problem
         for number in range(len(self._plan.tasks)):
             if number not in self._book.records:
                 self._book.task_concluded(number, Outcome.CANCELLED, self._problem)
@@ -401,7 +464,7 @@ class _Conductor:
         ending = self._book.close(self._run, verdict, self._options.reports)
         records = tuple(self._book.records.values())
         problem = self._problem or self._book.problem or ending.problem
-        return RunResult(self._run, ending.verdict, records, ending.report, problem, self._secrets.mask)
+        return RunResult(self._run, ending.verdict, records, ending.report, problem, self._secrets.mask, self._warning)
 
 
 def _workers(plan: Plan, options: RunOptions) -> int | None:

@@ -73,6 +73,10 @@ class KeptResults:
         """Whether somebody refers to its result, or a hook of its own takes it."""
         return task.on_success is not None or bool(self._users[task.id])
 
+    def is_taken(self, task: PlannedTask) -> bool:
+        """Whether somebody refers to its result."""
+        return bool(self._users[task.id])
+
     @property
     def ended(self) -> Mapping[str, Ended]:
         """How the tasks ended that are still referred to, by id."""

@@ -13,6 +13,7 @@ A profile and ``--set`` are laid over the result: tables key by key, everything 
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -50,6 +51,8 @@ class Document:
     """Every file that was read, the main one first."""
     origins: Mapping[Place, Origin] = field(default_factory=dict)
     """Of values that are not from the main file itself."""
+    globs: tuple[tuple[str, str, str], ...] = ()
+    """Of includes: folder, pattern, and a digest of what matched."""
 
     @property
     def file(self) -> Path:
@@ -95,7 +98,7 @@ def read_document(
         value = _with_profile(main, value, profile, origins, reader.mistakes)
     for text in sets:
         value = _with_set(value, text, origins, reader.mistakes)
-    return Document(main, value, tuple(reader.sources.values()), origins), reader.mistakes
+    return Document(main, value, tuple(reader.sources.values()), origins, tuple(reader.globs)), reader.mistakes
 
 
 class _Reader:
@@ -106,6 +109,7 @@ class _Reader:
         self.sources: dict[Path, Source] = {main.file: main}
         self.origins: dict[Place, Origin] = {}
         self.mistakes: list[Mistake] = []
+        self.globs: list[tuple[str, str, str]] = []
         self._main = main
 
     def include(self, source: Source, document: Mapping[str, object], chain: tuple[Path, ...]) -> None:
@@ -130,7 +134,9 @@ class _Reader:
         if not has_magic(pattern):
             return [source.folder / pattern]
         found = glob(pattern, root_dir=source.folder, recursive=True)
-        return [source.folder / each for each in sorted(found, key=os.fsencode)]
+        matches = sorted(map(os.fsencode, found))
+        self.globs.append((str(source.folder), pattern, hashlib.sha256(b"\0".join(matches)).hexdigest()))
+        return [source.folder / os.fsdecode(each) for each in matches]
 
     def _include_one(self, source: Source, place: Place, file: Path, chain: tuple[Path, ...]) -> None:
         real = Path(os.path.realpath(file))
