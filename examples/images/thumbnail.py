@@ -21,7 +21,8 @@ def shrink(photo: str, thumbnail: str, load: str) -> dict[str, object]:
     width, height = png.size(Path(photo))
     scale = LARGEST / max(width, height)
     small = max(1, round(width * scale)), max(1, round(height * scale))
-    png.write(Path(thumbnail), *small, WAYS[load](Path(photo), *small))
+    rows = list(WAYS[load](Path(photo), *small))  # all of them before the file: who is ended in between leaves no half
+    png.write(Path(thumbnail), *small, rows)
     print(f"{width} x {height} became {small[0]} x {small[1]}")
     return {"file": thumbnail, "width": small[0], "height": small[1]}
 
