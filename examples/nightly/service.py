@@ -28,7 +28,7 @@ PRODUCTS = {
     "spade": ("garden", 2100),
     "bench": ("garden", 12900),
 }
-SLOW_S = 0.9
+SLOW_S = 1.4
 
 
 def orders(days: int, dice: random.Random) -> Iterator[str]:

@@ -115,7 +115,7 @@ def test_in_ci_it_is_smaller_and_nothing_is_published(night: Callable[..., Any])
 
 def test_a_service_that_hangs_costs_its_time_and_leaves_nothing(night: Callable[..., Any]) -> None:
     """The task is ended at its limit with the process it has started, which the guard of all tests looks for."""
-    _, ran, tasks = night("--profile", "ci", "--var", "hangs=visits", "--set", "templates.network.timeout=1s")
+    _, ran, tasks = night("--profile", "ci", "--var", "hangs=visits")
     assert ran.returncode == 1
     assert tasks["fetch@visits"]["outcome"] == "timed_out"
     assert tasks["clean@visits"]["outcome"] == tasks["join"]["outcome"] == "skipped"
