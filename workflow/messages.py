@@ -126,12 +126,19 @@ ReplaceDispatcher = namedtuple("ReplaceDispatcher", ["epoch"])
 """Start a new dispatcher on the channel that comes along."""
 Quit = namedtuple("Quit", [])
 """End everything."""
+TellStacks = namedtuple("TellStacks", ["request"])
+"""Say where every running task is; they go on."""
 
 # -- warden to parent ----------------------------------------------------------------------------------------------
 
 DispatcherForked = namedtuple("DispatcherForked", ["epoch", "pid"])
 WardenFailed = namedtuple("WardenFailed", ["reason"])
 """The warden, or the guardian before there was one, cannot go on."""
+
+StackTold = namedtuple("StackTold", ["request", "pid", "ticket", "stack"])
+"""Of one running attempt; empty where its process did not write one."""
+StacksTold = namedtuple("StacksTold", ["request"])
+"""That was all."""
 
 # -- dispatcher to warden, which passes it on to the parent ----------------------------------------------------------
 
@@ -185,6 +192,9 @@ _KINDS = (
     TemplateFailed,
     TemplateForked,
     LastWords,
+    TellStacks,
+    StackTold,
+    StacksTold,
 )
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import select
 import signal
 import struct
@@ -128,6 +129,29 @@ def test_after_ctrl_c_the_terminal_is_as_it_was(terminal: Callable[..., Terminal
     assert not seen.screen.cursor.hidden
     assert termios.tcgetattr(seen.slave) == seen.modes
     assert seen.text[-1].startswith("report: ")
+
+
+def test_ctrl_backslash_shows_where_the_running_tasks_are_and_they_go_on(
+    terminal: Callable[..., Terminal], pipeline: Pipeline, tmp_path: Path
+) -> None:
+    """Also one whose C code holds the interpreter's lock."""
+    (tmp_path / "mine.py").write_text(
+        "import os, re, time\n\ndef holds():\n    re.match('(a+)+$', 'a' * 200 + 'b')\n\n"
+        "def waits():\n    while not os.path.exists('gate'):\n        time.sleep(0.02)\n"
+    )
+    pipeline(
+        '[pipeline]\npool = 2\n[tasks.holds]\ncall = "mine:holds"\ntimeout = "20s"\ngrace = 0\nallow_failure = true\n'
+        '[tasks.waits]\ncall = "mine:waits"\n'
+    )
+    seen = terminal(100, "run")
+    seen.read_until(lambda: all(any(name in line for line in seen.text) for name in ("  holds", "  waits", "0/2")))
+    os.write(seen.master, b"\x1c")
+    seen.read_until(lambda: b"in waits" in seen.seen and b"in holds" in seen.seen)
+    assert re.search(rb"holds \(process \d+\) is at", seen.seen)
+    (tmp_path / "gate").touch()
+    seen.read_until(lambda: any("1/2  1 succeeded" in line for line in seen.text))
+    os.write(seen.master, b"\x03")
+    assert seen.ended() == 130
 
 
 def test_a_killed_run_leaves_a_terminal_that_works(terminal: Callable[..., Terminal], pipeline: Pipeline) -> None:

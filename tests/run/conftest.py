@@ -212,6 +212,9 @@ class PretendEngine:
     def running(self) -> tuple[SimpleNamespace, ...]:
         return tuple(self.now_running)
 
+    def stacks(self, _timeout: float) -> tuple[Any, ...]:
+        return ()
+
     def cancel_all(self, reason: str, grace: float | None = None) -> None:
         self.calls.append(("cancel_all", reason, grace))
         for handle in self.handles:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from workflow.cli import completing
+
 if TYPE_CHECKING:
     from workflow.plan.plan import Plan
 
@@ -48,7 +50,9 @@ def nothing_selected(plan: Plan, globs: Sequence[str], tags: Sequence[str]) -> N
 def file_argument(command: Command) -> Command:
     """The pipeline file."""
     path = click.Path(dir_okay=False, path_type=Path)
-    return click.argument("file", type=path, default=DEFAULT_FILE, required=False)(command)
+    return click.argument(
+        "file", type=path, default=DEFAULT_FILE, required=False, shell_complete=completing.pipeline_files
+    )(command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +101,35 @@ def _file_options(command: Callable[..., Any]) -> Any:
         help="Lay a value over the file: tasks.fetch.timeout=9s.",
     )(command)
     command = click.option(
-        "--var", "variables", multiple=True, metavar="K=V", callback=_variables, help="Set a variable of [vars]."
+        "--var",
+        "variables",
+        multiple=True,
+        metavar="K=V",
+        callback=_variables,
+        shell_complete=completing.variables,
+        help="Set a variable of [vars].",
     )(command)
-    return click.option("--profile", metavar="P", help="Lay the keys of [profiles.P] over the file.")(command)
+    return click.option(
+        "--profile", metavar="P", shell_complete=completing.profiles, help="Lay the keys of [profiles.P] over the file."
+    )(command)
 
 
 def selection_options(command: Command) -> Command:
     """``--select`` and ``--tag``."""
     command = click.option(
-        "--tag", "tags", multiple=True, metavar="TAG", help="Only tasks with this tag, and what they need."
+        "--tag",
+        "tags",
+        multiple=True,
+        metavar="TAG",
+        shell_complete=completing.tags,
+        help="Only tasks with this tag, and what they need.",
     )(command)
     return click.option(
         "--select",
         "globs",
         multiple=True,
         metavar="GLOB",
+        shell_complete=completing.task_names,
         help="Only tasks whose id or name matches, and what they need.",
     )(command)
 

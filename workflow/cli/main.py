@@ -16,6 +16,8 @@ import click
 from workflow import __version__, failpoints
 from workflow.cli.arguments import NoOutput
 from workflow.cli.chaos import chaos
+from workflow.cli.completion import completion
+from workflow.cli.config import config
 from workflow.cli.doctor import doctor
 from workflow.cli.inspect import plan, validate
 from workflow.cli.leaving import ignore_signals, leave_on_signals
@@ -44,7 +46,7 @@ def cli() -> None:
     """
 
 
-for command in (run, validate, plan, chaos, schema, doctor):
+for command in (run, validate, plan, chaos, config, schema, doctor, completion):
     cli.add_command(command)
 
 

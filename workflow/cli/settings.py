@@ -47,6 +47,19 @@ def settings(given: Mapping[str, object], file: Path, environ: Mapping[str, str]
     return Settings(**_read(said, table, project))
 
 
+def origins(file: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Where each setting comes from that the command line does not give: for ``workflow config``."""
+    project, table = _project_table(file.absolute().parent)
+    said = {str(name).replace("-", "_") for name in table}
+    where = dict.fromkeys(NAMES, "default")
+    for name in NAMES:
+        if environ.get(_PREFIX + name.upper()):
+            where[name] = _PREFIX + name.upper()
+        elif name in said:
+            where[name] = f"[tool.workflow] of {project}"
+    return where
+
+
 def _project_table(folder: Path) -> tuple[Path | None, dict[str, object]]:
     """Answer the nearest pyproject.toml at or above the folder that has something to say, and what it says."""
     for parent in (folder, *folder.parents):

@@ -78,6 +78,21 @@ main(config)
 """
 
 
+class Stack(NamedTuple):
+    """Where an attempt is that goes on."""
+
+    number: int
+    """Of its task."""
+    id: str | None
+    """Of its task."""
+    attempt: int
+    """Counts from 1."""
+    pid: int
+    """The worker's."""
+    stack: str
+    """Of every thread, as faulthandler writes it; empty where the process wrote none: it is stopped, say."""
+
+
 class Running(NamedTuple):
     """An attempt that is running now."""
 
@@ -147,6 +162,10 @@ class Client:
         self._mark: marks.Mark | None = None
         self._vigils = Vigil(), Vigil()
         """Over the guardian and the warden."""
+        self._asking = threading.Lock()  # one who asks for stacks at a time
+        self._request = 0
+        self._stacks: list[Stack] = []
+        self._stacks_heard = threading.Event()
         self.dispatcher_pid = 0
 
     # -- start and end ---------------------------------------------------------------------------------------------
@@ -608,6 +627,8 @@ class Client:
             self.dispatcher_pid = fact.pid
         elif isinstance(fact, messages.LastWords):
             self._last_words = fact.reason
+        elif isinstance(fact, (messages.StackTold, messages.StacksTold)):
+            self._heard_stacks(fact)
         elif isinstance(fact, messages.WardenFailed):
             return str(fact.reason)
         return None
@@ -751,6 +772,29 @@ class Client:
                 )
             )
         return tuple(found)
+
+    def stacks(self, timeout_s: float) -> tuple[Stack, ...]:
+        """Where every running task is, asked of the warden; what was heard in that time."""
+        with self._asking:
+            self._request += 1
+            self._stacks = []
+            self._stacks_heard.clear()
+            try:
+                send_message(self._control, messages.encode(messages.TellStacks(self._request)), (), DONT_WAIT)
+            except OSError:
+                return ()  # the warden is gone, or has more to read than it reads
+            self._stacks_heard.wait(timeout_s)
+            return tuple(self._stacks)
+
+    def _heard_stacks(self, fact: messages.StackTold | messages.StacksTold) -> None:
+        if fact.request != self._request:
+            return  # somebody has asked, and given up
+        if isinstance(fact, messages.StacksTold):
+            self._stacks_heard.set()
+            return
+        handle = self._table.get(fact.ticket >> TICKET_BITS)
+        if handle is not None:
+            self._stacks.append(Stack(handle.number, handle.id, fact.ticket & _ATTEMPT, fact.pid, fact.stack))
 
     def _log_so_far(self, file: int, start: int) -> LogRange | None:
         if self.log_dir is None or not file:

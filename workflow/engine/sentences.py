@@ -18,7 +18,7 @@ from workflow.failpoints import ARMED, reached
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from workflow.engine.seat import Seat
     from workflow.engine.stacks import StackFiles
@@ -76,6 +76,26 @@ class Sentences:
             self._sentence(seat, state, messages.CANCELLED, now)
         elif order.grace_ns is not None:
             self._timers.after(order.grace_ns / 1e9, lambda _now: self._finish(seat, seat.sentence))
+
+    def show(self, seats: Iterable[Seat], tell: Callable[[int, int, str], None], done: Callable[[], None]) -> None:
+        """Have every attempt that runs write its stacks, without ending it; ``tell`` gets pid, ticket and text."""
+        asked = []
+        for seat in seats:
+            state = self._words[seat.slot * scoreboard.WORDS]
+            if state & 3 == scoreboard.RUNNING and seat.sentence is None:
+                self._stacks.empty(seat.slot)
+                processes.signal_process(seat.pid, STACK_SIGNAL)
+                asked.append((seat, state))
+
+        def collect(_now: float) -> None:
+            for seat, state in asked:
+                # One that ended meanwhile has nothing to show; of one that is being ended now the stacks are its own.
+                if seat.died is None and self._words[seat.slot * scoreboard.WORDS] == state and seat.sentence is None:
+                    tell(seat.pid, state >> 2, self._stacks.text(seat.slot))
+                    self._stacks.empty(seat.slot)
+            done()
+
+        self._timers.after(_STACK_WAIT_S if asked else 0.0, collect)
 
     def _sentence(self, seat: Seat, state: int, reason: int, now: float, used: int = 0) -> None:
         base = seat.slot * scoreboard.WORDS

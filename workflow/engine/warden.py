@@ -171,8 +171,17 @@ class Warden:
                 processes.signal_process(self._dispatcher, _signal.SIGKILL)
             self._nursery.wanted = 0  # the new one counts for itself
             self._fork_dispatcher(order.epoch, descriptors[0])
+        elif isinstance(order, messages.TellStacks):
+            self._tell_stacks(order.request)
         elif isinstance(order, messages.Quit):
             self._quit()
+
+    def _tell_stacks(self, request: int) -> None:
+        def tell(pid: int, ticket: int, stack: str) -> None:
+            self._tell_parent(messages.StackTold(request, pid, ticket, stack))
+
+        seats = tuple(self._nursery.by_pid.values())
+        self._sentences.show(seats, tell, lambda: self._tell_parent(messages.StacksTold(request)))
 
     def _take_orders(self) -> None:
         orders = self._orders

@@ -132,6 +132,18 @@ class Console:
             self._say(self._style(f"{self._place()} {what}", "dim"), now)
         self._show()
 
+    def stacks(self, stacks: Sequence[tuple[str, int, int, str]], now: float) -> None:
+        """Show where the running tasks are: id, attempt, pid and stack of each."""
+        if not stacks:
+            self._say(self._style("nothing is running", "yellow"), now)
+        for task, attempt, pid, stack in stacks:
+            again = f", attempt {attempt}" if attempt > 1 else ""
+            self._say(self._style(f"{neutral(task)} (process {pid}{again}) is at", "bold"), now)
+            text = stack.rstrip("\n") or "no place it could tell: its process is stopped, or has handlers of its own"
+            for line in text.split("\n"):
+                self._say(f"    {neutral(line)}", now)
+        self._show()
+
     def stopping(self, reason: str, now: float) -> None:
         """Say why nothing more is started; what is cancelled for that reason need not repeat it."""
         self._ending = reason

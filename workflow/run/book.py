@@ -19,7 +19,7 @@ from workflow.report.events import EventLog
 from workflow.report.records import RunRecord, TaskRecord, Verdict
 from workflow.report.standing import RunningTask
 from workflow.run.ending import Ending, write_ending
-from workflow.run.engine import EngineHandle, EngineRunning
+from workflow.run.engine import EngineHandle, EngineRunning, EngineStack
 from workflow.run.folder import RunFolder, StateError, disk_problem
 from workflow.run.logs import Cut, Logs, Streams, tail
 
@@ -128,6 +128,11 @@ class Book:
                 behind |= self._streams.behind(task, attempt.attempt, attempt.log)
         self._console.still(shown, now, time.time())
         return behind
+
+    def show_stacks(self, stacks: Sequence[tuple[int, EngineStack]]) -> None:
+        """Show where the running tasks are."""
+        told = [(self._tasks[number].id, each.attempt, each.pid, each.stack) for number, each in stacks]
+        self._console.stacks(told, time.monotonic())
 
     def announce(self, stopped: str | None = None) -> None:
         """Tell of everything taken in, the disk first; ``stopped`` is why nothing more is started."""

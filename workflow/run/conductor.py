@@ -33,7 +33,7 @@ from workflow.run.exit_code import ExitCode
 from workflow.run.facts import Broken, Interrupted, RunTimedOut, TaskEnded
 from workflow.run.folder import RunFolder, new_run_folder
 from workflow.run.git import git_commit
-from workflow.run.inbox import Ended, Settled
+from workflow.run.inbox import Ended, Settled, StacksAsked
 from workflow.run.results import KeptResults
 from workflow.run.signals import Signals
 
@@ -41,6 +41,8 @@ LOOK_S = 0.2
 """How often to look at what runs."""
 CALLBACKS_S = 5.0
 """What callbacks are given to end in when the run does not end by itself."""
+STACKS_S = 1.0
+"""What the engine is given to find out where the running tasks are."""
 TURN_MAX = 2000
 """Endings taken in at once."""
 
@@ -227,6 +229,8 @@ class _Conductor:
                     effects += self._task_ended(item.handle)
                 if isinstance(item, Settled):
                     self._book.task_settled(self._tasks.pop(item.handle.number), item.handle)
+            elif isinstance(item, StacksAsked):
+                self._show_stacks()
             elif isinstance(item, Interrupted):
                 effects += self._admission.handle(item)
         self._look()
@@ -257,6 +261,10 @@ class _Conductor:
             running = [attempt for attempt in self._engine.running() if attempt.number in self._handles]
             if self._book.look([(self._tasks[attempt.number], attempt) for attempt in running]):
                 self._look_at = now  # somebody prints faster than is shown
+
+    def _show_stacks(self) -> None:
+        stacks = [each for each in self._engine.stacks(STACKS_S) if each.number in self._tasks]
+        self._book.show_stacks([(self._tasks[each.number], each) for each in stacks])
 
     # Perform
 

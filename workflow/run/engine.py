@@ -70,6 +70,26 @@ class EngineRunning(Protocol):
         """What it has written so far."""
 
 
+class EngineStack(Protocol):
+    """Where an attempt is that goes on."""
+
+    @property
+    def number(self) -> int:
+        """Of its task."""
+
+    @property
+    def attempt(self) -> int:
+        """Counts from 1."""
+
+    @property
+    def pid(self) -> int:
+        """The worker's."""
+
+    @property
+    def stack(self) -> str:
+        """As faulthandler writes it."""
+
+
 class Engine(Protocol):
     """What runs tasks."""
 
@@ -89,6 +109,9 @@ class Engine(Protocol):
 
     def running(self) -> Sequence[EngineRunning]:
         """What the workers are doing."""
+
+    def stacks(self, timeout: float) -> Sequence[EngineStack]:
+        """Where every running task is; the tasks go on."""
 
     def cancel_all(self, reason: str, grace: float | None = None) -> None:
         """End everything; a grace of None is each task's own."""

@@ -13,6 +13,10 @@ class Ended(NamedTuple):
     handle: EngineHandle
 
 
+class StacksAsked(NamedTuple):
+    """SIGQUIT arrived: somebody wants to know where the running tasks are."""
+
+
 class Settled(NamedTuple):
     """A pushed task has ended and owes nothing more: its callback, if it has one, has ended too."""
 

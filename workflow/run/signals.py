@@ -1,4 +1,4 @@
-"""INT, TERM and HUP while a run goes on.
+"""INT, TERM, HUP and QUIT while a run goes on.
 
 The handlers are installed whatever was set before: a run in the background (whose shell has SIGINT ignored), under
 cron or under nohup behaves as one at a terminal.  A handler only puts a fact into the inbox, which a signal may do at
@@ -15,6 +15,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
 from workflow.run.facts import Interrupted
+from workflow.run.inbox import StacksAsked
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,6 +35,7 @@ class Signals:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._before = [(number, signal.signal(number, self._arrived)) for number in HANDLED]
+            self._before.append((signal.SIGQUIT, signal.signal(signal.SIGQUIT, self._asked)))
         return self
 
     def __exit__(
@@ -42,6 +44,9 @@ class Signals:
         for number, handler in self._before:
             # None stands for a handler that was not installed from Python, and cannot be put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]
+
+    def _asked(self, _number: int, _frame: FrameType | None) -> None:
+        self._inbox.put(StacksAsked())
 
     def _arrived(self, number: int, _frame: FrameType | None) -> None:
         self.count += 1

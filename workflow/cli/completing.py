@@ -1,0 +1,82 @@
+"""What the shell offers when somebody presses Tab: names that stand in the pipeline file.
+
+The file is only parsed, never checked: whoever is in the middle of writing it wants completion too.  Whatever goes
+wrong, nothing is offered; a message in the middle of a command line would be worse.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import click
+    from click.shell_completion import CompletionItem
+
+_FILE = "pipeline.toml"
+
+
+def pipeline_files(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files as the shell itself completes them."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def task_names(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The tasks of the file, with what they are for."""
+    tasks = _table(context, "tasks")
+    return _items(((name, _doc(task)) for name, task in tasks.items()), incomplete)
+
+
+def tags(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Every tag that stands in the file."""
+    tables = [*_table(context, "tasks").values(), *_table(context, "templates").values(), _table(context, "defaults")]
+    found = [tag for table in tables if isinstance(table, dict) for tag in _list(table.get("tags"))]
+    return _items(((tag, None) for tag in dict.fromkeys(found)), incomplete)
+
+
+def profiles(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The profiles of the file."""
+    return _items(((name, None) for name in _table(context, "profiles")), incomplete)
+
+
+def variables(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The variables of the file, up to the equals sign."""
+    return _items(((f"{name}=", str(value)) for name, value in _table(context, "vars").items()), incomplete)
+
+
+def _items(names: Iterable[tuple[str, str | None]], incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(name, help=doc) for name, doc in names if name.startswith(incomplete)]
+
+
+def _doc(task: object) -> str | None:
+    doc = task.get("doc") if isinstance(task, dict) else None
+    return doc.split("\n")[0] if isinstance(doc, str) else None
+
+
+def _list(value: object) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
+def _file(context: click.Context) -> Path:
+    """The file on the command line so far.  click has not read it where the last word is an option without value."""
+    given = context.params.get("file")
+    if given is not None and str(given) != _FILE:
+        return Path(given)
+    words = os.environ.get("COMP_WORDS", "").split()
+    return next((Path(word) for word in words[1:] if word.endswith(".toml")), Path(_FILE))
+
+
+def _table(context: click.Context, section: str) -> dict[str, Any]:
+    import tomli
+
+    try:
+        table = tomli.loads(_file(context).read_text(encoding="utf-8")).get(section, {})
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return table if isinstance(table, dict) else {}
