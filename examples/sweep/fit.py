@@ -9,8 +9,8 @@ from pathlib import Path
 
 FEATURES = 4
 TRAINING, HELD_OUT = 300, 200
-FARTHEST = 300.0
-"""What a weighted sum may come to; beyond it the weights are running away, and a little later exp() would overflow."""
+FARTHEST = 150.0
+"""What a weighted sum may come to.  Weights that learn stay far below; beyond, they run away, until exp() overflows."""
 
 Example = tuple[list[float], int]
 
@@ -58,7 +58,8 @@ def data() -> list[Example]:
 
 
 def _probability(weights: list[float], features: list[float]) -> float:
-    z = sum(weight * value for weight, value in zip(weights, features, strict=True))
+    # fsum() is the same on every Python; sum() adds floats in another way since 3.12, and here each bit counts.
+    z = math.fsum(weight * value for weight, value in zip(weights, features, strict=True))
     if abs(z) > FARTHEST:
         raise RanAwayError(f"a weighted sum came to {z:.0f}: the rate is too high")
     return 1 / (1 + math.exp(-z))

@@ -54,7 +54,7 @@ def draw(file: str, tries: list[dict[str, Any]], best: dict[str, float], trained
         if each["result"] is None:
             rate, momentum = choose.pair_of(each)
             hint = f"<title>{each['id']}: {each['outcome']}</title>"
-            parts.append(text(x(rate) - 30 + 11 * beside[rate], TOP - 16, "×", fill=colours[momentum], more=hint))
+            parts.append(text(x(rate) - 15 + 11 * beside[rate], TOP - 16, "×", fill=colours[momentum], more=hint))
             beside[rate] += 1
     ring = f'cx="{x(best["rate"]):.1f}" cy="{y(best["loss"]):.1f}" r="11"'
     parts.append(f'<circle {ring} fill="none" stroke="#1f2933" stroke-width="2"><title>the best</title></circle>')
