@@ -29,6 +29,7 @@ from __future__ import annotations
 TYPE_CHECKING = False  # what type checkers take for true; importing typing for it would cost every worker 5 ms
 if TYPE_CHECKING:
     from workflow.engine.handle import Handle
+    from workflow.engine.outputs import OutputMissing
     from workflow.engine.parent import MultiProcess
     from workflow.errors import (
         EngineError,
@@ -57,6 +58,7 @@ _HOMES = {
     "Model": "workflow.model",
     "MultiProcess": "workflow.engine.parent",
     "Outcome": "workflow.outcome",
+    "OutputMissing": "workflow.engine.outputs",
     "RetryPolicy": "workflow.info_task",
     "TaskCancelled": "workflow.errors",
     "TaskCrashed": "workflow.errors",
@@ -77,6 +79,7 @@ __all__ = [
     "Model",
     "MultiProcess",
     "Outcome",
+    "OutputMissing",
     "RetryPolicy",
     "TaskCancelled",
     "TaskCrashed",

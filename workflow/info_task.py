@@ -11,11 +11,16 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from workflow.attempt_text import AttemptText
+
 POOL_MAX: Final = 4096
 """Workers in a pool: more processes than any machine that this runs on has use for."""
 RETRYABLE: Final = ("failed", "timed_out", "crashed", "memory_exceeded")
 MAX_RETRIES: Final = 65_534
 """An attempt's number has 16 bits of the word that names it in shared memory."""
+
+SEEDS: Final = 1 << 32
+"""There are so many seeds: from 0 on, what numpy takes as well as Python."""
 
 
 class RetryPolicy(NamedTuple):
@@ -32,6 +37,8 @@ class RetryPolicy(NamedTuple):
     """Whether the delay is drawn between its half and its whole, so that failures do not return in step."""
     on: tuple[str, ...] = RETRYABLE
     """Outcomes that are tried again."""
+    seed: int | None = None
+    """What the jitter is drawn from: the same seed, the same delays.  None is the number of the task in its pool."""
 
 
 class InfoTask:
@@ -46,8 +53,13 @@ class InfoTask:
     ``grace``             seconds between SIGTERM and SIGKILL (5)
     ``callback_timeout``  seconds the callback may take (30), with the unpickling of the result or error that it is
                           given, and the first time the import of its module; None is no limit
+    ``deadline``          seconds that all attempts and the waits between them may take, counted from the first one's
+                          start: what runs then is ended as at ``timeout``, and nothing follows (None: no limit)
     ``memory``            bytes that the task and all processes it starts may use together
     ``priority``          higher starts first (0)
+    ``seed``              what ``random`` and, where numpy is loaded, its global generator are seeded with before each
+                          attempt (None: they are left alone); callbacks are not seeded
+    ``outputs``           files, folders and globs, absolute, without which the task has failed
     ``env``               added environment; None as a value removes the variable
     ``cwd``               working folder
     ``isolate``           whether it gets a worker of its own, which ends with it
@@ -61,6 +73,7 @@ class InfoTask:
         "args",
         "callback_timeout",
         "cwd",
+        "deadline",
         "env",
         "grace",
         "id",
@@ -70,9 +83,11 @@ class InfoTask:
         "module",
         "on_failure",
         "on_success",
+        "outputs",
         "plain",
         "priority",
         "retries",
+        "seed",
         "timeout",
     )
 
@@ -84,9 +99,12 @@ class InfoTask:
     retries: RetryPolicy
     grace: float
     callback_timeout: float | None
+    deadline: float | None
     memory: int | None
     priority: int
-    env: Mapping[str, str | None] | None
+    seed: int | None
+    outputs: tuple[str, ...] | None
+    env: Mapping[str, str | AttemptText | None] | None
     cwd: str | None
     isolate: bool
     on_success: str | None
@@ -212,6 +230,8 @@ def _retries(value: object) -> RetryPolicy:
         raise ValueError(message)
     _seconds("delay_s", policy.delay_s)
     _seconds("max_delay_s", policy.max_delay_s)
+    if policy.seed is not None:
+        _whole("seed", policy.seed, 0)
     if not policy.backoff >= 1:
         message = f"backoff is a factor of 1 or more, not {policy.backoff!r}"
         raise ValueError(message)
@@ -226,6 +246,14 @@ def _whole(name: str, value: object, least: int | None) -> int:
         message = f"{name} must be {least} or more, not {value}"
         raise ValueError(message)
     return value
+
+
+def _seed(name: str, value: object) -> int:
+    seed = _whole(name, value, 0)
+    if seed >= SEEDS:
+        message = f"{name} must be below {SEEDS}, which is what numpy takes, not {seed}"
+        raise ValueError(message)
+    return seed
 
 
 def _text(name: str, value: object) -> str:
@@ -254,6 +282,9 @@ def _env(_name: str, value: object) -> dict[str, str | None]:
         message = f"env must be a mapping, not {value!r}"
         raise TypeError(message)
     for key, text in value.items():
+        if isinstance(key, str) and isinstance(text, AttemptText):
+            _env("env", {key: text.example()})
+            continue
         if not isinstance(key, str) or not (text is None or isinstance(text, str)):
             message = f"env maps names to text, or to None for removal, not {key!r} to {text!r}"
             raise TypeError(message)
@@ -261,6 +292,17 @@ def _env(_name: str, value: object) -> dict[str, str | None]:
             message = f"env cannot hold {key!r} = {text!r}"
             raise ValueError(message)
     return dict(value)
+
+
+def _outputs(name: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, (tuple, list)):
+        message = f"{name} must be a list of paths, not {value!r}"
+        raise TypeError(message)
+    for path in value:
+        if not _text(name, path).startswith("/"):
+            message = f"{name} must be absolute paths, unlike {path!r}: a worker has a folder of its own"
+            raise ValueError(message)
+    return tuple(value)
 
 
 def _flag(name: str, value: object) -> bool:
@@ -286,8 +328,11 @@ _DEFAULTS: Final[dict[str, object]] = {
     "retries": RetryPolicy(),
     "grace": 5.0,
     "callback_timeout": 30.0,
+    "deadline": None,
     "memory": None,
     "priority": 0,
+    "seed": None,
+    "outputs": None,
     "env": None,
     "cwd": None,
     "isolate": False,
@@ -300,8 +345,11 @@ _CHECKS: Final[dict[str, Callable[[str, object], object]]] = {
     "retries": lambda _name, value: _retries(value),
     "grace": _seconds,
     "callback_timeout": lambda name, value: _seconds(name, value, above_zero=True),
+    "deadline": lambda name, value: _seconds(name, value, above_zero=True),
     "memory": lambda name, value: _whole(name, value, 1),
     "priority": lambda name, value: _whole(name, value, None),
+    "seed": _seed,
+    "outputs": _outputs,
     "env": _env,
     "cwd": _folder,
     "isolate": _flag,

@@ -21,12 +21,14 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import time
 
 from workflow.engine import processes
 from workflow.engine.attempt_notes import Terminated, notes
 from workflow.engine.program import KEPT_BYTES, Program
 from workflow.engine.resolve import resolve_function
+from workflow.engine.seeds import seeds
 from workflow.model import Model
 
 TYPE_CHECKING = False
@@ -42,7 +44,11 @@ class Call(Model):
 
     def runnable(self, target: str, args: Sequence[object] = (), kwargs: Mapping[str, object] | None = None) -> object:
         """Import ``"package.module:function"`` and call it."""
-        return resolve_function(target)(*args, **(kwargs or {}))
+        known = len(sys.modules)
+        function = resolve_function(target)
+        if len(sys.modules) != known:
+            seeds.again()  # what the import drew is not the function's
+        return function(*args, **(kwargs or {}))
 
 
 class Command(Model):

@@ -178,7 +178,7 @@ class World:
         answers_module.copies.clear()
 
     def _begin(self, seats: list[Seat]) -> None:
-        config = {"pool": self._pool, "log_dir": None}
+        config = {"pool": self._pool, "log_dir": None, "max_tasks_per_child": None}
         self.dispatcher = Dispatcher(config, self._parent_end, self._warden_end, self.words, seats, self._epoch)
 
     # What the dispatcher takes for its points, for its clock, and for its way to the parent.

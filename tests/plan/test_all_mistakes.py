@@ -21,7 +21,7 @@ def _codes(folder: Path, text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "code"),
     [
-        ("timeout = true", "bad-value"),
+        ("timeout = true", "bad-duration"),
         ('doc = "${vars.nowhere}"', "unknown-variable"),
         ('env = {X = "${matrix.x}"}', "unknown-axis"),
         ("nosuchkey = 1", "unknown-key"),
@@ -38,7 +38,7 @@ def test_a_refused_task_still_exists(tmp_path: Path) -> None:
     """Who needs it, and whom it needs, are not mistakes because of it."""
     text = '[tasks.a]\ntimeout = true\nneeds = ["b"]\ncmd = ["true"]\n[tasks.b]\nneeds = "c"\ncmd = ["true"]\n'
     text += '[tasks.c]\nneeds = ["a", "b${vars.x}"]\ncmd = ["echo", "${tasks.a.result}"]\n'
-    assert _codes(tmp_path, text) == ["bad-value", "unknown-variable"]
+    assert _codes(tmp_path, text) == ["bad-duration", "unknown-variable"]
 
 
 @pytest.mark.parametrize("line", ["timout = 1", "timeout = true", 'env = {X = "${vars.nowhere}"}', "matrix.x = []"])

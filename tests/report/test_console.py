@@ -30,6 +30,7 @@ def run_of(tasks: int) -> RunRecord:
         git=None,
         argv=(),
         tasks=tasks,
+        seed=1,
         folder="/here/.workflow/runs/1",
     )
 
@@ -304,3 +305,20 @@ def test_verbose_shows_the_whole_traceback_and_nothing_that_steers_a_terminal() 
     assert '    ! Traceback (most recent call last):\n    !   File "/here/feeds.py", line 3, in inner\n' in text
     assert "    ! ValueError: \\x1b[2Jouter\n" in text
     assert "\x1b" not in text
+
+
+def test_slow_attempts_have_a_line_each_up_to_a_number_of_them() -> None:
+    """Then a word about the others; quiet says nothing of them."""
+    stream = io.StringIO()
+    console = Console(Terminal(stream, "never"))
+    console.run_started(run_of(500), 0.0)
+    for number in range(300):
+        console.slow(f"t{number}", 1 + number % 2, 75.0, 1.0)
+    lines = stream.getvalue().splitlines()
+    assert lines[1] == "[  0/500] SLOW       1m15s  t0"
+    assert lines[2] == "[  0/500] SLOW       1m15s  t1 (attempt 2)"
+    assert lines[-1] == "further slow tasks are named in the events"
+    assert len(lines) == 202
+    quiet = io.StringIO()
+    Console(Terminal(quiet, "never"), "quiet").slow("t", 1, 75.0, 1.0)
+    assert quiet.getvalue() == ""

@@ -33,9 +33,20 @@ def _nothing(kind: type) -> dict[str, Any]:
 
 @pytest.fixture
 def make_task() -> Callable[..., PlannedTask]:
-    """Answer a maker of planned tasks: ``make_task("a", needs=["b"], ...)``, names being needed for success."""
+    """Answer a maker of planned tasks: ``make_task("a", needs=["b"], ...)``, names being needed for success.
 
-    def make(name: str, needs: Any = (), *, id: str | None = None, uses: Any = (), **changes: object) -> PlannedTask:  # noqa: A002
+    ``uses`` are the ids whose results it takes, ``tokens`` what the file calls ``uses``.
+    """
+
+    def make(
+        name: str,
+        needs: Any = (),
+        *,
+        id: str | None = None,  # noqa: A002
+        uses: Any = (),
+        tokens: Any = None,
+        **changes: object,
+    ) -> PlannedTask:
         fields: dict[str, Any] = {
             "id": id or name,
             "name": name,
@@ -61,7 +72,8 @@ def make_task() -> Callable[..., PlannedTask]:
             "doc": None,
             "retries": RetryPolicy(),
             "skipped": False,
-            "uses": {},
+            "uses": tokens or {},
+            "priority": 0,
         }
         return PlannedTask(**{**_nothing(PlannedTask), **fields, **changes})
 

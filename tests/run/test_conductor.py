@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from workflow.outcome import CallbackRecord, ErrorRecord, Outcome
-from workflow.plan.plan import Plan, PlannedTask
+from workflow.plan.plan import Plan, PlannedTask, TokenLimit
 from workflow.report.events import EventLog
 from workflow.report.models import Event, Report
 from workflow.run.exit_code import ExitCode
@@ -426,3 +427,65 @@ def test_the_run_tells_tasks_its_id(
     ran = go(make_plan(make_task("a")))
     assert ran.engine.options["env"]["WORKFLOW_RUN_ID"] == ran.result.run.id
     assert ran.result.run.id[0].isdigit()
+
+
+def test_a_slow_attempt_is_told_once_while_it_runs_or_at_its_end(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
+    """Each attempt of its own; nothing is done about it, and what keeps its time is not told."""
+
+    class Trouble:
+        looks = 0
+
+        def acts(self: Any, handle: Any) -> Any:
+            if handle.id != "long":
+                attempts = [self.attempt(Outcome.FAILED, 1), self.attempt(Outcome.SUCCEEDED, 2, duration_s=9.0)]
+                self.end(handle, Outcome.SUCCEEDED, attempts=attempts)
+                return
+            self.now_running.append(
+                SimpleNamespace(number=handle.number, id="long", attempt=1, pid=7, started_at=5.0, log=None)
+            )
+            self.seen.wait(5)
+            self.succeed(handle)
+
+        def running(self: Any) -> Any:
+            self.looks += bool(self.now_running)
+            if self.looks == 3:
+                self.seen.set()
+            return super().running()  # type: ignore[misc]
+
+        def start(self: Any) -> Any:
+            self.seen = threading.Event()
+
+    tasks = [make_task("long", warn_after_s=0.2), make_task("twice", warn_after_s=1.0), make_task("none")]
+    ran = go(make_plan(*tasks), Trouble)
+    slow = [event for event in events_of(ran.folder) if event["event"] == "task_slow"]
+    for event in slow:
+        TypeAdapter(Event).validate_python(event)
+    assert sorted((event["task"], event["attempt"], event["warn_after_s"]) for event in slow) == [
+        ("long", 1, 0.2),
+        ("twice", 2, 1.0),
+    ]
+    assert ran.outcomes == {"long": "succeeded", "twice": "succeeded", "none": "succeeded"}
+    assert ran.text.count("SLOW") == 2
+    assert "  twice (attempt 2)" in ran.text
+    order = [event["event"] for event in events_of(ran.folder) if event["task"] == "twice"]
+    assert order == [
+        "task_started", "attempt_finished", "task_started", "task_slow", "attempt_finished", "task_finished",
+    ]  # fmt: skip
+
+
+def test_a_token_of_a_rate_comes_back_without_anything_that_happens(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
+    """The loop wakes up for it."""
+
+    class Trouble:
+        def acts(self: Any, handle: Any) -> Any:
+            self.end(handle, Outcome.SUCCEEDED, attempts=(self.attempt(Outcome.SUCCEEDED, started_at=time.time()),))
+
+    tasks = [make_task(str(number), tokens={"web": 1}) for number in range(5)]
+    ran = go(make_plan(*tasks, limits={"web": TokenLimit(2, 0.3)}), Trouble)
+    started = sorted(record.attempts[0].started_at for record in ran.result.records)
+    assert all(later - earlier >= 0.3 for earlier, later in zip(started, started[2:], strict=False))
+    assert ran.took_s < 5

@@ -17,6 +17,7 @@ from workflow.scheduler.events import (
     Answered,
     CancelAllAsked,
     CancelAsked,
+    Deadline,
     Event,
     Pushed,
     Recalled,
@@ -45,6 +46,8 @@ def tasks(*numbers: int, **fields: object) -> list[Task]:
 
 TWICE = RetryPolicy(max=1)
 LATER = RetryPolicy(max=2, delay_s=1.0, backoff=2.0, jitter=False)
+SOON = {"retries": LATER, "deadline": Deadline(1.5)}
+SOON_KNOWN = {"retries": LATER, "deadline": Deadline(1.5, 1.5)}
 
 
 def start(*workers: int) -> list[Turn]:
@@ -157,6 +160,95 @@ HISTORIES: dict[str, tuple[int, bool, list[Turn]]] = {
                 [Run(1, tasks(1, retries=RetryPolicy(3, on=("crashed",))))],
             ),
             (0.0, Answered(1, [(T(1), "failed")]), []),
+        ],
+    ),
+    "a task whose next attempt would begin behind its deadline ends at once": (
+        1,
+        False,
+        [
+            *start(1),
+            (0.0, Pushed(tasks(1, **SOON)), [Run(1, tasks(1, **SOON))]),
+            (0.1, Answered(1, [(T(1), "failed")], {T(1): 0.0}), [Retry(T(1))]),
+            (1.1, Woke(), [Run(1, tasks(1, attempt=2, **SOON_KNOWN))]),
+            (
+                1.2,
+                Answered(1, [(T(1, 2), "failed")], {T(1, 2): 1.1}),
+                [Retry(T(1, 2)), Settle(T(1, 0), "timed_out", True, None)],
+            ),
+            (9.0, Woke(), []),
+        ],
+    ),
+    "a deadline counts from the first attempt's start, and the attempt that is killed at it is the last": (
+        1,
+        False,
+        [
+            *start(1),
+            (0.0, Pushed(tasks(1, **SOON)), [Run(1, tasks(1, **SOON))]),
+            (5.5, WorkerExited(1, T(1), "timed_out", began=4.0), [Settle(T(1), "timed_out", True, 1), Spawn(1)]),
+            (5.5, WorkerStarted(2), []),
+        ],
+    ),
+    "an attempt that was killed at its own limit is no deadline": (
+        1,
+        False,
+        [
+            *start(1),
+            (0.0, Pushed(tasks(1, **SOON)), [Run(1, tasks(1, **SOON))]),
+            (4.2, WorkerExited(1, T(1), "timed_out", began=4.0), [Settle(T(1), "timed_out", False, 1), Spawn(1)]),
+            (4.2, WorkerStarted(2), []),
+            (5.2, Woke(), [Run(2, tasks(1, attempt=2, retries=LATER, deadline=Deadline(1.5, 5.5)))]),
+        ],
+    ),
+    "a task that is queued behind others when its deadline comes ends then": (
+        1,
+        False,
+        [
+            *start(1),
+            (0.0, Pushed(tasks(1, **SOON)), [Run(1, tasks(1, **SOON))]),
+            (0.1, Answered(1, [(T(1), "failed")], {T(1): 0.0}), [Retry(T(1))]),
+            (0.2, Pushed(tasks(2)), [Run(1, tasks(2))]),
+            (0.6, Answered(1, [(T(2), "succeeded")]), []),  # tasks take long: nothing is sent ahead
+            (0.7, Pushed(tasks(3)), [Run(1, tasks(3))]),
+            (1.1, Woke(), []),
+            (1.49, Woke(), []),
+            (1.5, Woke(), [Settle(T(1, 0), "timed_out", True, None)]),
+        ],
+    ),
+    "a task that was sent ahead and not begun when its deadline comes is taken back and ends": (
+        1,
+        False,
+        [
+            *start(1),
+            (0.0, Pushed(tasks(1, **SOON)), [Run(1, tasks(1, **SOON))]),
+            (0.0001, Answered(1, [(T(1), "failed")], {T(1): 0.0}), [Retry(T(1))]),
+            (1.0, Pushed(tasks(2)), [Run(1, tasks(2))]),
+            (1.1, Woke(), [Run(1, tasks(1, attempt=2, **SOON_KNOWN))]),
+            (1.49, Woke(), []),
+            (1.5, Woke(), [Recall(1)]),
+            (1.5, Recalled(1, T(2)), [Settle(T(1, 0), "timed_out", True, None)]),
+            (9.0, Answered(1, [(T(2), "succeeded")]), []),
+        ],
+    ),
+    "a task that runs when its deadline comes is left to whoever ends what is past its limit": (
+        1,
+        False,
+        [
+            *start(1),
+            (0.0, Pushed(tasks(1, **SOON)), [Run(1, tasks(1, **SOON))]),
+            (0.1, Answered(1, [(T(1), "failed")], {T(1): 0.0}), [Retry(T(1))]),
+            (1.1, Woke(), [Run(1, tasks(1, attempt=2, **SOON_KNOWN))]),
+            (1.5, Woke(), [Recall(1)]),
+            (1.5, Recalled(1, T(1, 2)), []),
+            (1.6, WorkerExited(1, T(1, 2), "timed_out", began=1.1), [Settle(T(1, 2), "timed_out", True, 1), Spawn(1)]),
+        ],
+    ),
+    "a new dispatcher keeps to a deadline that another knew": (
+        1,
+        True,
+        [
+            (0.5, Pushed(tasks(1, attempt=2, **SOON_KNOWN)), []),
+            (0.5, WorkerAdopted(1, None), []),
+            (1.6, Adopted(), [Settle(T(1, 0), "timed_out", True, None)]),
         ],
     ),
     "a queued task is cancelled at once, a running one is found out and killed, one behind it is not begun": (
@@ -335,6 +427,47 @@ def test_what_is_told_leads_to_what_is_ordered(name: str) -> None:
     """Each turn's effects are exactly those written beside it, and the scheduler agrees with itself after it."""
     pool, adopting, turns = HISTORIES[name]
     scheduler = Scheduler(pool, adopting=adopting)
+    for place, (now, event, effects) in enumerate(turns):
+        assert scheduler.handle(event, now) == list(effects), f"turn {place}: {event}"
+        check(scheduler)
+
+
+def test_a_worker_is_renewed_after_so_many_attempts_and_what_it_did_not_begin_does_not_count() -> None:
+    """It is never sent more than it may run; what was taken back runs elsewhere, and nobody is blamed."""
+    scheduler = Scheduler(2, attempts_max=3)
+    turns: list[Turn] = [
+        *start(1, 2),
+        (0.0, Pushed(tasks(*range(1, 10))), [Run(1, tasks(1, 2, 3)), Run(2, tasks(4, 5, 6))]),
+        (0.001, Answered(2, [(T(n), "succeeded") for n in (4, 5, 6)]), [Retire(2)]),
+        (0.002, WorkerExited(2, None, None), [Spawn(1)]),
+        (0.003, WorkerStarted(3), [Run(3, tasks(7, 8, 9))]),
+        (0.003, WorkerReady(3), []),
+        (0.004, Answered(3, [(T(7), "succeeded"), (T(8), "failed")]), []),
+        (0.5, WorkerExited(3, T(9), None), [Settle(T(9), "crashed", True, 3), Spawn(1)]),
+        (0.5, WorkerStarted(4), [Recall(1)]),
+        (0.5, Recalled(1, T(1)), [Run(4, tasks(2, 3))]),
+        (0.501, Answered(4, [(T(2), "succeeded"), (T(3), "succeeded")]), []),
+        (0.502, Answered(1, [(T(1), "succeeded")]), []),
+        (0.7, Pushed(tasks(10, 11, 12, 13)), [Run(1, tasks(10, 11)), Run(4, tasks(12))]),
+        (0.8, Answered(4, [(T(12), "succeeded")]), [Retire(4)]),
+        (0.8, Answered(1, [(T(10), "succeeded"), (T(11), "succeeded")]), [Retire(1)]),
+    ]
+    for place, (now, event, effects) in enumerate(turns):
+        assert scheduler.handle(event, now) == list(effects), f"turn {place}: {event}"
+        check(scheduler)
+
+
+def test_a_worker_that_was_taken_over_is_renewed_when_it_is_idle() -> None:
+    """Nobody knows how many attempts it ran, so it gets no other."""
+    scheduler = Scheduler(1, adopting=True, attempts_max=3)
+    turns: list[Turn] = [
+        (0.0, Pushed(tasks(1, 2)), []),
+        (0.0, WorkerAdopted(1, T(1)), []),
+        (0.0, Adopted(), []),
+        (0.1, Answered(1, [(T(1), "succeeded")]), [Retire(1)]),
+        (0.1, WorkerExited(1, None, None), [Spawn(1)]),
+        (0.1, WorkerStarted(2), [Run(2, tasks(2))]),
+    ]
     for place, (now, event, effects) in enumerate(turns):
         assert scheduler.handle(event, now) == list(effects), f"turn {place}: {event}"
         check(scheduler)

@@ -55,6 +55,7 @@ class World:
         self.trace = trace
         self.pool = rng.choice((1, 2, 2, 3, 5))
         self.limits = {"max_prefetch": rng.choice((1, 4, 128)), "max_bytes": rng.choice((150, 10_000))}
+        self.attempts_max = rng.choice((None, None, 1, 3))
         self.deaths = rng.choice((0, 0, 0, 1, 3, 10))  # of dispatchers
         self.failing = rng.random() < 0.3  # most attempts fail, and most are tried again
         self.announces_last = rng.random() < 0.5  # what a turn announces is flushed after its orders were sent
@@ -67,6 +68,7 @@ class World:
         self.start_failure_rate = rng.choice((0.0, 0.0, 0.1, 0.3, 1.0 if rng.random() < 0.1 else 0.0))
         self.lie_rate = rng.choice((0.0, 0.05))
         self.isolate_rate = rng.choice((0.0, 0.0, 0.2))
+        self.deadline_rate = rng.choice((0.0, 0.0, 0.5))
         self.scale = rng.choice((1.0, 1.0, 0.05))  # of how long tasks take
         self.agenda: list[tuple[float, int, Callable[[], None]]] = []
         self.sequence = 0
@@ -79,13 +81,14 @@ class World:
         self.lying = False
         # The truth.
         self.tasks: dict[int, ev.Task] = {}
-        self.begun: set[int] = set()
+        self.begun: dict[int, float] = {}  # when
         self.ends: dict[int, str] = {}  # by ticket
         self.attempts: dict[int, int] = {}  # ended ones by number
         # The parent.
         self.pending: dict[int, ev.Task] = {}
         self.announced: set[int] = set()
         self.finals: dict[int, str] = {}
+        self.expired = 0  # ended by their deadline, while no attempt of them ran
         self.cancelled: set[int] = set()
         self.cancelled_all = False
         # What the present scheduler was told.
@@ -149,6 +152,7 @@ class World:
             policy,
             rng.random() < self.isolate_rate,
             rng.choice((1, 60, 400)),
+            ev.Deadline(rng.choice((0.0, 0.005, 0.02, 0.1, 1.0))) if rng.random() < self.deadline_rate else None,
         )
 
     def _at(self, delay_s: float, what: Callable[[], None]) -> None:
@@ -207,6 +211,8 @@ class World:
             )
             policy = task.retries
             again = policy is not None and attempt <= policy.max and outcome in policy.on
+            if again and outcome == "timed_out" and self.now >= self._until(number):
+                again = self.life > 0 and not final  # a dispatcher that was told late knows a later deadline
             if again and number in self.told_cancelled:
                 # The next attempt may have begun before the cancellation, under a dispatcher that did not live to
                 # announce it; until every worker is heard, nobody knows.
@@ -214,9 +220,17 @@ class World:
             assert final is not again, f"{number}.{attempt} {outcome}: final {final}"
             self.announced.add(ticket)
         else:
-            assert outcome == "cancelled"
             assert final
-            assert number in self.cancelled or self.cancelled_all, f"{number} was cancelled by nobody"
+            if outcome == "timed_out":
+                self.expired += 1
+                assert task.attempt > 1, f"{number} is timed out and was never tried"
+                due = self.now + (task.retries.max_delay_s if task.retries is not None else 0.0)
+                assert due >= self._until(number), (
+                    f"{number} is timed out before its deadline, and need not wait so long"
+                )
+            else:
+                assert outcome == "cancelled"
+                assert number in self.cancelled or self.cancelled_all, f"{number} was cancelled by nobody"
             assert all(w.running is None or w.running.number != number for w in self.workers.values()), (
                 f"{number} was settled as not running while it ran"
             )
@@ -225,12 +239,19 @@ class World:
             assert number not in self.finals
             self.finals[number] = outcome
         else:
-            self.pending[number] = task._replace(attempt=attempt + 1)
+            deadline = task.deadline and ev.Deadline(task.deadline.limit_s, self._until(number))
+            self.pending[number] = task._replace(attempt=attempt + 1, deadline=deadline)
+
+    def _until(self, number: int) -> float:
+        """In truth."""
+        deadline = self.tasks[number].deadline
+        began = self.begun.get(number << 16 | 1)
+        return float("inf") if deadline is None or began is None else began + deadline.limit_s
 
     # ---- the dispatcher
 
     def _scheduler(self, *, adopting: bool) -> Scheduler:
-        scheduler = Scheduler(self.pool, adopting=adopting, **self.limits)
+        scheduler = Scheduler(self.pool, adopting=adopting, attempts_max=self.attempts_max, **self.limits)
         scheduler.tasks.trace = self.trace
         return scheduler
 
@@ -348,7 +369,8 @@ class World:
                 self._soon(lambda: self._hear(worker))
 
         if answers:
-            self._tell(ev.Answered(worker.number, answers), consume)
+            began = {ticket: self.begun[ticket] for ticket, outcome in answers if outcome != "succeeded"}
+            self._tell(ev.Answered(worker.number, answers, began), consume)
 
     def _read_recalled(self, worker: Worker, life: int) -> None:
         if life != self.life:
@@ -378,7 +400,7 @@ class World:
         if event.running is None and event.sentence is None and self.rng.random() < self.lie_rate * 4:
             ticket = self._ghost(self.rng.choice(("crashed",)))
             if ticket is not None:
-                event = worker.exit = ev.WorkerExited(worker.number, ticket, None)
+                event = worker.exit = ev.WorkerExited(worker.number, ticket, None, began=self.begun[ticket])
         worker.exit_told = worker.exit_told or not self.down
         self._tell(event, lambda: self._forget(worker))
 
@@ -498,7 +520,10 @@ class World:
         for other in self.workers.values():
             assert other.running is None or other.running.number != task.number, f"{task.number} runs at two workers"
         assert not task.isolate or not worker.ran, f"{task.number} is isolated, and its worker has run others"
-        self.begun.add(ticket)
+        assert self.attempts_max is None or len(worker.ran) < self.attempts_max, f"worker {worker.number} runs too many"
+        late = self.now - self._until(task.number)
+        assert late <= 0.001 or self.deaths or task.attempt == 1, f"{task.number}.{task.attempt} begins {late} s late"
+        self.begun[ticket] = self.now
         worker.running = task
         worker.ran.append(task)
         duration_s = rng.choice((0.0, 0.0, 0.0001, 0.001, 0.004, 0.02, 0.1)) * self.scale
@@ -556,7 +581,8 @@ class World:
             worker.running = None
             if sentence == "cancelled" and self.rng.random() < self.lie_rate * 4:
                 running = None
-        worker.exit = ev.WorkerExited(worker.number, running, sentence)
+        began = None if running is None else self.begun[running]
+        worker.exit = ev.WorkerExited(worker.number, running, sentence, began=began)
         self._soon(lambda: self._hear_exit(worker))
 
     # ---- lies
@@ -570,7 +596,7 @@ class World:
         if not queued:
             return None
         ticket = _ticket(self.rng.choice(queued))
-        self.begun.add(ticket)
+        self.begun[ticket] = self.now
         self._end(ticket, outcome)
         return ticket
 
@@ -581,19 +607,19 @@ class World:
             outcome = rng.choice(("succeeded", "failed", "crashed"))
             ticket = self._ghost(outcome)
             if ticket is not None:
-                self._tell(ev.Answered(liar, [(ticket, outcome)]))
+                self._tell(ev.Answered(liar, [(ticket, outcome)], {ticket: self.now}))
             return
         elsewhere = [
             ticket for seat in self.scheduler.pool.seats.values() if seat.worker != liar for ticket in seat.tasks
         ]
         ticket = rng.choice([*elsewhere, *sorted(self.announced), 9_999_999 << 16 | 1])
         if not self.scheduler.tasks.adopting and not self.dying and not self.down:
-            before = self.scheduler.tasks.ended
+            before = self.scheduler.tasks.ended - self.expired
             self.failures_in_a_row = 0
             self.lying = True
             self._tell(ev.Answered(liar, [(ticket, rng.choice(("succeeded", "failed")))]))
             self.lying = False
-            assert self.scheduler.tasks.ended == before, "a lie was believed"
+            assert self.scheduler.tasks.ended - self.expired == before, "a lie was believed"
 
     # ---- the judgement
 
@@ -604,7 +630,7 @@ class World:
             return
         assert not self.pending, f"lost: {sorted(self.pending)}"
         assert self.finals.keys() == self.tasks.keys()
-        assert self.begun == self.ends.keys(), "somebody still runs"
+        assert self.begun.keys() == self.ends.keys(), "somebody still runs"
         untold = self.ends.keys() - self.announced
         if not self.deaths:
             untold = {ticket for ticket in untold if self.finals[ticket >> 16] != "cancelled"}

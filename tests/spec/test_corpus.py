@@ -1,7 +1,9 @@
 """Every file of tests/corpus: refused with exactly the error on its first line, or accepted, by program and schema.
 
-To add a case, write the file with ``# error: LINE:COLUMN: …`` on line one and ``# schema: refuses`` on line two:
-``accepts`` where a schema cannot tell, ``unreadable`` where the text is not TOML 1.0.
+To add a case, write the file with ``# error: LINE:COLUMN: … [code]`` on line one and ``# schema: refuses`` on line two:
+``accepts`` where a schema cannot tell, ``unreadable`` where the text is not TOML 1.0.  A line three that begins with
+``# help:`` holds the help of the mistake.  Files named ``slip_…`` are what people really write; the others are what the
+grammar forbids.
 """
 
 from __future__ import annotations
@@ -29,7 +31,11 @@ def test_an_invalid_file_is_refused_with_the_error_it_names(path: Path) -> None:
     expected = path.read_text("utf-8").splitlines()[0].removeprefix("# error: ")
     with pytest.raises(InvalidPipeline) as caught:
         load_plan(path)
-    assert [headline("F", mistake).removeprefix("F:") for mistake in caught.value.mistakes] == [expected]
+    found = [f"{headline('F', each).removeprefix('F:')} [{each.code}]" for each in caught.value.mistakes]
+    assert found == [expected]
+    for line in path.read_text("utf-8").splitlines()[2:3]:
+        if line.startswith("# help: "):
+            assert caught.value.mistakes[0].help == line.removeprefix("# help: ")
 
 
 @pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
@@ -46,10 +52,10 @@ def test_the_schema_refuses_an_invalid_file_where_a_schema_can(path: Path) -> No
 def test_a_valid_file_is_accepted_by_program_and_schema(path: Path) -> None:
     """Nothing that works is refused by an editor."""
     assert load_plan(path).tasks
-    SCHEMA.validate(tomli.loads(path.read_text("utf-8")))
+    SCHEMA.validate(tomli.loads(path.read_text("utf-8-sig")))
 
 
 def test_there_are_enough_cases() -> None:
     """An empty folder would make the tests above pass."""
-    assert len(INVALID) >= 100
-    assert len(VALID) >= 6
+    assert len(INVALID) >= 150
+    assert len(VALID) >= 80

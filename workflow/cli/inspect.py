@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from workflow.cli.arguments import (
+    DEFAULT_FILE,
     Given,
     existing,
     file_argument,
@@ -15,18 +17,78 @@ from workflow.cli.arguments import (
     selection_options,
     tell,
 )
+from workflow.cli.leaving import before_leaving
+from workflow.cli.mistakes import tell_mistakes
 from workflow.run.exit_code import ExitCode
 
+if TYPE_CHECKING:
+    from workflow.diagnostics.formats import Format
+    from workflow.plan.plan import Plan
 
-@click.command()
+
+def _duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
+    from workflow.spec.values import Refused, duration_s
+
+    try:
+        return duration_s(float(value) if value.replace(".", "", 1).isdecimal() else value)
+    except Refused as error:
+        raise click.BadParameter(f"{error.headline}; {error.help}") from None
+
+
+@click.command(short_help="Check FILE and show all mistakes in it at once.")
 @file_argument
 @file_options
-def validate(file: Path, given: Given) -> int:
+@click.option(
+    "--output-format",
+    "form",
+    type=click.Choice(["full", "concise", "json", "github"]),
+    default="full",
+    show_default=True,
+    help="How mistakes are told; json and github go to standard output.",
+)
+@click.option(
+    "--import",
+    "imports",
+    is_flag=True,
+    help="Also import what the tasks name, in a process that is thrown away, and compare arguments with signatures.",
+)
+@click.option(
+    "--import-timeout",
+    "import_limit",
+    metavar="DURATION",
+    default="30s",
+    show_default=True,
+    callback=_duration,
+    help="The longest that the import of one module may take.",
+)
+def validate(file: Path, given: Given, form: Format, *, imports: bool, import_limit: float) -> int:
     """Check FILE (pipeline.toml) and everything in it; show all mistakes at once."""
-    checked = given.plan(existing(file))
-    tasks = "1 task" if len(checked.tasks) == 1 else f"{len(checked.tasks)} tasks"
-    tell(f"{file}: {tasks}, no mistakes")
+    from workflow.diagnostics.mistake import InvalidPipeline
+
+    if form == "full" and str(file) == DEFAULT_FILE:
+        existing(file)  # a word about how to name another one
+    try:
+        checked = given.plan(file)
+        if imports:
+            _import(file, given, checked, import_limit)
+    except InvalidPipeline as error:
+        return tell_mistakes(error, form)
+    if form == "json":
+        tell("[]")
+    elif form != "github":
+        tasks = "1 task" if len(checked.tasks) == 1 else f"{len(checked.tasks)} tasks"
+        tell(f"{file}: {tasks}, no mistakes")
     return ExitCode.SUCCEEDED
+
+
+def _import(file: Path, given: Given, checked: Plan, limit_s: float) -> None:
+    """Raise InvalidPipeline with what cannot be imported or called."""
+    from workflow.run.imports import check_imports
+    from workflow.spec import load
+    from workflow.spec.pipeline import raise_mistakes
+
+    pipeline = load.load_pipeline(file, load.Given(given.variables, given.profile, given.sets))
+    raise_mistakes(pipeline.document, check_imports(pipeline, checked, limit_s, before_leaving))
 
 
 @click.command()

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _code: int | None = None
+_actions: list[Callable[[], None]] = []
 
 
 def leave_on_signals() -> None:
@@ -35,5 +38,13 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def before_leaving(action: Callable[[], None]) -> None:
+    """Have this done first when a signal ends the command: what it started is not left behind."""
+    _actions.append(action)
+
+
 def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    for action in _actions:
+        with suppress(Exception):  # it was interrupted anywhere
+            action()
     os._exit(128 + number if _code is None else _code)

@@ -19,6 +19,8 @@ from workflow.cli.chaos import chaos
 from workflow.cli.completion import completion
 from workflow.cli.config import config
 from workflow.cli.doctor import doctor
+from workflow.cli.explain import explain
+from workflow.cli.init import init
 from workflow.cli.inspect import plan, validate
 from workflow.cli.leaving import ignore_signals, leave_on_signals
 from workflow.cli.run import run
@@ -46,7 +48,7 @@ def cli() -> None:
     """
 
 
-for command in (run, validate, plan, chaos, config, schema, doctor, completion):
+for command in (init, run, validate, plan, explain, chaos, config, schema, doctor, completion):
     cli.add_command(command)
 
 
@@ -106,8 +108,9 @@ def _mistake(error: Exception) -> int:
     from workflow.run.folder import StateError
 
     if isinstance(error, InvalidPipeline):
-        _say(str(error))
-        return ExitCode.USAGE
+        from workflow.cli.mistakes import tell_mistakes
+
+        return tell_mistakes(error)
     if os.environ.get("WORKFLOW_DEBUG") == "1":
         _say("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, (StateError, WorkflowError)):

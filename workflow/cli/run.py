@@ -19,7 +19,7 @@ from workflow.cli.arguments import (
     tell,
 )
 from workflow.cli.leaving import keep_code
-from workflow.info_task import POOL_MAX
+from workflow.info_task import POOL_MAX, SEEDS
 from workflow.run.exit_code import ExitCode
 
 if TYPE_CHECKING:
@@ -39,6 +39,12 @@ CI_GRACE_MAX_S = 5.0
 )
 @file_options
 @selection_options
+@click.option(
+    "--seed",
+    type=click.IntRange(0, SEEDS - 1),
+    metavar="N",
+    help="What random numbers of the tasks are drawn from (drawn, and recorded).",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
 @click.option(
     "--report", "reports", multiple=True, metavar="OUT.json", type=click.Path(dir_okay=False, path_type=Path),
@@ -61,6 +67,7 @@ def run(
     engine: EngineFactory | None,
     file: Path,
     jobs: int | None,
+    seed: int | None,
     given: Given,
     globs: tuple[str, ...],
     tags: tuple[str, ...],
@@ -110,6 +117,7 @@ def run(
     options = RunOptions(
         state_dir=how.state_dir or plan.file.parent / STATE_DIR,
         jobs=how.jobs,
+        seed=seed,
         argv=tuple(sys.argv),
         reports=tuple(path.absolute() for path in reports),
         events=_events(events),

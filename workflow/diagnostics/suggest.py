@@ -10,11 +10,17 @@ _NEAR = 0.75
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """A sentence end such as ``did you mean 'timeout'?``, or None when nothing known is near."""
+    near = nearest(name, known)
+    return None if near is None else f"did you mean {near!r}?"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like this one, or None."""
     from difflib import get_close_matches
 
     names = sorted(set(known))
     close = get_close_matches(name, names, 1) or get_close_matches(name.lower(), [n for n in names if n.islower()], 1)
-    return f"did you mean {close[0]!r}?" if close else None
+    return close[0] if close else None
 
 
 def did_you_mean_some(glob: str, known: Iterable[str], most: int = 3) -> str | None:

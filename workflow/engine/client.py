@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from workflow import messages
 from workflow.engine import marks, processes, scoreboard, system
 from workflow.engine.channel import DONT_WAIT, packet_pair, receive_into, receive_message, send_message, stream_pair
-from workflow.engine.frames import body_of, owed_frame, pack_options, with_attempt, with_file
+from workflow.engine.frames import body_of, options_of, owed_frame, pack_options, with_attempt, with_file
 from workflow.engine.handle import Handle
 from workflow.engine.output import log_file_name
 from workflow.engine.resolve import STARTED_BY_IMPORT
@@ -116,6 +116,7 @@ class Config(NamedTuple):
     log_dir: str | None
     max_log: int | None
     max_result: int | None
+    max_tasks_per_child: int | None
     preload: tuple[str, ...]
     path: tuple[str, ...]
     env: Mapping[str, str] | None
@@ -239,6 +240,7 @@ class Client:
             "log_dir": config.log_dir,
             "max_log": config.max_log,
             "max_result": config.max_result,
+            "max_tasks_per_child": config.max_tasks_per_child,
             "preload": config.preload,
             "main": config.main,
             "path": _import_path(config.path),
@@ -709,7 +711,10 @@ class Client:
     def _snapshot(self) -> list[bytes]:
         """Everything that pends, as frames for a new dispatcher."""
         pending, owed = self._table.values(), self._owed.values()
-        frames = [with_attempt(handle._frame, len(handle._earlier) + 1) for handle in pending]  # noqa: SLF001
+        frames = [
+            with_attempt(handle._frame, len(handle._earlier) + 1, _history(handle))  # noqa: SLF001
+            for handle in pending
+        ]
         frames += [
             TASK.pack(TASK.size, messages.CANCEL, 0, number, 0.0, 0, 0)
             for number in self._cancelled & self._table.keys()
@@ -824,6 +829,18 @@ def _complain(frame: bytes) -> None:
     if sys.stderr is not None:
         with suppress(OSError, ValueError):  # it is closed, or nobody reads it
             print(f"workflow: tasks fail: {message}", file=sys.stderr, flush=True)  # noqa: T201  # nobody else says it
+
+
+def _history(handle: Handle) -> dict[str, object]:
+    """What a new dispatcher has to know of the attempts of a task that have ended."""
+    earlier = handle._earlier  # noqa: SLF001
+    if not earlier:
+        return {}
+    history: dict[str, object] = {"flags": earlier[-1][5] & (HAS_ERROR_CALLBACK | UNRESOLVED)}
+    deadline_ns = options_of(handle._frame).get("deadline_ns")  # noqa: SLF001
+    if deadline_ns is not None:
+        history["until_ns"] = RETURNED.unpack_from(earlier[0])[5] + deadline_ns
+    return history
 
 
 _CALLED = ("succeeded", None, (0, 0, 0))

@@ -38,6 +38,7 @@ from workflow.info_task import RetryPolicy
 from workflow.messages import (
     ANSWER,
     HAS_CALLBACK,
+    HAS_ERROR_CALLBACK,
     IN_FILE,
     MORE_ATTEMPTS,
     RETURNED,
@@ -45,10 +46,11 @@ from workflow.messages import (
     STATUSES,
     TASK,
     TICKET_BITS,
+    UNRESOLVED,
     owes_callback,
 )
 from workflow.scheduler import effects, events
-from workflow.scheduler.events import Task
+from workflow.scheduler.events import Deadline, Task
 from workflow.scheduler.scheduler import Scheduler
 
 TYPE_CHECKING = False
@@ -90,12 +92,16 @@ class Dispatcher:
         self._parent = parent
         self._warden = warden
         self._words = words
-        self._scheduler = Scheduler(pool, spawning=0 if epoch else pool, adopting=epoch > 0)
+        self._scheduler = Scheduler(
+            pool, spawning=0 if epoch else pool, adopting=epoch > 0, attempts_max=config["max_tasks_per_child"]
+        )
         self._adopting = epoch > 0
         self._sequence = epoch << 40
         self._links: dict[int, Link] = {}
         self._tasks: dict[int, bytes] = {}
         """Frames of the tasks that have not ended, by number."""
+        self._begun: dict[int, int] = {}
+        """Of those whose attempts so far did not succeed: what the last one told of their callbacks, as flags."""
         self._buffer = bytearray()
         self._poll = select.poll()
         self._sources: dict[int, Callable[[int], object]] = {}
@@ -153,9 +159,7 @@ class Dispatcher:
 
     def _perform(self, effect: effects.Effect) -> None:
         if isinstance(effect, effects.Run):
-            frames = [
-                task.payload if task.attempt == 1 else with_attempt(task.payload, task.attempt) for task in effect.tasks
-            ]
+            frames = [task.payload if task.attempt == 1 else _frame_of_retry(task) for task in effect.tasks]
             self._send(self._links[effect.worker], frames)
         elif isinstance(effect, effects.Recall):
             self._recall(self._links[effect.worker])
@@ -204,9 +208,9 @@ class Dispatcher:
                 frame = buffer[position : position + length]
                 self._tasks[number] = frame
                 if options_size:
-                    pushed.append(_task_with_options(frame, number, attempt))
+                    pushed.append(self._task_with_options(frame, number, attempt))
                 else:
-                    pushed.append(make(Task, (number, frame, attempt, 0, None, False, length)))
+                    pushed.append(make(Task, (number, frame, attempt, 0, None, False, length, None)))
             else:
                 if pushed:  # the order in which things were said is the order in which they are true
                     self._decide(events.Pushed(pushed))
@@ -216,6 +220,25 @@ class Dispatcher:
         del self._buffer[:position]
         if pushed:
             self._decide(events.Pushed(pushed))
+
+    def _task_with_options(self, frame: bytes, number: int, attempt: int) -> Task:
+        options = options_of(frame)
+        retries, deadline_ns, until_ns = options.get("retries"), options.get("deadline_ns"), options.get("until_ns")
+        deadline = None
+        if retries and deadline_ns is not None:
+            deadline = Deadline(deadline_ns / 1e9, None if until_ns is None else until_ns / 1e9)
+        if attempt > 1:
+            self._begun[number] = options.get("flags", 0)
+        return Task(
+            number,
+            frame,
+            attempt,
+            options.get("priority", 0),
+            RetryPolicy(*retries) if retries else None,
+            options.get("isolate", False),
+            len(frame),
+            deadline,
+        )
 
     def _read_order(self, kind: int, number: int, timeout: float, frame: bytes) -> None:
         if kind == messages.CANCEL:
@@ -279,7 +302,8 @@ class Dispatcher:
             running, sentence = link.sentenced[0], STATUSES[link.sentenced[1]]
         elif died.sentenced and died.sentenced == running:
             sentence = STATUSES[died.reason]
-        self._decide(events.WorkerExited(link.worker, running, sentence, "" if running else how_it_died(died)))
+        how, began = "" if running else how_it_died(died), self._words[link.base + scoreboard.STARTED] / 1e9
+        self._decide(events.WorkerExited(link.worker, running, sentence, how, began))
         self._stop_writing(link)
         self._ignore(link.answers.descriptor)
         self._ignore(link.tasks.fileno())
@@ -426,6 +450,7 @@ class Dispatcher:
         """
         head, pop, size, position = ANSWER.unpack_from, self._tasks.pop, len(data), 0
         answers: list[tuple[int, str]] = []
+        began: dict[int, float] = {}
         ended: list[Settled] = []
         orders: list[effects.Effect] = []
         alike = descriptor < 0  # whether all are answers that need no more than to be passed on, and owe a callback
@@ -451,8 +476,10 @@ class Dispatcher:
             ended.append((ticket, task, frame, descriptor))
             if status or not task or not flags & HAS_CALLBACK:
                 alike = False
+                if status:
+                    began[ticket] = RETURNED.unpack_from(frame)[5] / 1e9
         if answers:
-            orders = self._scheduler.handle(events.Answered(link.worker, answers), time.monotonic())
+            orders = self._scheduler.handle(events.Answered(link.worker, answers, began), time.monotonic())
             if alike and not any(isinstance(order, (effects.Retry, effects.Discard)) for order in orders):
                 self._forward(data if position == size else data[:position])
                 self._callbacks.owe(ended)
@@ -472,9 +499,12 @@ class Dispatcher:
                 continue
             carried = (descriptor,) if flags & IN_FILE else ()
             if ticket in again:
+                self._begun[ticket >> TICKET_BITS] = flags & (HAS_ERROR_CALLBACK | UNRESOLVED)
                 self._forward(b"%b%c%b" % (frame[:5], flags | MORE_ATTEMPTS, frame[6:]), carried)
                 continue
             self._forward(frame, carried)
+            if self._begun:
+                self._begun.pop(ticket >> TICKET_BITS, None)
             if task and owes_callback(status, flags):
                 owed.append((ticket, task, *_kept(frame, descriptor)) if carried else (ticket, task, frame, -1))
         if owed:
@@ -490,9 +520,12 @@ class Dispatcher:
         number = effect.ticket >> TICKET_BITS
         task = self._tasks.get(number)
         link = None if effect.worker is None else self._links.get(effect.worker)
-        frame = ending_frame(effect, task, link, self._words, self._log_dir)
+        frame = ending_frame(effect, task, link, self._words, self._log_dir, self._begun.get(number, 0))
         if effect.final:
             self._tasks.pop(number, None)
+            self._begun.pop(number, None)
+        else:
+            self._begun[number] = frame[5] & (HAS_ERROR_CALLBACK | UNRESOLVED)
         self._forward(frame)
         if effect.final and task is not None and owes_callback(frame[4], frame[5]):
             self._callbacks.owe([(effect.ticket, task, frame, -1)])
@@ -534,15 +567,6 @@ def _kept(frame: bytes, descriptor: int) -> tuple[bytes, int]:
     return frame, copy
 
 
-def _task_with_options(frame: bytes, number: int, attempt: int) -> Task:
-    options = options_of(frame)
-    retries = options.get("retries")
-    return Task(
-        number,
-        frame,
-        attempt,
-        options.get("priority", 0),
-        RetryPolicy(*retries) if retries else None,
-        options.get("isolate", False),
-        len(frame),
-    )
+def _frame_of_retry(task: Task) -> bytes:
+    until = None if task.deadline is None else task.deadline.until
+    return with_attempt(task.payload, task.attempt, {} if until is None else {"until_ns": int(until * 1e9)})

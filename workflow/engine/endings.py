@@ -32,17 +32,26 @@ _STAGE_WORDS = {
 
 
 def ending_frame(
-    settle: Settle, task: bytes | None, link: Link | None, words: memoryview, log_dir: str | None
+    settle: Settle, task: bytes | None, link: Link | None, words: memoryview, log_dir: str | None, earlier: int
 ) -> bytes:
-    """A RETURNED frame for an attempt whose worker is dead, or that never reached one."""
+    """A RETURNED frame for an attempt whose worker is dead, or for a task that ended while no worker had it.
+
+    ``earlier`` are the flags that an attempt before told of its callbacks, 0 when there was none.
+    """
     status = STATUSES.index(settle.outcome)
     flags = 0 if settle.final else MORE_ATTEMPTS
+    options = options_of(task) if task is not None else {}
     if link is None or link.died is None:
-        body = messages.pack_error("TaskCancelled", "it was cancelled before it began")
+        if settle.outcome == "timed_out":
+            deadline = f"its deadline of {options.get('deadline_ns', 0) / 1e9:g} s for all attempts"
+            body = messages.pack_error("TaskTimeout", f"{deadline} left no time for another")
+        else:
+            when = "while it waited for another attempt" if earlier else "before it began"
+            body = messages.pack_error("TaskCancelled", f"it was cancelled {when}")
+        flags |= earlier
         return RETURNED.pack(RETURNED.size + len(body), status, flags, 0, settle.ticket, 0, 0, 0, 0, 0, 0) + body
 
     died, base = link.died, link.base
-    options = options_of(task) if task is not None else {}
     stage = scoreboard.STAGES[words[base + (scoreboard.SENTENCED_STAGE if died.sentenced else scoreboard.STAGE)]]
     started = words[base + scoreboard.STARTED]
     left, traceback = died.left, None
@@ -66,6 +75,8 @@ def ending_frame(
     # that nobody here sent says nothing about the import.
     importable = stage not in ("start", "import") or (died.signal == "SIGKILL" and not died.sentenced)
     flags |= HAS_ERROR_CALLBACK if "on_failure" in options or importable else UNRESOLVED
+    if task is not None and "deadline_ns" in options:
+        options["by_deadline"] = words[base + scoreboard.DEADLINE] - started < _timeout_ns(task)
     type_name, message = _told(settle.outcome, task, options, died, stage, duration)
     stack = _without_engine(died.stack) or None
     if stack is None and settle.outcome in ("timed_out", "memory_exceeded"):
@@ -87,6 +98,11 @@ def ending_frame(
         file,
     )
     return header + body
+
+
+def _timeout_ns(task: bytes) -> int:
+    timeout: float = TASK.unpack_from(task)[4]
+    return int(min(timeout, 9e8) * 1e9)
 
 
 def _without_engine(stack: str) -> str:
@@ -117,12 +133,17 @@ def _log_range(words: memoryview, base: int, log_dir: str | None) -> tuple[int, 
 
 
 def _told(
-    outcome: str, task: bytes | None, options: dict[str, object], died: messages.WorkerDied, stage: str, duration: int
+    outcome: str, task: bytes | None, options: dict[str, Any], died: messages.WorkerDied, stage: str, duration: int
 ) -> tuple[str, str]:
     """Type and message of an ending made by the engine: what happened, the likely cause, the next step."""
     where = _STAGE_WORDS[stage]
     took = f"{duration / 1e9:.1f} s"
     if outcome == "timed_out":
+        if options.get("by_deadline"):
+            return (
+                "TaskTimeout",
+                f"killed at its deadline of {options['deadline_ns'] / 1e9:g} s for all attempts, {where}",
+            )
         limit = TASK.unpack_from(task)[4] if task is not None else 0.0
         return "TaskTimeout", f"killed at its limit of {limit:g} s, {where}"
     if outcome == "memory_exceeded":

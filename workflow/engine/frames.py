@@ -6,13 +6,17 @@ from marshal import dumps as marshal_dumps
 from marshal import loads as marshal_loads
 
 from workflow import messages
+from workflow.attempt_text import AttemptText
 from workflow.messages import HAS_NOTES, IN_FILE, NOTES, RETURNED, TASK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from workflow.info_task import InfoTask
+
+_NOTHING: Mapping[str, object] = {}
 
 
 def options_of(frame: bytes) -> dict[str, Any]:
@@ -38,10 +42,18 @@ def pack_options(task: InfoTask) -> bytes:
     options: dict[str, object] = {}
     if task.kwargs is not None:
         options["kwargs"] = True
-    for name in ("id", "memory", "priority", "env", "cwd", "isolate", "on_success", "on_failure"):
+    for name in ("id", "memory", "priority", "cwd", "isolate", "on_success", "on_failure", "outputs"):
         value = getattr(task, name)
         if value:
             options[name] = value
+    if task.env:
+        options["env"] = {
+            name: text.parts if isinstance(text, AttemptText) else text for name, text in task.env.items()
+        }
+    if task.seed is not None:
+        options["seed"] = task.seed
+    if task.deadline is not None:
+        options["deadline_ns"] = int(min(task.deadline, 9e8) * 1e9)
     if task.retries.max:
         options["retries"] = tuple(task.retries)
     if task.grace != 5.0:
@@ -51,13 +63,24 @@ def pack_options(task: InfoTask) -> bytes:
     return marshal_dumps(options) if options else b""
 
 
-def with_attempt(frame: bytes, attempt: int) -> bytes:
-    """The frame of a task, to begin with this attempt."""
+def with_attempt(frame: bytes, attempt: int, more: Mapping[str, object] = _NOTHING) -> bytes:
+    """The frame of a task, to begin with this attempt; ``more`` are options that came of the ones before it.
+
+    ``until_ns``  when its deadline is over, monotonic
+    ``flags``     of the attempt before, as far as they tell of callbacks
+    """
     if attempt == 1:
         return frame
     header = list(TASK.unpack_from(frame))
     header[2] = attempt
-    return TASK.pack(*header) + frame[TASK.size :]
+    if not more:
+        return TASK.pack(*header) + frame[TASK.size :]
+    start = TASK.size + header[5]
+    end = start + header[6]
+    options = marshal_dumps({**options_of(frame), **more})
+    header[0] += len(options) - header[6]
+    header[6] = len(options)
+    return TASK.pack(*header) + frame[TASK.size : start] + options + frame[end:]
 
 
 def owed_frame(task: bytes, returned: bytes) -> bytes:

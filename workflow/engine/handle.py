@@ -173,10 +173,12 @@ class Handle(Future[Any]):
 
     @property
     def reason(self) -> str | None:
-        """Why it was cancelled, when it was."""
-        if self._last is None or self._last[4] != messages.CANCELLED:
+        """Why it was cancelled, when it was, or why it is timed out although no attempt of it was."""
+        if self._last is None:
             return None
-        return self._failure or self._cancel_reason or self._client.cancel_reason
+        if self._last[4] == messages.TIMED_OUT and not RETURNED.unpack_from(self._last)[4] & _ATTEMPT:
+            return messages.unpack_error(bytes(body_of(self._last)[1]))[1]
+        return self._why_cancelled()
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -198,6 +200,11 @@ class Handle(Future[Any]):
         name = str(hook) if hook is not None else "callback" if succeeded else "error_callback"
         error = None if problem is None else ErrorRecord(*problem)
         return CallbackRecord(name, Outcome(outcome), error, self._log_range(*log))
+
+    def _why_cancelled(self) -> str | None:
+        if self._last is None or self._last[4] != messages.CANCELLED:
+            return None
+        return self._failure or self._cancel_reason or self._client.cancel_reason
 
     # -- the engine's side -----------------------------------------------------------------------------------------
 
@@ -260,7 +267,7 @@ class Handle(Future[Any]):
                     elif frame[4] == messages.SUCCEEDED:
                         self._result = loads(body_of(frame)[1])
                     else:
-                        self._exception = exception_from(frame, self.id, self.reason)
+                        self._exception = exception_from(frame, self.id, self._why_cancelled())
                 except BaseException as error:  # noqa: BLE001
                     self._exception = error
                 self._loaded = True

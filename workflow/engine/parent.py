@@ -47,6 +47,7 @@ class MultiProcess:
     ``log_dir``      folder in which output of tasks and callbacks is captured (None: it goes where the program's goes)
     ``max_log``      bytes of one task's output worth keeping, head and tail each; the middle of more is given up
     ``max_result``   bytes that a pickled result may take; a larger one makes its task fail
+    ``max_tasks_per_child``  attempts after which a worker is renewed (None: never)
     ``preload``      modules imported once, in a process of which the workers are forks; it must not start threads
     ``path``         folders put before ``sys.path`` in the engine's processes
     ``env``          environment of the engine's processes, in place of this one's
@@ -65,6 +66,7 @@ class MultiProcess:
         log_dir: str | os.PathLike[str] | None = None,
         max_log: int | None = None,
         max_result: int | None = None,
+        max_tasks_per_child: int | None = None,
         preload: Sequence[str] = (),
         path: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
@@ -81,6 +83,9 @@ class MultiProcess:
             log_dir=None if log_dir is None else os.path.abspath(log_dir),
             max_log=max_log,
             max_result=max_result,
+            max_tasks_per_child=None
+            if max_tasks_per_child is None
+            else _count("max_tasks_per_child", max_tasks_per_child),
             preload=tuple(preload),
             path=tuple(os.path.abspath(folder) for folder in path),
             env=env,

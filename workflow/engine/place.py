@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+from workflow.attempt_text import join_attempt
+
 _CHANGES = frozenset({"os.chdir", "os.fchdir", "os.putenv", "os.unsetenv"})
 
 
@@ -39,6 +41,8 @@ class Place:
             for name, value in environment.items():
                 if value is None:
                     os.environ.pop(name, None)
+                elif isinstance(value, tuple):  # parts of a text with the attempt's number in it
+                    os.environ[name] = join_attempt(value, attempt)
                 else:
                     os.environ[name] = value
         folder = options.get("cwd")

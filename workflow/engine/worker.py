@@ -70,10 +70,11 @@ from workflow.messages import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from types import FrameType
+    from types import FrameType, ModuleType
     from typing import Any, NoReturn
 
     from workflow.engine.channel import Socket
+    from workflow.engine.seeds import Seeds
     from workflow.model import Model
 else:
     import _signal
@@ -222,11 +223,14 @@ class Worker:
             reached("worker.begun")
 
         flags = HAS_ERROR_CALLBACK  # until the class has been seen, it may have one
-        value = instance = arguments = None
+        value = instance = arguments = before = None
         try:
             try:
                 self._running = ticket
                 if options:
+                    if "deadline_ns" in options:
+                        until = options.get("until_ns") or started + options["deadline_ns"]
+                        row[DEADLINE] = min(row[DEADLINE], max(until, started))
                     self._place.enter(options, attempt)
                 if known is None:
                     flags = UNRESOLVED
@@ -237,15 +241,24 @@ class Worker:
                 if options:
                     flags = _hook_flags(options, flags)
                     row[STAGE] = AT_ARGUMENTS
+                    if attempt > 1 and "outputs" in options:
+                        before = _outputs().state(options["outputs"])
+                    if "seed" in options:
+                        _seeds().begin(options["seed"], lambda: self._running == ticket)
                 arguments = loads(frames[position:end])
                 if has_init:
                     row[STAGE] = AT_INIT
                 instance = model()
                 row[STAGE] = AT_RUN
-                if "kwargs" in options:
-                    value = instance.runnable(*arguments[0], **arguments[1])
-                else:
+                if not options:
                     value = instance.runnable(*arguments)
+                else:
+                    if "kwargs" in options:
+                        value = instance.runnable(*arguments[0], **arguments[1])
+                    else:
+                        value = instance.runnable(*arguments)
+                    if "outputs" in options:
+                        _outputs().check(options["outputs"], before)
                 row[STAGE] = AT_RESULT
                 try:
                     body = dumps(value, 5)
@@ -442,6 +455,18 @@ def _load_model(module: bytes) -> tuple[type[Model], int, bool]:
         flags |= HAS_ERROR_CALLBACK
     has_init = model.__init__ is not object.__init__ or model.__new__ is not object.__new__ or type(model) is not type
     return model, flags, has_init
+
+
+def _seeds() -> Seeds:
+    from workflow.engine.seeds import seeds
+
+    return seeds
+
+
+def _outputs() -> ModuleType:
+    from workflow.engine import outputs
+
+    return outputs
 
 
 def _hook_flags(options: dict[str, Any], flags: int) -> int:

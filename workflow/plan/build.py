@@ -33,9 +33,10 @@ from workflow.plan.plan import (
 from workflow.plan.printing import plan_hash
 from workflow.spec import checks, values
 from workflow.spec.checks import SecretTable
+from workflow.spec.condition import Answers, Senseless
 from workflow.spec.document import read_document
 from workflow.spec.load import check_document
-from workflow.spec.matrix import Findings
+from workflow.spec.matrix import Findings, Like
 from workflow.spec.pipeline import Pipeline, TaskSpec, raise_mistakes
 from workflow.spec.reference import Reference, Template, describe, follow, resolve_some
 from workflow.spec.values import Refused
@@ -188,10 +189,13 @@ def _instances(
     table, name = spec.table, spec.name
     expanded: list[tuple[str, Mapping[str, object] | None]] = [(name, None)]
     if table.matrix is not None:
+        for axis, written in table.matrix.axes.items():
+            if isinstance(written, Like) and not (written.task in instances and instances[written.task].has((axis,))):
+                return [], []  # there is no such axis, or there are mistakes in its task: both are told there
         home = pipeline.document.home(pipeline.place(name, "matrix"))
 
         def axis_of(task: str, axis: str) -> tuple[object, ...]:
-            return instances[task].values(axis) if task in instances else ()
+            return instances[task].values(axis)
 
         try:
             expanded = list(expand(name, table.matrix, home, axis_of))
@@ -213,8 +217,23 @@ def _instances(
             tasks.append(make.task(id_, matrix))
         except _BadInstance as error:
             place = pipeline.place(name, *error.path)
-            return tasks, [Mistake(error.code, place, f"for {id_}: {error.headline}", error.help)]
-    return tasks, []
+            headline = error.headline if matrix is None else f"for {id_}: {error.headline}"
+            return tasks, [Mistake(error.code, place, headline, error.help, needle=error.needle)]
+    return tasks, _pointless(pipeline, name, make.answers, tasks)
+
+
+def _pointless(pipeline: Pipeline, name: str, answers: Answers | None, tasks: Sequence[PlannedTask]) -> list[Mistake]:
+    """What is wrong with an ``if`` after it was asked for every instance."""
+    if answers is None:
+        return []
+    place = pipeline.place(name, "if")
+    if answers.pointless:
+        return [Mistake("bad-condition", place, e.headline, e.help, needle=e.text) for e in answers.pointless]
+    if answers.constant and all(task.skipped for task in tasks):
+        what = "the task" if tasks[0].matrix is None else "every instance"
+        headline = f"is false for {what}, whatever vars and the environment are"
+        return [Mistake("unreachable-if", place, headline, "it asks neither: leave the task out, or ask vars or env")]
+    return []
 
 
 class Needs:
@@ -273,8 +292,16 @@ class Needs:
 class _BadInstance(Exception):
     """A value that is wrong in one instance."""
 
-    def __init__(self, path: tuple[str | int, ...], headline: str, help_: str | None, code: str = "bad-value") -> None:
+    def __init__(
+        self,
+        path: tuple[str | int, ...],
+        headline: str,
+        help_: str | None,
+        code: str = "bad-value",
+        needle: str | None = None,
+    ) -> None:
         super().__init__(headline)
+        self.needle = needle
         self.path = path
         self.code = code
         self.headline = headline
@@ -343,16 +370,19 @@ class _Maker:
         if table.cwd is None:
             self._place["cwd"] = relative(home, self._root)
         self._base = relative(homes["cwd"], self._root)
-        self._same = (spec.name, kind, table.retries, table.uses, table.if_)
+        self._same = (spec.name, kind, table.retries, table.uses, table.if_.text if table.if_ else None)
+        self.answers = Answers(table.if_, spec.asked.__getitem__) if table.if_ else None
 
     def task(self, id_: str, matrix: Mapping[str, object] | None) -> PlannedTask:
+        skipped = self._skipped(matrix)
         fields = self._fields
         if self._filled:
             fields = dict(fields)
             for key in self._filled:
                 fields[key] = self._fill(key, fields[key], id_, matrix or {})
         name, kind, retries, uses, condition = self._same
-        needs, used = self._needs.of(id_, matrix)
+        # What does not run needs nothing, and takes no results.
+        needs, used = ((), frozenset[str]()) if skipped else self._needs.of(id_, matrix)
         place = self._place
         return PlannedTask(
             id=id_,
@@ -386,8 +416,18 @@ class _Maker:
             inputs=cast("tuple[str, ...]", place["inputs"] or self._located("inputs", fields["inputs"])),
             outputs=cast("tuple[str, ...]", place["outputs"] or self._located("outputs", fields["outputs"])),
             condition=condition,
-            skipped=False,
+            skipped=skipped,
         )
+
+    def _skipped(self, matrix: Mapping[str, object] | None) -> bool:
+        if self.answers is None:
+            return False
+        try:
+            return not self.answers.of(matrix or {})
+        except Senseless as error:
+            raise _BadInstance(("if",), error.headline, error.help, "bad-condition", error.text) from None
+        except LookupError as error:
+            raise _BadInstance(("if",), str(error.args[0]), None, "bad-condition") from None
 
     def _located(self, key: str, value: object) -> object:
         """A path, or several, as the plan has them; what waits until the run stays as it is."""
@@ -411,7 +451,7 @@ class _Maker:
                 _check_texts(filled)
             return _CHECKS[key](filled) if key in _CHECKS and not isinstance(filled, Template) else filled
         except Refused as error:
-            raise _BadInstance(path, error.headline, error.help) from None
+            raise _BadInstance(path, error.headline, error.help, error.code) from None
         except LookupError as error:
             raise _BadInstance(path, str(error.args[0]), None) from None
 

@@ -5,16 +5,19 @@ What the results of other tasks say is filled in here, when they are known.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
+from glob import escape, has_magic
 from types import MappingProxyType
 from typing import NamedTuple
 
+from workflow.attempt_text import AttemptText
 from workflow.errors import WorkflowError
-from workflow.info_task import InfoTask
+from workflow.info_task import InfoTask, RetryPolicy
 from workflow.outcome import Outcome
 from workflow.plan.plan import Ended, PlannedTask
-from workflow.spec.reference import Reference, Template, as_text, describe, follow, resolve
+from workflow.spec.reference import Reference, Template, as_text, describe, follow, resolve_some
 
 
 class MissingResult(WorkflowError):
@@ -42,6 +45,8 @@ class Surroundings(NamedTuple):
     run_id: str
     run_dir: str
     """Absolute."""
+    seed: int
+    """Of the run, from 0 to 2³²-1."""
     secrets: Mapping[str, str] = MappingProxyType({})
 
 
@@ -63,8 +68,11 @@ def compile_task(
     target, args, kwargs, env = fill(target), fill(args), fill(kwargs), fill(env)
     cwd = task.cwd if isinstance(task.cwd, str) else os.path.join(task.base, str(fill(task.cwd)))
     module, arguments, keywords = _what_runs(task.kind, target, args, kwargs)
-    if task.kind in ("cmd", "shell") and not keep_output:
-        keywords = {"keep": False}
+    seed = task.seed if task.seed is not None else derived_seed(around.seed, task.id)
+    if task.kind in ("cmd", "shell"):
+        if not keep_output:
+            keywords = {"keep": False}
+        env = {**_table(env), "WORKFLOW_SEED": str(seed)}
     try:
         return InfoTask(
             module,
@@ -76,7 +84,10 @@ def compile_task(
             callback_timeout=task.callback_timeout_s,
             env=env or None,
             cwd=os.path.normpath(os.path.join(around.root, cwd)),
-            retries=task.retries if task.retries.max else None,
+            retries=_retries(task, around.seed),
+            deadline=task.deadline_s,
+            seed=None if task.kind in ("cmd", "shell") else seed,
+            outputs=tuple(_path(around.root, each) for each in task.outputs) or None,
             memory=task.memory_bytes,
             priority=task.priority,
             isolate=task.isolate,
@@ -87,11 +98,32 @@ def compile_task(
         raise MissingResult(task.id, _first_reference(task), str(error)) from None
 
 
+def derived_seed(run: int, task: str) -> int:
+    """The seed of a task that has none of its own: the first four bytes of a SHA-256, so the same everywhere."""
+    return int.from_bytes(hashlib.sha256(f"{run}:{task}".encode()).digest()[:4], "big")
+
+
+def _retries(task: PlannedTask, run_seed: int) -> RetryPolicy | None:
+    """With jitter from the run's seed and the task's id; its own seed may be that of all instances of a matrix."""
+    if not task.retries.max:
+        return None
+    return task.retries._replace(seed=derived_seed(run_seed, f"{task.id}:retries"))
+
+
+def _path(root: str, path: str) -> str:
+    """Absolute; only what the file says is a pattern, not the folder in which that lies."""
+    return os.path.join(escape(root) if has_magic(path) else root, path)
+
+
+def _table(value: object) -> dict[str, object]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
 def _what_runs(
     kind: str, target: object, args: object, kwargs: object
 ) -> tuple[str, tuple[object, ...], dict[str, object]]:
     positional = tuple(args) if isinstance(args, (tuple, list)) else ()
-    keywords = dict(kwargs) if isinstance(kwargs, Mapping) else {}
+    keywords = _table(kwargs)
     if kind == "module":
         return str(target), positional, keywords
     if kind == "call":
@@ -99,6 +131,24 @@ def _what_runs(
     if kind == "cmd":
         return "workflow.tasks.Command", (list(target) if isinstance(target, tuple) else [target],), {}
     return "workflow.tasks.Shell", (target,), {}
+
+
+_ATTEMPT = Reference("task", ("attempt",))
+
+
+def _is_known(reference: Reference) -> bool:
+    """When a task is made; the number of its attempt comes later."""
+    return reference != _ATTEMPT
+
+
+def _for_each_attempt(value: object) -> object:
+    if not isinstance(value, Template):
+        return value
+    if value.mode == "value" and value.parts == (_ATTEMPT,):
+        return AttemptText((None,))
+    # A text that is the number alone would be taken for the number itself.
+    parts = ("", *value.parts) if len(value.parts) == 1 else value.parts
+    return AttemptText(tuple(part if isinstance(part, str) else None for part in parts))
 
 
 class _Filler:
@@ -130,7 +180,7 @@ class _Filler:
             return self._value(reference)
 
         try:
-            text = resolve(template, lookup)
+            text = _for_each_attempt(resolve_some(template, _is_known, lookup))
         except (TypeError, ValueError, RecursionError):
             raise MissingResult(self._task, str(last), self._not_text(last)) from None
         if template.mode != "value" and isinstance(text, str) and "\0" in text:
@@ -162,11 +212,12 @@ class _Filler:
         name = reference.path[0]
         need = self._needs.get(name)
         # Of a matrix it is the one instance that ``match`` paired: the plan has made sure that there is one.
-        ended = self._results.get(need.every[0] if need is not None and need.matched else name)
+        id_ = need.every[0] if need is not None and need.matched else name
+        ended = self._results.get(id_)
         if ended is None:
-            raise MissingResult(self._task, str(reference), f"the result of {name!r} is not there")
+            raise MissingResult(self._task, str(reference), f"the result of {id_!r} is not there")
         if not _succeeded(ended):
-            raise MissingResult(self._task, str(reference), f"{name} has no result, it ended as {ended.outcome}")
+            raise MissingResult(self._task, str(reference), f"{id_} has no result, it ended as {ended.outcome}")
         return ended.result
 
     def _all(self, reference: Reference) -> list[tuple[str, Ended]]:

@@ -140,7 +140,9 @@ def _task(task: PlannedTask) -> dict[str, object]:
 
 def _retries(policy: RetryPolicy) -> dict[str, object]:
     max_delay = None if policy.max_delay_s == inf else policy.max_delay_s
-    return {**policy._asdict(), "max_delay_s": max_delay, "on": list(policy.on)}
+    written = {**policy._asdict(), "max_delay_s": max_delay, "on": list(policy.on)}
+    del written["seed"]  # of a run, not of a plan
+    return written
 
 
 def _need(need: Need) -> dict[str, object]:

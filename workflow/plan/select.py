@@ -22,13 +22,13 @@ def select(plan: Plan, *, globs: Sequence[str], tags: Sequence[str]) -> Plan:
     by_id = {task.id: task for task in plan.tasks}
     waiting = [task for task in plan.tasks if _asked_for(task, globs, tags)]
     kept = {task.id for task in waiting}
-    seen: set[str] = set()  # all needs of a task have the same instances: they are walked once
+    seen: set[int] = set()  # tasks with the same need share the tuple of its instances: it is walked once
     while waiting:
         for need in waiting.pop().needs:
-            if need.name in seen:
+            if id(need.every) in seen:
                 continue
-            seen.add(need.name)
-            for needed in need.ids:
+            seen.add(id(need.every))
+            for needed in need.every:  # those that ``if`` removed cost nothing, and ``items`` lists them
                 if needed not in kept:
                     kept.add(needed)
                     waiting.append(by_id[needed])

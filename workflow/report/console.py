@@ -21,7 +21,7 @@ from workflow.report.whereabouts import account, whereabouts
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 EACH_MAX = 200
-"""Tasks, and failures, up to which every one gets its line."""
+"""Tasks, failures, and slow attempts, up to which every one gets its line."""
 TAILS_MAX = 20
 """Failures that show the end of their output."""
 HEARTBEAT_S = 10.0
@@ -45,6 +45,7 @@ class Console:
         self._done = 0
         self._tails = 0
         self._failures = 0
+        self._slow = 0
         self._counts = dict.fromkeys(Outcome, 0)
         self._folder = ""
         self._beside = ""
@@ -142,6 +143,17 @@ class Console:
             text = stack.rstrip("\n") or "no place it could tell: its process is stopped, or has handlers of its own"
             for line in text.split("\n"):
                 self._say(f"    {neutral(line)}", now)
+        self._show()
+
+    def slow(self, task: str, attempt: int, running_s: float, now: float) -> None:
+        """Say that an attempt goes on for longer than it was expected to."""
+        self._slow += 1
+        if self._quiet or self._slow > EACH_MAX:
+            return
+        text = f"{self._place()} {self._style('SLOW     ', 'yellow')} {human_s(running_s):>6}  {neutral(task)}"
+        self._say(text + (f" (attempt {attempt})" if attempt > 1 else ""), now)
+        if self._slow == EACH_MAX:
+            self._say(self._style("further slow tasks are named in the events", "yellow"), now)
         self._show()
 
     def stopping(self, reason: str, now: float) -> None:

@@ -61,6 +61,7 @@ class EventLog:
                 "pool": run.pool,
                 "tasks": run.tasks,
                 "pid": run.pid,
+                "seed": run.seed,
             },
         )
 
@@ -69,6 +70,11 @@ class EventLog:
         if (task, attempt) not in self._started:
             self._started.add((task, attempt))
             self._add("task_started", started_at, task, {"attempt": attempt, "pid": pid})
+
+    def task_slow(self, task: str, attempt: int, started_at: float, warn_after_s: float) -> None:
+        """Say that an attempt goes on for longer than it was expected to; to be called once for each."""
+        fields = {"attempt": attempt, "warn_after_s": seconds(warn_after_s)}
+        self._add("task_slow", started_at + warn_after_s, task, fields)
 
     def attempt_finished(self, task: str, attempt: Attempt) -> None:
         """Say that an attempt ended, and before it that it began, if nobody has."""

@@ -142,8 +142,8 @@ class Run(Record):
     """Commit that was checked out where the pipeline file lies."""
     argv: tuple[str, ...]
     """The command line."""
-    seed: int | None
-    """Seed of the run; null when its tasks were not seeded."""
+    seed: int
+    """Seed of the run: `workflow run --seed` with it seeds every task as this run did."""
 
 
 class Report(Record):
@@ -194,6 +194,8 @@ class RunStarted(_RunEvent):
     """How many tasks are planned; so many task_finished follow."""
     pid: int
     """Process id of the command."""
+    seed: int
+    """Seed of the run: `workflow run --seed` with it seeds every task as this run did."""
 
 
 class TaskStarted(_TaskEvent):
@@ -204,6 +206,16 @@ class TaskStarted(_TaskEvent):
     """Counts from 1."""
     pid: int | None
     """Process id of the worker."""
+
+
+class TaskSlow(_TaskEvent):
+    """An attempt goes on for longer than its warn_after; nothing is done about it.  Once for each attempt."""
+
+    event: Literal["task_slow"]
+    attempt: int
+    """Counts from 1."""
+    warn_after_s: float
+    """Seconds after which it was to be told."""
 
 
 class AttemptFinished(_TaskEvent, AttemptFacts):
@@ -261,7 +273,7 @@ class RunFinished(_RunEvent):
 
 
 Event = Annotated[
-    RunStarted | TaskStarted | AttemptFinished | TaskFinished | CallbackFinished | RunFinished,
+    RunStarted | TaskStarted | TaskSlow | AttemptFinished | TaskFinished | CallbackFinished | RunFinished,
     Field(discriminator="event"),
 ]
 """One line of events.jsonl."""

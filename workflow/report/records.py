@@ -32,6 +32,8 @@ class RunRecord:
     argv: tuple[str, ...]
     tasks: int
     """How many are planned."""
+    seed: int
+    """What the seeds of its tasks come from."""
     folder: str
     """Absolute; where its logs and reports are."""
 

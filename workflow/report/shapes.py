@@ -73,7 +73,7 @@ def run_shape(run: RunRecord, verdict: Verdict) -> dict[str, object]:
         "version": run.version,
         "git": run.git,
         "argv": list(run.argv),
-        "seed": None,
+        "seed": run.seed,
     }
 
 

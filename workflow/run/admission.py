@@ -6,18 +6,20 @@ engine, a file, a signal handler or a clock.  A fact is first taken in, then eve
 Tasks wait at gates.  A gate is one need: "all instances of ``fetch`` succeeded".  Tasks with the same need share the
 gate, so that a thousand instances that each need a thousand others cost two thousand steps and not a million.  A gate
 opens or fails as soon as that is certain: a task is skipped when the first thing it needs went wrong, not the last.
+Who has all gates behind it stands in ``Line``, which knows of priorities and tokens.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 
 from workflow.outcome import Outcome
 from workflow.plan.plan import Need, PlannedTask, Settings
 from workflow.run.effects import CancelAll, CancelQueued, Conclude, Effect, Push
 from workflow.run.exit_code import ExitCode
-from workflow.run.facts import Broken, Fact, Interrupted, RunTimedOut, TaskEnded
+from workflow.run.facts import Broken, Fact, Interrupted, RunTimedOut, TaskBegan, TaskEnded
+from workflow.run.line import Line
+from workflow.run.tokens import Tokens
 
 PUSHED_MAX = 4096
 """Tasks given to the engine at once: enough to keep any pool busy, and a million tasks do not fill its memory."""
@@ -31,18 +33,27 @@ class Admission:
         tasks: Sequence[PlannedTask],
         settings: Settings,
         *,
+        pool: int = PUSHED_MAX,
         pushed_max: int = PUSHED_MAX,
         grace_max_s: float | None = None,
     ) -> None:
-        """``grace_max_s`` bounds what a task is given to end in when a signal ends the run."""
+        """``pool`` is how many tasks the engine runs at once.
+
+        ``grace_max_s`` bounds what a task is given to end in when a signal ends the run.
+        """
         self._tasks = tasks
         self._halt = settings.halt
         self._max_failures = settings.max_failures
+        self._pool = pool
         self._pushed_max = pushed_max
         self._grace_max_s = grace_max_s
         self._never, self._gates_at, self._unopened = _gates(tasks)
-        self._ready = [task for task, unopened in enumerate(self._unopened) if not unopened]  # sorted, so a heap
+        self._tokens = Tokens(settings.limits)
+        self._line = Line(tasks, self._tokens)
+        self._using = sum(1 for task in tasks if task.uses and not task.skipped)  # that have not started
+        self._began: set[int] = set()  # of those that use tokens
         self._unstarted = set(range(len(tasks)))
+        self._removed = [number for number, task in enumerate(tasks) if task.skipped]  # by their ``if``
         self._root: dict[int, int] = {}  # of a skipped task: the task that went wrong
         self._stopped: str | None = None  # why nothing more is started
         self._ending: ExitCode | None = None  # for a run that does not end by itself
@@ -51,30 +62,43 @@ class Admission:
         self.failures = 0
         """Endings that count for ``max_failures``."""
 
-    def begin(self) -> list[Effect]:
-        """Answer what to do first."""
+    def begin(self, now: float = 0.0) -> list[Effect]:
+        """Answer what to do first.  Times are on any clock that does not go back; without rates they do not matter."""
         effects: list[Effect] = []
+        ready = [n for n, unopened in enumerate(self._unopened) if not unopened and not self._tasks[n].skipped]
+        self._line.join(ready)
+        for number in self._removed:
+            reason = f"its 'if' is false: {self._tasks[number].condition}"
+            self._conclude(Conclude(number, Outcome.SKIPPED, reason, None), effects)
+            self._settle(number, Outcome.SKIPPED, effects)
         for task, need in self._never:
             if task in self._unstarted:
                 reason = f"it needs a failure of {need.name}, which has no instances"
                 self._conclude(Conclude(task, Outcome.SKIPPED, reason, None), effects)
                 self._settle(task, Outcome.SKIPPED, effects)
-        self._push_ready(effects)
+        self._push_ready(effects, now)
         return effects
 
-    def handle(self, fact: Fact) -> list[Effect]:
+    def handle(self, fact: Fact, now: float = 0.0) -> list[Effect]:
         """Take in a fact, and answer what is to be done about it."""
         effects: list[Effect] = []
         if isinstance(fact, TaskEnded):
             self._task_ended(fact, effects)
+        elif isinstance(fact, TaskBegan):
+            self._task_began(fact)
         elif isinstance(fact, RunTimedOut):
             self._run_timed_out(fact, effects)
         elif isinstance(fact, Interrupted):
             self._interrupted(fact, effects)
-        else:
+        elif isinstance(fact, Broken):
             self._broken(fact, effects)
-        self._push_ready(effects)
+        # Of TimePassed there is nothing to take in: the line sees which tokens are back.
+        self._push_ready(effects, now)
         return effects
+
+    def wake_at(self, now: float) -> float | None:
+        """When to say that time passed, if nothing happens before; None is never."""
+        return self._line.wake_at(now) if self.pushed < self._room else None
 
     @property
     def finished(self) -> bool:
@@ -100,11 +124,22 @@ class Admission:
 
     # Facts
 
+    def _task_began(self, fact: TaskBegan) -> None:
+        uses = self._tasks[fact.task].uses
+        runs = fact.task not in self._unstarted and fact.task not in self.outcomes
+        if uses and runs and fact.task not in self._began:
+            self._began.add(fact.task)
+            self._tokens.began(uses, fact.at)
+
     def _task_ended(self, fact: TaskEnded, effects: list[Effect]) -> None:
         if fact.task in self._unstarted or fact.task in self.outcomes:
             state = "has not been pushed" if fact.task in self._unstarted else f"is {self.outcomes[fact.task]}"
             message = f"{self._tasks[fact.task].id} cannot end as {fact.outcome}: it {state}"
             raise AssertionError(message)
+        uses = self._tasks[fact.task].uses
+        if uses:
+            self._tokens.ended(uses, began=fact.task in self._began)
+            self._began.discard(fact.task)
         self._settle(fact.task, fact.outcome, effects)
         if (
             self._stopped is None
@@ -158,6 +193,7 @@ class Admission:
         while settled:
             task = settled.pop()
             outcome = self.outcomes[task]
+            opened = []
             for gate in self._gates_at.pop(task, ()):
                 if not gate.take(outcome):
                     continue
@@ -167,10 +203,12 @@ class Admission:
                     if gate.opened:
                         self._unopened[waiting] -= 1
                         if not self._unopened[waiting]:
-                            heapq.heappush(self._ready, waiting)
+                            opened.append(waiting)
                     else:
                         self._skip(waiting, gate.need, task, effects)
                         settled.append(waiting)
+            if opened:
+                self._line.join(opened)
 
     def _count(self, task: int, outcome: Outcome) -> None:
         if self._tasks[task].allow_failure:
@@ -185,6 +223,8 @@ class Admission:
         if outcome.is_failure or cause in self._root:
             self._root[task] = root
         reason = f"it needs {self._tasks[cause].id}, which {_how(outcome)}"
+        if self._tasks[cause].skipped:
+            reason += " because its 'if' is false"
         if root != cause:
             reason += f" because {self._tasks[root].id} {_how(self.outcomes[root])}"
         if need.status == "failure":
@@ -200,16 +240,31 @@ class Admission:
             self._conclude(Conclude(task, Outcome.CANCELLED, reason, None), effects)
 
     def _conclude(self, conclusion: Conclude, effects: list[Effect]) -> None:
+        task = self._tasks[conclusion.task]
+        self._using -= bool(task.uses) and not task.skipped
         self._unstarted.discard(conclusion.task)
         self.outcomes[conclusion.task] = conclusion.outcome
         effects.append(conclusion)
 
-    def _push_ready(self, effects: list[Effect]) -> None:
-        while self._ready and (self._stopped is not None or self.pushed < self._pushed_max):
-            task = heapq.heappop(self._ready)
-            if task in self._unstarted:  # else it was skipped or cancelled while it waited here
-                self._unstarted.discard(task)
-                effects.append(Push(task))
+    @property
+    def _room(self) -> int:
+        """How many tasks the engine is given at once: while tokens are used no more than begin at once.
+
+        Who has tokens must not stand behind others there, and who is more urgent and came later not behind it.
+        """
+        return min(self._pool, self._pushed_max) if self._using else self._pushed_max
+
+    def _push_ready(self, effects: list[Effect], now: float) -> None:
+        if self._stopped is not None:
+            self._line.clear()
+            return
+        while self.pushed < self._room:
+            task = self._line.next(now)
+            if task is None:
+                return
+            self._unstarted.remove(task)
+            self._using -= bool(self._tasks[task].uses)
+            effects.append(Push(task))
 
 
 class _Gate:
@@ -245,7 +300,7 @@ def _gates(tasks: Sequence[PlannedTask]) -> tuple[list[tuple[int, Need]], dict[i
     unopened = [0] * len(tasks)
     never: list[tuple[int, Need]] = []
     for number, task in enumerate(tasks):
-        for need in task.needs:
+        for need in () if task.skipped else task.needs:
             if not need.ids:  # a matrix without instances: all of them succeeded, none of them failed
                 if need.status == "failure":
                     never.append((number, need))

@@ -46,6 +46,8 @@ class Book:
         self._streams = Streams(max_log_bytes)
         self._logs = Logs(folder.logs, tasks=len(tasks), max_bytes=max_log_bytes)
         self._unannounced: list[TaskRecord] = []
+        self._said_slow: set[tuple[int, int]] = set()  # attempts of tasks that have not ended, by place in the plan
+        self._unsaid_slow: list[tuple[str, int, float]] = []
         self._said_stopping = False
         self.records: dict[int, TaskRecord] = {}
         """By place in the plan."""
@@ -79,8 +81,13 @@ class Book:
             record.tail = tail(record.attempts)
         if self._console.verbose:
             self._show(record.id, self._streams.last(record.id, record.attempts))
+        warn_after_s = self._tasks[number].warn_after_s
         for attempt in record.attempts:
+            self._events.task_started(record.id, attempt.number, attempt.started_at, attempt.pid)
+            if warn_after_s is not None and attempt.duration_s >= warn_after_s:
+                self._slow(number, attempt.number, attempt.started_at, attempt.duration_s)
             self._events.attempt_finished(record.id, attempt)
+            self._said_slow.discard((number, attempt.number))
         self._add(number, record)
 
     def task_concluded(self, number: int, outcome: Outcome, reason: str | None, cause: int | None = None) -> None:
@@ -118,15 +125,23 @@ class Book:
         """
         behind = False
         now = time.monotonic()
+        epoch_s = time.time()
         shown = []
         for number, attempt in running:
             task = self._tasks[number].id
-            shown.append(RunningTask(task, attempt.attempt, attempt.started_at, self._tasks[number].name))
+            warn_after_s = self._tasks[number].warn_after_s
+            slow = warn_after_s is not None and epoch_s - attempt.started_at >= warn_after_s
+            name = self._tasks[number].name
+            shown.append(RunningTask(task, attempt.attempt, attempt.started_at, name, slow))
             self._events.task_started(task, attempt.attempt, attempt.started_at, attempt.pid)
+            if slow:
+                self._slow(number, attempt.attempt, attempt.started_at, epoch_s - attempt.started_at)
             if self._console.verbose and attempt.log is not None:
                 self._show(task, self._streams.news(task, attempt.attempt, attempt.log, LOOK_BYTES))
                 behind |= self._streams.behind(task, attempt.attempt, attempt.log)
-        self._console.still(shown, now, time.time())
+        if self._unsaid_slow:
+            self.announce()
+        self._console.still(shown, now, epoch_s)
         return behind
 
     def show_stacks(self, stacks: Sequence[tuple[int, EngineStack]]) -> None:
@@ -148,6 +163,9 @@ class Book:
             self._console.stopping(stopped, now)
         if not written and not self._said_stopping:
             return  # what is not on the disk is told only after it was said why, which comes next
+        for task, attempt, running_s in self._unsaid_slow:
+            self._console.slow(task, attempt, running_s, now)
+        self._unsaid_slow = []
         self._console.tasks_ended(self._unannounced, now)
         self._unannounced = []
 
@@ -161,6 +179,15 @@ class Book:
         report = None if ending.report is None else str(ending.report)
         self._console.run_ended(tuple(self.records.values()), ending.verdict, report)
         return ending
+
+    def _slow(self, number: int, attempt: int, started_at: float, running_s: float) -> None:
+        """Take in that an attempt is slow, which is told once."""
+        warn_after_s = self._tasks[number].warn_after_s
+        if warn_after_s is None or (number, attempt) in self._said_slow:
+            return
+        self._said_slow.add((number, attempt))
+        self._events.task_slow(self._tasks[number].id, attempt, started_at, warn_after_s)
+        self._unsaid_slow.append((self._tasks[number].id, attempt, running_s))
 
     def _show(self, task: str, pieces: Iterable[list[str] | Cut]) -> None:
         for piece in pieces:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import platform
 import queue
+import random
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from workflow import __version__
 from workflow.errors import EngineError, WorkflowError
+from workflow.info_task import SEEDS
 from workflow.outcome import Outcome
 from workflow.plan.compile import Surroundings, compile_task
 from workflow.plan.plan import Plan
@@ -30,7 +32,7 @@ from workflow.run.effects import CancelAll, CancelQueued, Conclude, Effect, Push
 from workflow.run.ending import STATUS
 from workflow.run.engine import Engine, EngineFactory, EngineHandle
 from workflow.run.exit_code import ExitCode
-from workflow.run.facts import Broken, Interrupted, RunTimedOut, TaskEnded
+from workflow.run.facts import Broken, Fact, Interrupted, RunTimedOut, TaskBegan, TaskEnded, TimePassed
 from workflow.run.folder import RunFolder, new_run_folder
 from workflow.run.git import git_commit
 from workflow.run.inbox import Ended, Settled, StacksAsked
@@ -54,6 +56,8 @@ class RunOptions:
     state_dir: Path
     jobs: int | None = None
     """Workers; None is what the file says."""
+    seed: int | None = None
+    """Of the run; None is what the file says, and drawn where it says nothing."""
     argv: tuple[str, ...] = ()
     """Recorded."""
     reports: tuple[Path, ...] = ()
@@ -126,7 +130,6 @@ class _Conductor:
         self._limit_s = settings.timeout_s  # of the run; None too when it was reached
         self._inbox = inbox
         self._signals = signals
-        self._admission = Admission(plan.tasks, settings, grace_max_s=options.grace_max_s)
         self._results = KeptResults(plan.tasks)
         self._book = Book(
             plan.tasks, folder, console, max_log_bytes=settings.max_log_bytes, events=options.events
@@ -137,9 +140,14 @@ class _Conductor:
         self._problem: str | None = None  # what has made the run broken
         self._callbacks_until: float | None = None
         self._look_at = 0.0
-        self._around = Surroundings(str(plan.root), folder.id, str(folder.path))
+        seed = settings.seed if options.seed is None else options.seed
+        seed = random.SystemRandom().randrange(SEEDS) if seed is None else seed
+        self._around = Surroundings(str(plan.root), folder.id, str(folder.path), seed)
         self._engine = self._make(make_engine, folder)
-        self._run = _run_record(plan, options, folder, started_at, self._engine.pool)
+        self._admission = Admission(
+            plan.tasks, settings, pool=self._engine.pool, grace_max_s=options.grace_max_s
+        )  # fmt: skip
+        self._run = _run_record(plan, options, folder, started_at, self._engine.pool, seed)
 
     def run(self) -> RunResult:
         try:
@@ -166,6 +174,7 @@ class _Conductor:
             log_dir=self._book.log_dir,
             max_log=settings.max_log_bytes,
             max_result=settings.max_result_bytes,
+            max_tasks_per_child=settings.max_tasks_per_child,
             preload=settings.preload,
             path=[os.path.normpath(self._plan.root / each) for each in settings.path],
             env={**os.environ, "WORKFLOW_RUN_ID": folder.id},
@@ -199,6 +208,10 @@ class _Conductor:
         timeout = LOOK_S if self._look_at > time.monotonic() else 0.0
         if self._limit_s is not None:
             timeout = min(timeout, max(0.0, self._start + self._limit_s - time.monotonic()))
+        now = time.monotonic()
+        wake_at = self._admission.wake_at(now)
+        if wake_at is not None:
+            timeout = min(timeout, wake_at - now)
         items: list[object] = []
         with contextlib.suppress(queue.Empty):
             items.append(self._inbox.get(timeout=timeout))
@@ -215,13 +228,13 @@ class _Conductor:
             return self._broken(f"the engine could not start: {error}")
         if self._options.after_start is not None:
             self._options.after_start()
-        return self._admission.begin()
+        return self._admission.begin(time.monotonic())
 
     def _understand(self, items: Iterable[object]) -> list[Effect]:
         effects: list[Effect] = []
         if self._limit_s is not None and time.monotonic() >= self._start + self._limit_s:
             limit_s, self._limit_s = self._limit_s, None
-            effects += self._admission.handle(RunTimedOut(limit_s))
+            effects += self._decide(RunTimedOut(limit_s))
         effects += self._broken(self._engine.failure)
         for item in items:
             if isinstance(item, (Ended, Settled)):
@@ -232,9 +245,8 @@ class _Conductor:
             elif isinstance(item, StacksAsked):
                 self._show_stacks()
             elif isinstance(item, Interrupted):
-                effects += self._admission.handle(item)
-        self._look()
-        return effects
+                effects += self._decide(item)
+        return effects + self._look()
 
     def _task_ended(self, handle: EngineHandle) -> list[Effect]:
         number = self._tasks[handle.number]
@@ -246,21 +258,42 @@ class _Conductor:
         self._book.task_ended(number, handle, outcome, reason)
         self._results.take(task, outcome, handle)
         del self._handles[handle.number]
-        return self._admission.handle(TaskEnded(number, outcome))
+        effects = self._began(number, handle.attempts[0].started_at) if handle.attempts else []
+        return effects + self._decide(TaskEnded(number, outcome))
+
+    def _began(self, number: int, started_at: float) -> list[Effect]:
+        if not self._plan.tasks[number].uses:
+            return []
+        now = time.monotonic()
+        # The clock of attempts can be set back and forth; what it says cannot be later than now.
+        return self._decide(TaskBegan(number, now - max(0.0, time.time() - started_at)))
+
+    def _decide(self, fact: Fact) -> list[Effect]:
+        return self._admission.handle(fact, time.monotonic())
 
     def _broken(self, reason: str | None) -> list[Effect]:
         if reason is None or self._problem is not None:
             return []
         self._problem = reason
-        return self._admission.handle(Broken(reason))
+        return self._decide(Broken(reason))
 
-    def _look(self) -> None:
+    def _look(self) -> list[Effect]:
         now = time.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + LOOK_S
-            running = [attempt for attempt in self._engine.running() if attempt.number in self._handles]
-            if self._book.look([(self._tasks[attempt.number], attempt) for attempt in running]):
-                self._look_at = now  # somebody prints faster than is shown
+        if now < self._look_at:
+            return self._decide(TimePassed()) if self._admission.wake_at(now) == now else []
+        self._look_at = now + LOOK_S
+        running = [
+            (self._tasks[attempt.number], attempt)
+            for attempt in self._engine.running()
+            if attempt.number in self._handles
+        ]
+        if self._book.look(running):
+            self._look_at = now  # somebody prints faster than is shown
+        effects = self._decide(TimePassed())
+        for number, attempt in running:
+            if attempt.attempt == 1:
+                effects += self._began(number, attempt.started_at)
+        return effects
 
     def _show_stacks(self) -> None:
         stacks = [each for each in self._engine.stacks(STACKS_S) if each.number in self._tasks]
@@ -326,7 +359,7 @@ class _Conductor:
         self._book.task_concluded(number, outcome, reason)
         self._results.take(task, outcome, None)
         self._results.release(task)
-        return self._admission.handle(TaskEnded(number, outcome))
+        return self._decide(TaskEnded(number, outcome))
 
     # The end
 
@@ -357,7 +390,9 @@ class _Conductor:
         return RunResult(self._run, ending.verdict, records, ending.report, problem)
 
 
-def _run_record(plan: Plan, options: RunOptions, folder: RunFolder, started_at: float, pool: int) -> RunRecord:
+def _run_record(
+    plan: Plan, options: RunOptions, folder: RunFolder, started_at: float, pool: int, seed: int
+) -> RunRecord:
     return RunRecord(
         id=folder.id,
         name=plan.name,
@@ -373,6 +408,7 @@ def _run_record(plan: Plan, options: RunOptions, folder: RunFolder, started_at: 
         git=git_commit(plan.file.parent),
         argv=options.argv,
         tasks=len(plan.tasks),
+        seed=seed,
         folder=str(folder.path),
     )
 

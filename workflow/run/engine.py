@@ -130,6 +130,7 @@ class EngineFactory(Protocol):
         log_dir: str | None,
         max_log: int | None,
         max_result: int | None,
+        max_tasks_per_child: int | None,
         preload: Sequence[str],
         path: Sequence[str],
         env: Mapping[str, str] | None,

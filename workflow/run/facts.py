@@ -7,6 +7,14 @@ from typing import NamedTuple
 from workflow.outcome import Outcome
 
 
+class TaskBegan(NamedTuple):
+    """The first attempt of a task that was pushed began.  Need not be told of a task that uses no tokens."""
+
+    task: int
+    at: float
+    """On the clock of all other times here."""
+
+
 class TaskEnded(NamedTuple):
     """A task that was pushed has its outcome."""
 
@@ -32,4 +40,8 @@ class Broken(NamedTuple):
     reason: str
 
 
-Fact = TaskEnded | RunTimedOut | Interrupted | Broken
+class TimePassed(NamedTuple):
+    """It is as late as ``wake_at`` said."""
+
+
+Fact = TaskBegan | TaskEnded | TimePassed | RunTimedOut | Interrupted | Broken

@@ -47,7 +47,7 @@ class Settle(NamedTuple):
     """Announce an ending that no worker announced.
 
     ``ticket`` has attempt 0 when it is no attempt that ends: the task was queued, or waited for its next one;
-    ``worker`` is None then.  ``outcome`` is ``crashed``, ``timed_out``,
+    ``worker`` is None then.  ``outcome`` is ``crashed``, ``timed_out`` (of no attempt: its deadline is over),
     ``memory_exceeded`` or ``cancelled``.  ``final`` is false when another attempt follows.
     """
 

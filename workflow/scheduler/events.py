@@ -6,13 +6,22 @@ quarter of a frozen dataclass to make, and importing ``dataclasses`` would cost 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Union
 
 from workflow.info_task import RetryPolicy
 
 Ticket = int
 """One attempt of one task: ``number << 16 | attempt``, attempts counting from 1."""
+
+
+class Deadline(NamedTuple):
+    """The limit over all attempts of a task and the waits between them."""
+
+    limit_s: float
+    until: float | None = None
+    """When it is over; None while it is not known when the first attempt began."""
 
 
 class Task(NamedTuple):
@@ -29,6 +38,8 @@ class Task(NamedTuple):
     isolate: bool = False
     size: int = 0
     """Bytes it takes in a worker's channel."""
+    deadline: Deadline | None = None
+    """Of one that may be tried again; for a single attempt it is no more than another time limit."""
 
 
 class Pushed(NamedTuple):
@@ -78,11 +89,13 @@ class Adopted(NamedTuple):
 class Answered(NamedTuple):
     """A worker's attempts ended, in this order, with ``succeeded``, ``failed`` or ``crashed``.
 
-    ``crashed`` is a command that was killed by a signal: its worker lives on.
+    ``crashed`` is a command that was killed by a signal: its worker lives on.  ``began`` says of those that did not
+    succeed when they began.
     """
 
     worker: int
     answers: Sequence[tuple[Ticket, str]]
+    began: Mapping[Ticket, float] = MappingProxyType({})
 
 
 class Recalled(NamedTuple):
@@ -99,7 +112,8 @@ class WorkerExited(NamedTuple):
     """A worker is dead, its tree with it, and all its answers have been told.
 
     ``running`` is the attempt it was in the middle of, if any; ``sentence`` says as what that attempt had been
-    killed on purpose (``timed_out``, ``memory_exceeded``, ``cancelled``), None when it died by itself.
+    killed on purpose (``timed_out``, ``memory_exceeded``, ``cancelled``), None when it died by itself; ``began`` when
+    it began.
     """
 
     worker: int
@@ -107,6 +121,7 @@ class WorkerExited(NamedTuple):
     sentence: str | None
     how: str = ""
     """For people, to be added to what is said of it."""
+    began: float | None = None
 
 
 class SpawnFailed(NamedTuple):

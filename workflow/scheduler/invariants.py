@@ -58,6 +58,8 @@ def _lines(scheduler: Scheduler) -> Iterator[str]:
     for number, (at, task) in scheduler.tasks.waiting.items():
         if (at, number) not in due:
             yield f"task {number} waits until {at} and nobody will wake it"
+        if task.deadline is not None and (task.deadline.until is None or task.deadline.until < at):
+            yield f"task {number} waits until {at} and its deadline {task.deadline} is before"
         if task.number != number or task.attempt < 2:
             yield f"task {number} waits with attempt {task.attempt} of task {task.number}"
 
@@ -89,6 +91,8 @@ def _seat(scheduler: Scheduler, seat: Seat) -> Iterator[str]:
         yield f"{name} holds an isolated task among others"
     if any(task.isolate for task in seat.tasks.values()) and not seat.alone:
         yield f"{name} holds an isolated task and would not leave after it"
+    if not 0 <= seat.room <= scheduler.pool.attempts_max:
+        yield f"{name} may be sent {seat.room} tasks more"
     if count and not seat.used:
         yield f"{name} holds tasks and counts as unused"
     allowed = {OPEN: (0, scheduler.pool.max_prefetch), RECALLING: (0, scheduler.pool.max_prefetch), STUCK: (1, 1)}
@@ -114,6 +118,8 @@ def _progress(scheduler: Scheduler) -> Iterator[str]:
     for seat in staying:
         if seat.state != OPEN or seat.tasks:
             continue
+        if seat.room <= 0:
+            yield f"worker {seat.worker} has run as many tasks as it may, and stays"
         if seat.alone:
             yield f"worker {seat.worker} ran an isolated task and stays"
         if scheduler.tasks.backlog.tasks and not scheduler.tasks.isolated.tasks:

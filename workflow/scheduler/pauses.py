@@ -22,7 +22,7 @@ def retry_delay_s(policy: RetryPolicy, number: int, attempt: int) -> float:
         delay_s = WAIT_S_MAX
     delay_s = min(delay_s, policy.max_delay_s, WAIT_S_MAX)
     if policy.jitter:
-        delay_s *= 0.5 + 0.5 * _spread(number, attempt)
+        delay_s *= 0.5 + 0.5 * _spread(number if policy.seed is None else policy.seed, attempt)
     return delay_s
 
 

@@ -8,6 +8,11 @@ When a worker has nothing to do and another made no progress for ``recall_s``, w
 
 *Isolated tasks* take their turn like others.  When it is theirs and no unused worker is there, a used one that has
 nothing to do makes room; when all have something to do, none is sent more until one has not.
+
+*Renewal.*  A worker that may run only so many attempts is never sent more than that, so nothing stands behind its last
+one; what it was sent and did not begin does not count.  It leaves when it has nothing to do, and another is ordered
+when it has left.  Price: its place is empty for some milliseconds.  How many attempts one ran under an earlier
+dispatcher is not known: it is renewed after what it is in the middle of, so the number is never exceeded.
 """
 
 from __future__ import annotations
@@ -20,6 +25,8 @@ from workflow.scheduler.seat import OPEN, RECALLING, RETIRING, Seat
 from workflow.scheduler.tasks import Tasks
 
 FIRST_PREFETCH = 4
+UNLIMITED = 1 << 62
+"""Attempts of a worker that is never renewed."""
 _WEIGHT = 0.25  # of the newest measure in the pace
 
 
@@ -27,9 +34,18 @@ class Pool:
     """Seats, the pace of the work, and the workers that are on their way."""
 
     def __init__(
-        self, size: int, spawning: int, target_s: float, recall_s: float, max_prefetch: int, max_bytes: int
+        self,
+        size: int,
+        spawning: int,
+        target_s: float,
+        recall_s: float,
+        max_prefetch: int,
+        max_bytes: int,
+        attempts_max: int | None,
     ) -> None:
         self.size = size
+        self.attempts_max = UNLIMITED if attempts_max is None else attempts_max
+        """Of a worker, before it is renewed."""
         self.spawning = spawning
         """Workers ordered and neither started nor failed."""
         self.starts = Starts()
@@ -76,7 +92,7 @@ class Pool:
         surplus = len(self.seats) - self.size
         surplus -= self._leaving() if surplus > 0 else 0
         for seat in self.seats.values():
-            if (seat.alone or surplus > 0) and not seat.tasks and seat.state == OPEN:
+            if (seat.alone or seat.room <= 0 or surplus > 0) and not seat.tasks and seat.state == OPEN:
                 self._retire(seat, effects)
                 surplus -= 1
 
@@ -106,13 +122,15 @@ class Pool:
         hungry = [
             (len(seat.tasks), worker, seat)
             for worker, seat in self.seats.items()
-            if len(seat.tasks) * 2 <= depth and seat.state == OPEN and not seat.alone
+            if len(seat.tasks) * 2 <= depth and seat.state == OPEN and not seat.alone and seat.room > 0
         ]
         hungry.sort()  # whoever has least comes first, and gets as much as the others then have
         loads = sum([load for load, _, _ in hungry])
         for place, (load, _, seat) in enumerate(hungry):
             level = -(-(len(backlog.tasks) + loads) // (len(hungry) - place))
-            batch = backlog.take(min(level, depth) - load, self.max_bytes - seat.bytes, least=0 if load else 1)
+            batch = backlog.take(
+                min(level, depth, load + seat.room) - load, self.max_bytes - seat.bytes, least=0 if load else 1
+            )
             loads -= load
             if batch:
                 tasks.move(st.QUEUED, st.RUN, batch[0].number)
@@ -151,6 +169,7 @@ class Pool:
             sent[task.number << 16 | task.attempt] = task
             size += task.size
         seat.bytes += size
+        seat.room -= len(batch)
         seat.used = True
         effects.append(Run(seat.worker, batch))
 

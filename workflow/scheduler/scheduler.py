@@ -15,7 +15,7 @@ from workflow.scheduler import events as ev
 from workflow.scheduler import states as st
 from workflow.scheduler.effects import Discard, Effect, Fail, Kill, Recall, Retry, Settle
 from workflow.scheduler.events import Event, Task, Ticket
-from workflow.scheduler.pool import Pool
+from workflow.scheduler.pool import UNLIMITED, Pool
 from workflow.scheduler.seat import KILLING, OPEN, RECALLING, RETIRING, STUCK, Seat
 from workflow.scheduler.tasks import Tasks
 
@@ -34,7 +34,8 @@ class Scheduler:
     ``Adopted``, and orders no task to be run and no worker to be started before.
 
     ``target_s`` is how much work a worker is sent ahead, ``max_prefetch`` and ``max_bytes`` the most of it; after
-    ``recall_s`` without progress it is taken back for one who has nothing to do.
+    ``recall_s`` without progress it is taken back for one who has nothing to do.  After ``attempts_max`` attempts a
+    worker is renewed.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class Scheduler:
         recall_s: float = RECALL_S,
         max_prefetch: int = MAX_PREFETCH,
         max_bytes: int = MAX_BYTES,
+        attempts_max: int | None = None,
     ) -> None:
-        self.pool = Pool(pool, spawning, target_s, recall_s, max_prefetch, max_bytes)
+        self.pool = Pool(pool, spawning, target_s, recall_s, max_prefetch, max_bytes, attempts_max)
         self.tasks = Tasks(adopting=adopting)
         self.closing = False
         """Whether everything was cancelled, and whatever is pushed will be."""
@@ -83,15 +85,30 @@ class Scheduler:
         due = self.tasks.due()
         if due:
             deadlines.append(due[0][0])
+        until = self.tasks.until()
+        if until is not None:
+            deadlines.append(until)
         return min(deadlines, default=None)
 
     def _advance(self, now: float, effects: list[Effect]) -> None:
         tasks, pool = self.tasks, self.pool
         tasks.requeue(now)
+        if tasks.until() is not None:
+            self._expire(now, effects)
         pool.replace(now, effects)
         if tasks.backlog.tasks or tasks.isolated.tasks:
             pool.fill(tasks, now, effects)
         pool.relieve(tasks, now)
+
+    def _expire(self, now: float, effects: list[Effect]) -> None:
+        """End tasks whose deadline is over and that no worker has; ask for those that one may not have begun."""
+        ended, others = self.tasks.expire(now)
+        for number in ended:
+            self._settle_unbegun(number, effects, "timed_out")
+        for number in others:
+            for seat in self.pool.seats.values():
+                if seat.state == OPEN and any(ticket >> 16 == number for ticket in seat.tasks):
+                    self.pool.recall(seat)
 
     def _take_in(self, event: Event, now: float, effects: list[Effect]) -> None:
         match event:  # the frequent ones first
@@ -138,26 +155,26 @@ class Scheduler:
                 self._settle_unbegun(task.number, effects)
 
     def _answered(self, event: ev.Answered, now: float, effects: list[Effect]) -> None:
-        worker, answers = event
+        worker, answers, began = event
         tasks = self.tasks
         self.pool.starts.begun()
         seat = self.pool.seats.get(worker)
         if seat is None:  # taken over, and to be adopted; or it is gone, and these are old
             for ticket, outcome in answers:
-                self._answered_unexpectedly(worker, ticket, outcome, now, effects)
+                self._answered_unexpectedly(worker, ticket, outcome, now, effects, began.get(ticket))
             return
         pop = seat.tasks.pop
         size = count = plain = 0
         for ticket, outcome in answers:
             task = pop(ticket, None)
             if task is None:
-                self._answered_unexpectedly(worker, ticket, outcome, now, effects)
+                self._answered_unexpectedly(worker, ticket, outcome, now, effects, began.get(ticket))
                 continue
             count += 1
             size += task.size
             if outcome == "succeeded" and not tasks.cancelling:
                 plain += 1
-            elif tasks.attempt_ended(task, self._state_sent(seat, task), outcome, now):
+            elif tasks.attempt_ended(task, self._state_sent(seat, task), outcome, now, began.get(ticket)):
                 effects.append(Retry(ticket))
         if plain:
             tasks.move(st.SENT, st.SUCCEED, answers[0][0] >> 16)
@@ -171,7 +188,7 @@ class Scheduler:
         seat.progressed_at = now
 
     def _answered_unexpectedly(
-        self, worker: int, ticket: Ticket, outcome: str, now: float, effects: list[Effect]
+        self, worker: int, ticket: Ticket, outcome: str, now: float, effects: list[Effect], began: float | None
     ) -> None:
         """An answer from a worker that was not sent this, as far as we know."""
         claimed = self.tasks.claim(ticket)
@@ -181,7 +198,7 @@ class Scheduler:
         task, state = claimed
         if task.isolate and worker not in self.pool.seats:
             self._to_retire.add(worker)
-        if self.tasks.attempt_ended(task, state, outcome, now):
+        if self.tasks.attempt_ended(task, state, outcome, now, began):
             effects.append(Retry(ticket))
 
     def _cancel(self, number: int, effects: list[Effect]) -> None:
@@ -239,7 +256,7 @@ class Scheduler:
         if worker in seats:
             raise st.IllegalMove(seats[worker].state, "started", f"worker {worker}")
         self.pool.spawning = max(0, self.pool.spawning - 1)
-        seats[worker] = Seat(worker, now, ready=False)
+        seats[worker] = Seat(worker, now, ready=False, room=self.pool.attempts_max)
 
     def _ready(self, worker: int) -> None:
         seat = self.pool.seats.get(worker)
@@ -248,10 +265,10 @@ class Scheduler:
             self.pool.starts.alive()
 
     def _exited(self, event: ev.WorkerExited, now: float, effects: list[Effect]) -> None:
-        worker, running, sentence, how = event
+        worker, running, sentence, how, began = event
         seat = self.pool.seats.pop(worker, None)
         if running is not None:
-            self._blame(seat, worker, running, sentence or "crashed", now, effects)
+            self._blame(seat, worker, running, sentence or "crashed", now, effects, began)
         if seat is None:
             return
         self._take_back(seat, effects)
@@ -264,7 +281,14 @@ class Scheduler:
             self._give_up(f"workers die again and again without doing anything: {reason}", effects)
 
     def _blame(
-        self, seat: Seat | None, worker: int, ticket: Ticket, outcome: str, now: float, effects: list[Effect]
+        self,
+        seat: Seat | None,
+        worker: int,
+        ticket: Ticket,
+        outcome: str,
+        now: float,
+        effects: list[Effect],
+        began: float | None,
     ) -> None:
         """A worker died in the middle of this attempt."""
         self.pool.starts.begun()
@@ -274,7 +298,7 @@ class Scheduler:
         else:
             blamed = self.tasks.claim(ticket)
         if blamed is not None:
-            again = self.tasks.attempt_ended(*blamed, outcome, now)
+            again = self.tasks.attempt_ended(*blamed, outcome, now, began)
             effects.append(Settle(ticket, outcome, not again, worker))
         elif self._is_outrun(ticket):
             effects.append(Settle(ticket, outcome, False, worker))
@@ -295,7 +319,8 @@ class Scheduler:
         if not self.tasks.adopting or worker in seats:
             state = "known" if worker in seats else "unknown after the end of a take-over"
             raise st.IllegalMove(state, "adopted", f"worker {worker}")
-        seat = seats[worker] = Seat(worker, now, ready=True)
+        room = 0 if self.pool.attempts_max < UNLIMITED else UNLIMITED  # nobody knows how many it has run
+        seat = seats[worker] = Seat(worker, now, ready=True, room=room)
         seat.alone = worker in self._to_retire
         claimed = None if running is None else self.tasks.claim(running)
         if claimed is None:
@@ -330,12 +355,13 @@ class Scheduler:
                 self.tasks.forget(task.number)
                 effects.append(Settle(ticket, "cancelled", True, seat.worker))
         self.tasks.put_back(unbegun)
+        seat.room += len(seat.tasks)
         seat.tasks.clear()
         seat.bytes = 0
 
-    def _settle_unbegun(self, number: int, effects: list[Effect]) -> None:
+    def _settle_unbegun(self, number: int, effects: list[Effect], outcome: str = "cancelled") -> None:
         self.tasks.forget(number)
-        effects.append(Settle(number << 16, "cancelled", True, None))
+        effects.append(Settle(number << 16, outcome, True, None))
 
     def _state_sent(self, seat: Seat, task: Task) -> str:
         if task.number not in self.tasks.cancelling:

@@ -14,13 +14,15 @@ RETIRING = "retiring"  # it was told to leave
 class Seat:
     """One worker: what it was sent and has not answered, in order, and whether it may be sent more."""
 
-    __slots__ = ("alone", "bytes", "progressed_at", "ready", "state", "tasks", "used", "worker")
+    __slots__ = ("alone", "bytes", "progressed_at", "ready", "room", "state", "tasks", "used", "worker")
 
-    def __init__(self, worker: int, now: float, *, ready: bool) -> None:
+    def __init__(self, worker: int, now: float, *, ready: bool, room: int) -> None:
         self.worker = worker
         self.tasks: dict[Ticket, Task] = {}
         self.bytes = 0
         """Sum of the sizes of ``tasks``."""
+        self.room = room
+        """Attempts it may still be sent before it is renewed."""
         self.progressed_at = now
         """When it last answered, or was sent something while it had nothing."""
         self.state = OPEN

@@ -33,6 +33,7 @@ CANCEL = "cancel"  # somebody asked for its end
 KILL = "kill"  # it is running and must not
 ADOPT = "adopt"  # a worker that was taken over is running it
 CONFIRM = "confirm"  # every worker was heard, and none is running it
+EXPIRE = "expire"  # its deadline is over, or would be before its next attempt
 PAUSE = "pause"  # the same, and the pause before its next attempt is not over
 
 TRANSITIONS = {
@@ -41,6 +42,7 @@ TRANSITIONS = {
     (NEW, CANCEL): GONE,  # pushed after everything was cancelled
     (QUEUED, RUN): SENT,
     (QUEUED, CANCEL): GONE,
+    (QUEUED, EXPIRE): GONE,
     # The three ends of a queued task: its worker began it although it was thought taken back.
     (QUEUED, SUCCEED): GONE,
     (QUEUED, END): GONE,
@@ -60,6 +62,7 @@ TRANSITIONS = {
     (DOOMED, RETRY): DOOMED,  # the same; if it has not, it never will
     (WAITING, DUE): QUEUED,
     (WAITING, CANCEL): GONE,
+    (WAITING, EXPIRE): GONE,
     (SENT, SUCCEED): GONE,
     (SENT, END): GONE,
     (SENT, RETRY): WAITING,

@@ -5,6 +5,11 @@ transitions is asked in one place.
 
 *Legality by table, speed by batch.*  A task's state is where it stands, so taking a batch from the backlog is the
 proof that each was queued, and the table is asked once for the batch.  Where states can differ it is asked for each.
+
+*A deadline* matters here only to tasks that are tried again: what runs is ended by whoever ends what is past its time
+limit.  A task whose next attempt could not begin before its deadline ends at once, and not at the deadline: nothing
+can come of waiting but the same end, and whoever waits for it is told sooner.  One that is queued behind others when
+its deadline comes ends then; one that was sent ahead is taken back first, for it may be running.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from heapq import heappop, heappush
 
 from workflow.scheduler import states as st
 from workflow.scheduler.backlog import Backlog
-from workflow.scheduler.events import Task, Ticket
+from workflow.scheduler.events import Deadline, Task, Ticket
 from workflow.scheduler.pauses import retry_delay_s
 
 
@@ -24,6 +29,7 @@ class Tasks:
     __slots__ = (
         "_due",
         "_pauses",
+        "_untils",
         "adopting",
         "backlog",
         "cancelling",
@@ -47,6 +53,7 @@ class Tasks:
         self.trace: Callable[[str, str], None] | None = None
         """Told each row of the table that is taken; for tests."""
         self._due: list[tuple[float, int]] = []
+        self._untils: list[tuple[float, int]] = []
         self._pauses: dict[int, float] = {}  # until when doubtful tasks would wait, if their attempt has not begun
 
     def move(self, state: str, move: str, number: int) -> None:
@@ -68,6 +75,8 @@ class Tasks:
             self.backlog.append(tasks)
         if len(self.backlog.tasks) + len(self.isolated.tasks) != before + len(tasks):
             raise st.IllegalMove(st.QUEUED, st.PUSH, f"one of the tasks {tasks[0].number} to {tasks[-1].number}")
+        if self.adopting:
+            self._heed(tasks)
         self.move(st.NEW, st.RESTORE if self.adopting else st.PUSH, tasks[0].number)
 
     def refuse(self, tasks: Sequence[Task]) -> None:
@@ -118,14 +127,22 @@ class Tasks:
             del self.isolated.tasks[number]
         return True
 
-    def attempt_ended(self, task: Task, state: str, outcome: str, now: float) -> bool:
-        """Let the task go, or let it wait for its next attempt.  True when there will be one."""
+    def attempt_ended(self, task: Task, state: str, outcome: str, now: float, began: float | None) -> bool:
+        """Let the task go, or let it wait for its next attempt.  True when there will be one, or it expires instead.
+
+        When it is not known when the first attempt began, ``began`` stands in: two dispatchers have died, and who
+        tells of it is the second attempt.
+        """
+        if task.deadline is not None and task.deadline.until is None:
+            limit_s = task.deadline.limit_s
+            task = task._replace(deadline=Deadline(limit_s, (now if began is None else began) + limit_s))
         if outcome == "succeeded":
             self.move(state, st.SUCCEED, task.number)
-        elif self._again(task, state, outcome):
+        elif self._again(task, state, outcome, now):
             self.move(state, st.RETRY, task.number)
             following = task._replace(attempt=task.attempt + 1)
             due = now + retry_delay_s(task.retries, task.number, task.attempt) if task.retries else now
+            self._heed([following])
             if state in (st.DOUBTFUL, st.DOOMED):  # its next attempt may have begun already
                 self.line_of(task).append([following])
                 self._pauses[task.number] = due
@@ -146,6 +163,7 @@ class Tasks:
         """These were sent and not begun: they come first, in their order."""
         self.backlog.put_back([task for task in tasks if not task.isolate])
         self.isolated.put_back([task for task in tasks if task.isolate])
+        self._heed(tasks)
 
     def confirm(self) -> Iterator[int]:
         """Every worker was heard: what is doubtful is queued, what is doomed is not begun.  The latter's numbers."""
@@ -178,12 +196,44 @@ class Tasks:
         """When which are to be queued again, the earliest first, the others in no order; cancelled ones included."""
         return self._due
 
-    def _again(self, task: Task, state: str, outcome: str) -> bool:
+    def expire(self, now: float) -> tuple[list[int], list[int]]:
+        """Let those go that wait or are queued and whose deadline is over; their numbers, and those of others."""
+        ended: list[int] = []
+        others: list[int] = []
+        while self._untils and self._untils[0][0] <= now:
+            _, number = heappop(self._untils)
+            if self.waiting.pop(number, None) is not None:
+                self.move(st.WAITING, st.EXPIRE, number)
+                ended.append(number)
+            elif (task := self.queued(number)) is not None:
+                self.move(self.state_queued(number), st.EXPIRE, number)
+                del self.line_of(task).tasks[number]
+                ended.append(number)
+            else:  # a worker has it, or it has ended
+                others.append(number)
+        return ended, others
+
+    def until(self) -> float | None:
+        """When ``expire`` has something to do, if nothing happens before."""
+        return self._untils[0][0] if self._untils else None
+
+    def _again(self, task: Task, state: str, outcome: str, now: float) -> bool:
         policy = task.retries
         if policy is None or task.attempt > policy.max or outcome not in policy.on:
             return False
+        if outcome == "timed_out" and task.deadline is not None and (task.deadline.until or 0.0) <= now:
+            return False  # it has the outcome of a deadline already, and knows more of it: where it was
         return task.number not in self.cancelling or state == st.DOOMED
 
     def _wait(self, task: Task, due: float) -> None:
         self.waiting[task.number] = (due, task)
-        heappush(self._due, (due, task.number))
+        if task.deadline is not None and task.deadline.until is not None and due >= task.deadline.until:
+            heappush(self._untils, (float("-inf"), task.number))  # there will be no attempt: it ends in this turn
+        else:
+            heappush(self._due, (due, task.number))
+
+    def _heed(self, tasks: Sequence[Task]) -> None:
+        """No worker has these: they end when their deadline is over."""
+        for task in tasks:
+            if task.deadline is not None and task.deadline.until is not None:
+                heappush(self._untils, (task.deadline.until, task.number))

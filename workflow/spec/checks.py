@@ -17,8 +17,10 @@ from pydantic_core import PydanticCustomError
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.info_task import MAX_RETRIES, POOL_MAX, RETRYABLE, RetryPolicy
 from workflow.spec import values
+from workflow.spec.condition import Condition, read_condition
 from workflow.spec.matrix import Findings, read_matrix
 from workflow.spec.reference import Template, describe
+from workflow.spec.shell import as_command
 from workflow.spec.values import Refused
 
 
@@ -44,7 +46,13 @@ def checked(check: Callable[[Any], object], *, template: bool = False) -> PlainV
 
 
 def _refused(error: Refused) -> PydanticCustomError:
-    story = {"headline": error.headline, "help": error.help, "below": error.below}
+    story = {
+        "headline": error.headline,
+        "help": error.help,
+        "below": error.below,
+        "code": error.code,
+        "needle": error.needle,
+    }
     return PydanticCustomError("refused", "{headline}", {"headline": error.headline, "findings": [story]})
 
 
@@ -141,12 +149,16 @@ def table_of(value: dict[str, object], keys: Mapping[str, Callable[[object], obj
             near = did_you_mean(key, keys)
             headline = "unknown key" + (f", {near}" if near else "")
             help_ = None if near else f"the keys here are {_listed(tuple(keys))}"
-            findings.append({"headline": headline, "help": help_, "below": (key,), "at_key": True})
+            findings.append(
+                {"headline": headline, "help": help_, "below": (key,), "at_key": True, "code": "unknown-key"}
+            )
             continue
         try:
             checked[key] = keys[key](each)
         except Refused as error:
-            findings.append({"headline": error.headline, "help": error.help, "below": (key, *error.below)})
+            findings.append(
+                {"headline": error.headline, "help": error.help, "below": (key, *error.below), "code": error.code}
+            )
     if findings:
         raise PydanticCustomError("refused", "{headline}", {"headline": "", "findings": findings})
     return checked
@@ -347,9 +359,7 @@ def argument(value: object) -> object:
 def argv(value: object) -> object:
     """The program and its arguments; more can be said about a string here than about other wrong values."""
     if isinstance(value, (str, Template)):
-        line = str(value)
-        help_ = f'write cmd = ["program", "argument"], or shell = {describe(line).removeprefix("the text ")}'
-        raise _refused(Refused("must be an array of texts, not a text", help_))
+        raise _refused(Refused("must be an array of texts, not a text", as_command(str(value))))
     if not isinstance(value, list):
         raise _refused(Refused(f"must be an array of texts, not {describe(value)}", 'such as ["ls", "-l"]'))
     if not value or value[0] == "":
@@ -389,13 +399,24 @@ def arguments(value: object) -> object:
     return tuple(value) if values.json_value(value) is value else ()
 
 
+def condition(value: object) -> Condition:
+    """The question of an ``if``."""
+    return read_condition(value)
+
+
 def matrix(value: object) -> object:
     """The axes."""
     try:
         return read_matrix(value)
     except Findings as error:
         findings = [
-            {"headline": each.headline, "help": each.help, "below": each.below, "at_key": each.at_key}
+            {
+                "headline": each.headline,
+                "help": each.help,
+                "below": each.below,
+                "at_key": each.at_key,
+                "code": "bad-matrix",
+            }
             for each in error.findings
         ]
         raise PydanticCustomError("refused", "{headline}", {"headline": "", "findings": findings}) from None

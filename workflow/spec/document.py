@@ -111,9 +111,11 @@ class _Reader:
     def include(self, source: Source, document: Mapping[str, object], chain: tuple[Path, ...]) -> None:
         pipeline = document.get("pipeline")
         written = pipeline.get("include", []) if isinstance(pipeline, dict) else []
+        if not isinstance(written, (str, list)):
+            return  # its check tells, with those of the other keys
         for number, pattern in enumerate([written] if isinstance(written, str) else written):
-            if not isinstance(written, (str, list)) or not isinstance(pattern, str) or not pattern or "\0" in pattern:
-                continue  # its check tells, with those of the other keys
+            if not isinstance(pattern, str) or not pattern or "\0" in pattern:
+                continue  # and here
             place: Place = ("pipeline", "include") if isinstance(written, str) else ("pipeline", "include", number)
             for file in self._matches(source, place, pattern):
                 self._include_one(source, place, file, chain)

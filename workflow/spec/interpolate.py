@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 from workflow.diagnostics.mistake import Mistake, Place
 from workflow.diagnostics.suggest import did_you_mean
+from workflow.spec.condition import NAMESPACES as CONDITION_NAMESPACES
+from workflow.spec.models import TaskTable, keys_of
 from workflow.spec.reference import Mode, Reference, Template, follow, parse, resolve_some
 
 _RESULTS_GO_INTO = ("args", "kwargs", "cmd", "shell", "env")
@@ -47,6 +49,11 @@ class Names:
             raise LookupError(f"the environment has no variable {name!r}")
         return found
 
+    def variable(self, name: str) -> str:
+        """Of the environment; one that is not set is empty."""
+        found = self.read[name] = self.environ.get(name)
+        return found or ""
+
 
 def known_early(reference: Reference) -> bool:
     """Whether ``Names`` has it."""
@@ -71,8 +78,12 @@ def interpolate(value: object, place: Place, names: Names, mistakes: list[Mistak
 def interpolate_task(
     table: Mapping[str, object], place: Place, names: Names, mistakes: list[Mistake]
 ) -> dict[str, object]:
-    """The same for a table of task keys."""
-    return {key: interpolate(value, (*place, key), names, mistakes, key) for key, value in table.items()}
+    """The same for a table of task keys.  At an unknown key nothing is read: that it is unknown is the mistake."""
+    known = keys_of(TaskTable)
+    return {
+        key: interpolate(value, (*place, key), names, mistakes, key) if key in known else value
+        for key, value in table.items()
+    }
 
 
 def _string(text: str, place: Place, names: Names, mistakes: list[Mistake], key: str | None) -> object:
@@ -123,14 +134,18 @@ def _mode(place: Place, key: str | None) -> Mode:
 
 def _misplaced(reference: Reference, place: Place, key: str | None) -> list[Mistake]:
     namespace, needle = reference.namespace, str(reference)
+    if key == "if":
+        # Not even a variable: its value would be read as a part of the question.
+        help_ = f"a name stands there by itself: {'.'.join((namespace, *reference.path))}"
+        if namespace not in CONDITION_NAMESPACES:
+            help_ = "it is answered before anything runs, and asks vars, env and matrix"
+        return [Mistake("misplaced-reference", place, f"{reference} cannot stand in 'if'", help_, needle=needle)]
     if known_early(reference):
         return []
     if key is None or key in _FIXED:
         where = "[pipeline]" if key is None else f"'{key}'"
         headline = f"{reference} cannot stand in {where}"
         help_ = "only ${vars.…} and ${env.…} can"
-        if key == "if":
-            help_ = f"the names stand there by themselves: {'.'.join((namespace, *reference.path))}"
         return [Mistake("misplaced-reference", place, headline, help_, needle=needle)]
     if namespace == "tasks" and key not in _RESULTS_GO_INTO:
         headline = f"{reference} cannot stand in '{key}', which must be known before anything runs"

@@ -20,11 +20,13 @@ from workflow.diagnostics.mistake import Mistake, Place
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.spec import checks
 from workflow.spec.checks import LimitTable, SecretTable, checked
+from workflow.spec.condition import Name
 from workflow.spec.document import SECTIONS, Document, read_document
 from workflow.spec.interpolate import Names, interpolate, interpolate_task, templates_in
 from workflow.spec.models import KINDS, PipelineTable, TaskTable, keys_of
 from workflow.spec.pipeline import Layer, Mention, Pipeline, TaskSpec, place_of, raise_mistakes
 from workflow.spec.reference import Reference, describe
+from workflow.spec.slips import meant_table, stray_keys
 from workflow.spec.translate import translate
 from workflow.spec.values import NAME
 from workflow.spec.variables import read_variables
@@ -63,7 +65,9 @@ def check_document(document: Document, variables: Mapping[str, str]) -> tuple[Pi
         if key not in SECTIONS:
             mistakes.append(_unknown_section(key))
         elif not isinstance(section, dict):
-            mistakes.append(Mistake("bad-value", (key,), f"must be a table, not {describe(section)}"))
+            one = "[tasks.NAME], each a table of its own" if key == "tasks" else f"[{key}], in single brackets"
+            help_ = f"write {one}" if isinstance(section, list) else None
+            mistakes.append(Mistake("bad-value", (key,), f"must be a table, not {describe(section)}", help_))
     environ = Names({}, os.environ)
     known = read_variables(_table(value, "vars"), variables, environ, mistakes)
     names = Names(known, os.environ, tuple(_table(value, "secrets")), environ.read)
@@ -82,6 +86,7 @@ def check_document(document: Document, variables: Mapping[str, str]) -> tuple[Pi
     if not written and isinstance(value.get("tasks", {}), dict):
         help_ = 'a task is a table: [tasks.hello] with cmd = ["echo", "hello"]'
         mistakes.append(Mistake("no-tasks", (), "there are no tasks in this file", help_, line=1))
+    mistakes = stray_keys(document, keys_of(TaskTable), KINDS, mistakes)
     _check_profiles(_table(value, "profiles"), names, mistakes)
     broken = frozenset(written) - set(tasks)
     mentions = tuple(mention for name in written if name in broken for mention in _mentions(name, context))
@@ -97,7 +102,7 @@ def _table(document: Mapping[str, object], key: str) -> dict[str, object]:
 
 
 def _unknown_section(key: str) -> Mistake:
-    near, help_ = did_you_mean(key, SECTIONS), None
+    near, help_ = meant_table(key, SECTIONS)
     if key in keys_of(PipelineTable):
         near, help_ = None, f"'{key}' is a key of the table [pipeline]"
     elif key in keys_of(TaskTable):
@@ -109,7 +114,11 @@ def _unknown_section(key: str) -> Mistake:
 
 def _settings(table: dict[str, object], names: Names, mistakes: list[Mistake]) -> PipelineTable | None:
     before = len(mistakes)
-    ready = {key: interpolate(value, ("pipeline", key), names, mistakes) for key, value in table.items()}
+    known = keys_of(PipelineTable)
+    ready = {
+        key: interpolate(value, ("pipeline", key), names, mistakes) if key in known else value
+        for key, value in table.items()
+    }
     settings, found = _validate(PipelineTable, ready, ("pipeline",))
     _add_news(found, mistakes[before:], mistakes)
     if settings is not None and settings.halt == "never" and settings.max_failures is not None:
@@ -273,8 +282,27 @@ def _task(name: str, table: object, context: _Context, mistakes: list[Mistake]) 
         for reference in template.references
     )
     wrong = [*_unknown_axes(references, checked), *_limits_of(checked, layers, context.limits)]
+    asked = _asked(checked, place_of(layers, ("if",)), context.names, wrong)
     mistakes.extend(wrong)
-    return None if wrong else TaskSpec(name, checked, references)
+    return None if wrong else TaskSpec(name, checked, references, asked)
+
+
+def _asked(table: TaskTable, place: Place, names: Names, mistakes: list[Mistake]) -> dict[Name, object]:
+    """The values of vars and env that its ``if`` names.  What is asked of the matrix, its instances answer."""
+    values: dict[Name, object] = {}
+    for name in table.if_.names if table.if_ else ():
+        if name.namespace == "matrix":
+            mistakes.extend(_unknown_axis(place, name.text, name.path[0], table, name.text))
+        elif name.namespace == "env":
+            values[name] = names.variable(name.path[0])
+        else:
+            try:
+                values[name] = names.value(Reference("vars", name.path))
+            except LookupError as error:
+                help_ = None if names.variables else "variables are declared in a table [vars]"
+                headline = f"{name.text}: {error.args[0]}"
+                mistakes.append(Mistake("unknown-variable", place, headline, help_, needle=name.text))
+    return values
 
 
 def _extended(name: str, own: Layer, context: _Context, mistakes: list[Mistake]) -> list[Layer]:
@@ -415,16 +443,20 @@ def _limits_of(table: TaskTable, layers: tuple[Layer, ...], limits: Mapping[str,
 
 
 def _unknown_axes(references: tuple[tuple[Place, Reference], ...], table: TaskTable) -> list[Mistake]:
+    return [
+        mistake
+        for place, reference in references
+        if reference.namespace == "matrix"
+        for mistake in _unknown_axis(place, str(reference), reference.path[0], table, str(reference))
+    ]
+
+
+def _unknown_axis(place: Place, said: str, axis: str, table: TaskTable, needle: str) -> list[Mistake]:
     axes = table.matrix.names if table.matrix else ()
-    mistakes: list[Mistake] = []
-    for place, reference in references:
-        if reference.namespace != "matrix" or reference.path[0] in axes:
-            continue
-        if table.matrix is None:
-            headline, help_ = f"{reference}: the task has no matrix", None
-        else:
-            near = did_you_mean(reference.path[0], axes)
-            headline = f"{reference}: there is no axis {reference.path[0]!r}" + (f", {near}" if near else "")
-            help_ = f"the axes are {', '.join(axes)}"
-        mistakes.append(Mistake("unknown-axis", place, headline, help_, needle=str(reference)))
-    return mistakes
+    if axis in axes:
+        return []
+    if table.matrix is None:
+        return [Mistake("unknown-axis", place, f"{said}: the task has no matrix", needle=needle)]
+    near = did_you_mean(axis, axes)
+    headline = f"{said}: there is no axis {axis!r}" + (f", {near}" if near else "")
+    return [Mistake("unknown-axis", place, headline, f"the axes are {', '.join(axes)}", needle=needle)]

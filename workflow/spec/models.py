@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from workflow.info_task import POOL_MAX, RetryPolicy
 from workflow.spec import checks, schemas, values
 from workflow.spec.checks import NeedTable, array, checked, json_schema, table
+from workflow.spec.condition import Condition
 from workflow.spec.matrix import Matrix
 from workflow.spec.reference import Template
 
@@ -132,7 +133,7 @@ class TaskTable(Table):
         ),
     ] = Field(default=None, description="A program and its arguments, run without a shell.")
     shell: Annotated[
-        Union[str, Template, None], checked(values.some_text, template=True), json_schema(schemas.SOME_TEXT)
+        Union[str, Template, None], checked(values.shell_line, template=True), json_schema(schemas.SOME_TEXT)
     ] = Field(default=None, description="A line for /bin/sh -c; values put into it are quoted for the shell.")
     args: Annotated[
         Union[tuple[object, ...], Template],
@@ -193,7 +194,7 @@ class TaskTable(Table):
         description='Tries after the first (0), or {max = 3, delay = "1s", backoff = 2, max_delay = "1m", '
         'jitter = true, on = ["failed"]}.',
     )
-    if_: Annotated[Union[str, None], checked(values.some_text), json_schema(schemas.SOME_TEXT)] = Field(
+    if_: Annotated[Union[Condition, None], checked(checks.condition), json_schema(schemas.SOME_TEXT)] = Field(
         default=None,
         alias="if",
         description="A comparison of vars, env and matrix; where it is false the task is skipped: "

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from workflow.diagnostics.mistake import InvalidPipeline, Mistake, Place
 from workflow.spec.checks import LimitTable, SecretTable
+from workflow.spec.condition import Name
 from workflow.spec.document import Document
 from workflow.spec.models import PipelineTable, TaskTable
 from workflow.spec.reference import Reference
@@ -36,6 +37,8 @@ class TaskSpec:
     table: TaskTable
     references: tuple[tuple[Place, Reference], ...]
     """All that wait, with where they stand in the document, in its order."""
+    asked: Mapping[Name, object] = field(default_factory=dict)
+    """Values of the vars and env that its ``if`` names."""
 
 
 @dataclass(frozen=True, slots=True)

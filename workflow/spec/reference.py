@@ -218,6 +218,8 @@ def describe(value: object) -> str:
 def _reference(match: re.Match[str], *, shell: bool) -> Reference:
     text, inner = match.group(), match.group(1)
     own = f"the shell's own is written $${{{inner}}}" if shell else f"for the text {text} itself write $${{{inner}}}"
+    if match.string.startswith("{", match.end()):
+        raise BadReference(text, "a reference has one brace on each side", "such as ${matrix.size}")
     if not match.group(2):
         raise BadReference(text, f"the reference {text!r} has no closing '}}'", "for a literal ${ write $${")
     namespace, dot, rest = inner.partition(".")
@@ -259,6 +261,8 @@ def _unknown_namespace(text: str, inner: str, namespace: str, own: str, *, shell
         environment = f"the variable of the environment is ${{env.{inner}}}"
         help_ = f"the shell's own is written $${{{inner}}}{simple}" if shell else f"{environment}; {own}"
         return BadReference(text, f"unknown reference {text}", help_)
+    if inner.strip() != inner and inner.strip():
+        return BadReference(text, f"there is no space in a reference, as in {text}", f"write ${{{inner.strip()}}}")
     near = did_you_mean(namespace, NAMESPACES)
     return BadReference(text, f"unknown reference {text}" + (f", {near}" if near else ""), f"{known}; {own}")
 

@@ -60,3 +60,23 @@ def _after_bodies(text: str, at: int, delimiters: list[str]) -> int | None:
             return None
         at = end.end()
     return at
+
+
+_FOR_THE_SHELL = re.compile(r"[|&;<>`*?~\n]|\$(?!\{)|(?<!\$)\$\$\{")
+
+
+def as_command(line: str) -> str:
+    """How a line in a text is written instead, where an array of a program and its arguments is wanted."""
+    import json
+    import shlex
+
+    shown = json.dumps(line if len(line) <= 60 else line[:57] + "…", ensure_ascii=False)
+    if found := _FOR_THE_SHELL.search(line):
+        return f"{json.dumps(found.group())} is for the shell: write shell = {shown}"
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        words = []
+    if not words or len(line) > 60:
+        return f'write cmd = ["program", "argument"], or shell = {shown}'
+    return f"write cmd = [{', '.join(json.dumps(word, ensure_ascii=False) for word in words)}], or shell = {shown}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workflow.diagnostics.mistake import InvalidPipeline, Mistake
+from workflow.spec.hints import hint
 from workflow.spec.toml11 import find_newer_syntax
 
 DEEPEST = 64
@@ -111,17 +112,12 @@ def _too_deep() -> Mistake:
 _TABLE_TWICE = re.compile(r"cannot declare \((.*)\) twice")
 _QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
-_UNQUOTED_DURATION = re.compile(r"=\s*((?:\d+(?:\.\d+)?(?:ms|[smhd]))+)\s*(?:#.*)?$")
-_UNQUOTED_CLOCK = re.compile(r"=\s*(\d+):(\d\d)(?::(\d\d))?\s*(?:#.*)?$")
-_UNQUOTED_SIZE = re.compile(r"=\s*(\d+(?:\.\d+)?\s*[kKMGT]i?B)\s*(?:#.*)?$")
-_UNQUOTED_PERCENT = re.compile(r"=\s*(\d+%)\s*(?:#.*)?$")
-_UNQUOTED_WORD = re.compile(r"=\s*([A-Za-z_][\w.:/-]*)\s*(?:#.*)?$")
 
 
 def _not_toml(text: str, message: str) -> Mistake:
     found = _POSITION.search(message)
-    headline = message[: found.start()] if found else message
-    headline = headline[:1].lower() + headline[1:]
+    problem = message[: found.start()] if found else message
+    headline = problem[:1].lower() + problem[1:]
     if twice := _TABLE_TWICE.fullmatch(headline):
         names = [each[0] or each[1] for each in _QUOTED.findall(twice.group(1))]
         headline = f"[{'.'.join(names)}] stands twice"
@@ -136,26 +132,12 @@ def _not_toml(text: str, message: str) -> Mistake:
         "not-toml",
         (),
         f"not TOML: {headline}",
-        _hint(source_line),
+        "write all its keys below one header" if twice else hint(lines, line, column, problem),
         line=line,
         column=column,
         end=column + 1,
         source_line=source_line,
     )
-
-
-def _hint(line: str) -> str | None:
-    if match := _UNQUOTED_DURATION.search(line):
-        return f'a duration is text: write "{match.group(1)}", in quotes'
-    if match := _UNQUOTED_CLOCK.search(line):
-        hours, minutes, seconds = match.groups()
-        parts = [(hours, "h"), (minutes, "m"), (seconds, "s")] if seconds else [(hours, "m"), (minutes, "s")]
-        written = "".join(f"{int(number)}{unit}" for number, unit in parts if int(number)) or "0s"
-        return f'a duration is written "{written}"'
-    for pattern, what in ((_UNQUOTED_SIZE, "a size"), (_UNQUOTED_PERCENT, "a percentage"), (_UNQUOTED_WORD, "text")):
-        if match := pattern.search(line):
-            return f'{what} stands in quotes: "{match.group(1)}"'
-    return None
 
 
 def _unreadable_value(text: str, error: ValueError) -> Mistake:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workflow.diagnostics.mistake import Mistake, Place
-from workflow.diagnostics.suggest import did_you_mean
+from workflow.spec import slips
 from workflow.spec.models import OnTable, PipelineTable, TaskTable, keys_of
 from workflow.spec.reference import describe
+from workflow.spec.slips import Meant
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -31,7 +32,12 @@ def _translated(finding: Any, where: Place, base: Place, model: type[BaseModel])
     if kind == "refused":
         return [
             Mistake(
-                "bad-value", (*where, *each["below"]), each["headline"], each["help"], at_key=each.get("at_key", False)
+                each.get("code", "bad-value"),
+                (*where, *each["below"]),
+                each["headline"],
+                _of_the_task((*where[len(base) :], *each["below"])) or each["help"],
+                at_key=each.get("at_key", False),
+                needle=each.get("needle"),
             )
             for each in finding["ctx"]["findings"]
         ]
@@ -42,16 +48,41 @@ def _translated(finding: Any, where: Place, base: Place, model: type[BaseModel])
     return [Mistake("bad-value", where, f"{describe(finding['input'])} cannot be used here")]
 
 
+def _of_the_task(path: Place) -> str | None:
+    """What to say when a key of a task is wrong as an axis or a variable: it fell below their header."""
+    if len(path) == 2 and path[0] in ("matrix", "env") and path[1] in keys_of(TaskTable):
+        return f"'{path[1]}' is a key of the task too: if that is meant, it goes above a header [tasks.NAME.{path[0]}]"
+    return None
+
+
 def unknown_key(where: Place, model: type[BaseModel]) -> Mistake:
-    """A key that nothing reads, with the nearest that is read, here or elsewhere."""
+    """A key that nothing reads, with the one that was probably meant, here or elsewhere."""
     key = str(where[-1])
-    near = did_you_mean(key, keys_of(model))
-    help_ = None
-    if near is None:
-        if model is not PipelineTable and key in keys_of(PipelineTable):
-            help_ = f"'{key}' is a key of [pipeline]"
-        elif model is PipelineTable and key in keys_of(TaskTable):
-            help_ = f"'{key}' is a key of a task; for all tasks, write it in [defaults]"
-        else:
-            help_ = f"the keys here are {', '.join(keys_of(model))}"
+    near, help_ = _meant(key, model)
     return Mistake("unknown-key", where, "unknown key" + (f", {near}" if near else ""), help_, at_key=True)
+
+
+def _meant(key: str, model: type[BaseModel]) -> Meant:
+    if model is OnTable and key in keys_of(TaskTable):
+        return Meant(None, f"'{key}' is a key of the task: it goes above a header [tasks.NAME.on]")
+    if model is TaskTable and key == "name":
+        return Meant(None, "a task has its name from its header: [tasks.NAME]")
+    if model is not PipelineTable and key in keys_of(PipelineTable):
+        return Meant(None, f"'{key}' is {_OF_PIPELINE}")
+    if model is PipelineTable and key in keys_of(TaskTable):
+        return Meant(None, f"'{key}' is {_OF_TASK}")
+    words = slips.OF_PIPELINE if model is PipelineTable else slips.OF_TASK if model is TaskTable else {}
+    meant = slips.meant_key(key, keys_of(model), words)
+    if meant is not None:
+        return meant
+    if model is PipelineTable:
+        elsewhere, where = slips.meant_key(key, keys_of(TaskTable), slips.OF_TASK), _OF_TASK
+    else:
+        elsewhere, where = slips.meant_key(key, keys_of(PipelineTable), slips.OF_PIPELINE), _OF_PIPELINE
+    if elsewhere is not None:
+        return Meant(None, f"{elsewhere.near} it is {where}")
+    return Meant(None, f"the keys here are {', '.join(keys_of(model))}")
+
+
+_OF_PIPELINE = "a key of [pipeline]"
+_OF_TASK = "a key of a task; for all tasks, write it in [defaults]"

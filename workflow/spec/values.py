@@ -22,12 +22,42 @@ LONGEST_S: Final = 100 * 365 * 86_400
 class Refused(Exception):
     """A value that cannot be meant: what is wrong, and what to write instead."""
 
-    def __init__(self, headline: str, help_: str | None = None, below: tuple[str | int, ...] = ()) -> None:
+    code: str = "bad-value"
+    """Of the mistake that comes of it."""
+
+    def __init__(
+        self,
+        headline: str,
+        help_: str | None = None,
+        below: tuple[str | int, ...] = (),
+        *,
+        needle: str | None = None,
+    ) -> None:
         super().__init__(headline)
         self.headline = headline
         self.help = help_
         self.below = below
         """Where inside the value."""
+        self.needle = needle
+        """The part of the text that is wrong."""
+
+
+class NoDuration(Refused):
+    """A value that is no duration."""
+
+    code = "bad-duration"
+
+
+class NoSize(Refused):
+    """A value that is no size."""
+
+    code = "bad-size"
+
+
+class NoPath(Refused):
+    """A value that is no path of something in Python."""
+
+    code = "bad-path"
 
 
 _UNITS_S: Final = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -44,7 +74,7 @@ _UNIT_WORDS: Final = {
 def duration_s(value: object, *, above_zero: bool = True) -> float:
     """Seconds.  ``"none"`` is refused here: see ``limit_s``."""
     if isinstance(value, bool):
-        raise Refused(f"must be a duration, not {describe(value)}", _DURATION_FORMS)
+        raise NoDuration(f"must be a duration, not {describe(value)}", _DURATION_FORMS)
     if isinstance(value, (int, float)):
         try:
             seconds = float(value)
@@ -55,13 +85,14 @@ def duration_s(value: object, *, above_zero: bool = True) -> float:
     elif isinstance(value, datetime.time):
         parts = [(value.hour, "h"), (value.minute, "m"), (value.second, "s")]
         written = "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
-        raise Refused("must be a duration, and this is a time of day in TOML", f'a duration is written "{written}"')
+        raise NoDuration("must be a duration, and this is a time of day in TOML", f'a duration is written "{written}"')
     else:
-        raise Refused(f"must be a duration, not {describe(value)}", _DURATION_FORMS)
+        raise NoDuration(f"must be a duration, not {describe(value)}", _DURATION_FORMS)
     if seconds < 0 or math.isnan(seconds) or (above_zero and seconds == 0):
-        raise Refused(f"must be {'above 0' if above_zero else '0 or more'} seconds, not {describe(value)}")
+        help_ = 'for no limit write "none"' if above_zero and seconds in (0, -1) else None
+        raise NoDuration(f"must be {'above 0' if above_zero else '0 or more'} seconds, not {describe(value)}", help_)
     if seconds > LONGEST_S:
-        raise Refused(
+        raise NoDuration(
             f"must be at most 100 years, not {describe(value)}", 'for no limit write "none", where there is one'
         )
     return seconds
@@ -75,7 +106,7 @@ def limit_s(value: object) -> float | None:
 def grace_s(value: object) -> float:
     """Seconds, 0 included."""
     if value == "none":
-        raise Refused(
+        raise NoDuration(
             'is the time between SIGTERM and SIGKILL and cannot be "none"', "write how long a task may clean up"
         )
     return duration_s(value, above_zero=False)
@@ -89,7 +120,7 @@ def _parse_duration(text: str) -> float:
             for number, unit in zip(found.groups(), _UNITS_S.values(), strict=True)
             if number is not None
         )
-    raise Refused(f"{describe(text)} is not a duration", _duration_hint(text))
+    raise NoDuration(f"{describe(text)} is not a duration", _duration_hint(text))
 
 
 def _duration_hint(text: str) -> str:
@@ -108,9 +139,27 @@ def _duration_hint(text: str) -> str:
     written = "".join(f"{number}{_UNIT_WORDS.get(unit.lower(), unit.lower())}" for number, unit in words)
     if written and written != text and _DURATION.fullmatch(written):
         return f'write "{written}"'
+    if text.lower() in _NO_LIMIT:
+        return 'for no limit write "none"'
     if near := did_you_mean(text, ["none"]):
         return near
     return _DURATION_FORMS
+
+
+_NO_LIMIT: Final = (
+    "",
+    "0",
+    "never",
+    "forever",
+    "infinite",
+    "infinity",
+    "inf",
+    "unlimited",
+    "off",
+    "no",
+    "false",
+    "nolimit",
+)
 
 
 _UNITS_BYTES: Final = {
@@ -126,10 +175,10 @@ def size_bytes(value: object) -> int | None:
     if value == "none":
         return None
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise Refused(f"must be a size, not {describe(value)}", _SIZE_FORMS)
+        raise NoSize(f"must be a size, not {describe(value)}", _SIZE_FORMS)
     size = _parse_size(value) if isinstance(value, str) else value
     if not 1 <= size < 2**63:
-        raise Refused(f"must be from 1 byte to 8 EiB, not {describe(value)}", 'for no limit write "none"')
+        raise NoSize(f"must be from 1 byte to 8 EiB, not {describe(value)}", 'for no limit write "none"')
     return size
 
 
@@ -144,7 +193,7 @@ def _parse_size(text: str) -> int:
         hint = f'write "{text[: found.start(3)].rstrip()}{near}"'
     elif re.fullmatch(r"[0-9]+", text) and len(text) < 30:
         hint = f'write {text} without quotes, or "{text}B"'
-    raise Refused(f"{describe(text)} is not a size", hint)
+    raise NoSize(f"{describe(text)} is not a size", hint)
 
 
 def _unit_named(text: str) -> str | None:
@@ -155,32 +204,39 @@ def _unit_named(text: str) -> str | None:
 def model_path(value: object) -> str:
     """``"pkg.mod.Class"``."""
     if not isinstance(value, str):
-        raise Refused(f"must be the dotted path of a Model, not {describe(value)}", 'such as "package.module.Class"')
+        raise NoPath(f"must be the dotted path of a Model, not {describe(value)}", 'such as "package.module.Class"')
     if ":" in value and _dotted(value.replace(":", "."), 2):
         instead = f'a plain function is run with call = "{value}"; a Model is written "{value.replace(":", ".")}"'
-        raise Refused(f"{describe(value)} is not the dotted path of a Model", instead)
+        raise NoPath(f"{describe(value)} is not the dotted path of a Model", instead)
     if not _dotted(value, 2):
-        raise Refused(f"{describe(value)} is not the dotted path of a Model", 'such as "package.module.Class"')
+        raise NoPath(f"{describe(value)} is not the dotted path of a Model", 'such as "package.module.Class"')
     return value
 
 
 def function_path(value: object) -> str:
     """``"pkg.mod:function"``."""
     if not isinstance(value, str):
-        raise Refused(f"must be the path of a function, not {describe(value)}", 'such as "package.module:function"')
+        raise NoPath(f"must be the path of a function, not {describe(value)}", 'such as "package.module:function"')
     module, colon, function = value.partition(":")
     if colon and _dotted(module, 1) and _dotted(function, 1):
         return value
     hint = 'such as "package.module:function"'
     if not colon and _dotted(value, 2):
         hint = f'write "{":".join(value.rsplit(".", 1))}"'
-    raise Refused(f"{describe(value)} is not the path of a function", hint)
+    elif (tidied := _tidied(value)) != value and _dotted(tidied.replace(":", ".", 1), 2) and ":" in tidied:
+        hint = f'write "{tidied}"'
+    raise NoPath(f"{describe(value)} is not the path of a function", hint)
+
+
+def _tidied(text: str) -> str:
+    """Without what belongs to a file or to a call."""
+    return text.removesuffix("()").replace(".py:", ":").removeprefix("./").replace("/", ".").replace("::", ":")
 
 
 def module_path(value: object) -> str:
     """``"pkg.mod"``."""
     if not isinstance(value, str) or not _dotted(value, 1):
-        raise Refused(f"must be the name of a module, not {describe(value)}", 'such as "package.module"')
+        raise NoPath(f"must be the name of a module, not {describe(value)}", 'such as "package.module"')
     return value
 
 
@@ -199,7 +255,13 @@ def task_name(value: object) -> str:
     if isinstance(value, str) and "@" in value:
         name = value.partition("@")[0]
         raise Refused(f"{describe(value)} is one instance: a task is needed with all its instances", f'write "{name}"')
-    raise Refused(f"must be the name of a task, not {describe(value)}")
+    names = re.split(r"[,;\s]+", value.strip()) if isinstance(value, str) else []
+    help_ = None
+    if isinstance(value, str) and NAME.fullmatch(value.removeprefix("tasks.")):
+        help_ = f'write "{value.removeprefix("tasks.")}"'
+    elif len(names) > 1 and all(NAME.fullmatch(name) for name in names):
+        help_ = f"each name is a text of its own: {', '.join(f'{name!r}' for name in names)}".replace("'", '"')
+    raise Refused(f"must be the name of a task, not {describe(value)}", help_)
 
 
 def status(value: object) -> str:
@@ -229,11 +291,29 @@ def some_text(value: object) -> str:
     return text
 
 
+def shell_line(value: object) -> str:
+    """A line for the shell."""
+    if isinstance(value, list):
+        raise Refused("must be text in quotes, not an array", 'an array is for cmd = ["program", "argument"]')
+    return some_text(value)
+
+
 def flag(value: object) -> bool:
     """True or false."""
     if not isinstance(value, bool):
-        raise Refused(f"must be true or false, not {describe(value)}")
+        raise Refused(f"must be true or false, not {describe(value)}", _flag_hint(value))
     return value
+
+
+_FLAG_WORDS: Final = {
+    **dict.fromkeys(("true", "yes", "on", "y", "1"), "true"),
+    **dict.fromkeys(("false", "no", "off", "n", "0"), "false"),
+}  # fmt: skip
+
+
+def _flag_hint(value: object) -> str | None:
+    meant = _FLAG_WORDS.get(str(value).lower()) if isinstance(value, (str, int)) else None
+    return meant and f"write {meant}" + (", without quotes" if isinstance(value, str) else "")
 
 
 def environment_text(value: object) -> str | None:

@@ -1,0 +1,336 @@
+"""Tokens and priorities: who starts next, and who waits for what."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from workflow.outcome import Outcome
+from workflow.plan.plan import PlannedTask, Settings, TokenLimit
+from workflow.run.admission import Admission
+from workflow.run.effects import Conclude, Push
+from workflow.run.facts import Interrupted, TaskBegan, TaskEnded, TimePassed
+from workflow.run.tokens import Tokens
+
+Make = Callable[..., PlannedTask]
+MakeSettings = Callable[..., Settings]
+DB = {"db": TokenLimit(1, None)}
+
+
+def admit(make_settings: MakeSettings, tasks: list[PlannedTask], limits: Any = None, **more: Any) -> Admission:
+    return Admission(tasks, make_settings(limits=limits or {}), **more)
+
+
+def pushed(effects: Any) -> list[int]:
+    return [effect.task for effect in effects if isinstance(effect, Push)]
+
+
+def test_ready_tasks_start_by_priority_and_then_in_the_order_of_the_plan(
+    make_task: Make, make_settings: MakeSettings
+) -> None:
+    """Also when the more urgent one became ready later."""
+    tasks = [make_task("a"), make_task("b", priority=-1), make_task("c", priority=5), make_task("d")]
+    tasks.append(make_task("e", ["c"], priority=9))
+    admission = admit(make_settings, tasks, pushed_max=1)
+    assert pushed(admission.begin()) == [2]
+    order = []
+    now = 2
+    while not admission.finished:
+        order.append(now)
+        (now,) = pushed(admission.handle(TaskEnded(now, Outcome.SUCCEEDED))) or (-1,)
+    assert order == [2, 4, 0, 3, 1]
+
+
+def test_a_token_is_taken_while_a_task_runs(make_task: Make, make_settings: MakeSettings) -> None:
+    """Who needs none is not held up."""
+    tasks = [make_task("a", tokens={"db": 1}), make_task("b", tokens={"db": 1}), make_task("c")]
+    admission = admit(make_settings, tasks, DB, pool=4)
+    assert pushed(admission.begin()) == [0, 2]
+    assert pushed(admission.handle(TaskEnded(2, Outcome.SUCCEEDED))) == []
+    assert pushed(admission.handle(TaskEnded(0, Outcome.FAILED))) == [1]
+
+
+def test_who_needs_many_tokens_is_not_passed_by_those_who_need_few(
+    make_task: Make, make_settings: MakeSettings
+) -> None:
+    """What it uses is kept for it: of each of its limits; by the more urgent it may be passed."""
+    limits = {"db": TokenLimit(2, None), "web": TokenLimit(5, None)}
+    tasks = [
+        make_task("a", tokens={"db": 1}),
+        make_task("big", tokens={"db": 2, "web": 1}),
+        make_task("small", tokens={"db": 1}),
+        make_task("web", tokens={"web": 1}),
+        make_task("other", tokens={"web": 4}, priority=1),
+    ]
+    admission = admit(make_settings, tasks, limits, pool=8)
+    assert pushed(admission.begin()) == [4, 0]
+    assert pushed(admission.handle(TaskEnded(4, Outcome.SUCCEEDED))) == []
+    assert pushed(admission.handle(TaskEnded(0, Outcome.SUCCEEDED))) == [1, 3]
+    assert pushed(admission.handle(TaskEnded(1, Outcome.SUCCEEDED))) == [2]
+
+
+def test_who_came_later_stands_behind_also_with_an_earlier_place_in_the_plan(
+    make_task: Make, make_settings: MakeSettings
+) -> None:
+    """A stream of small tasks that become ready one after another does not hold a big one up."""
+    limits = {"db": TokenLimit(2, None)}
+    tasks = [
+        make_task("a", tokens={"db": 1}),
+        make_task("b", ["a"], tokens={"db": 1}),
+        make_task("big", tokens={"db": 2}),
+    ]
+    admission = admit(make_settings, tasks, limits, pool=8)
+    assert pushed(admission.begin()) == [0]
+    assert pushed(admission.handle(TaskEnded(0, Outcome.SUCCEEDED))) == [2]
+    assert pushed(admission.handle(TaskEnded(2, Outcome.SUCCEEDED))) == [1]
+
+
+def test_a_rate_counts_from_when_a_task_began(make_task: Make, make_settings: MakeSettings) -> None:
+    """However long it was on its way, and whether it has ended; then the time is known at which to ask again."""
+    tasks = [make_task(str(number), tokens={"web": 1}) for number in range(4)]
+    admission = admit(make_settings, tasks, {"web": TokenLimit(2, 10.0)}, pool=8)
+    assert pushed(admission.begin(100.0)) == [0, 1]
+    assert admission.wake_at(100.0) is None  # nobody knows when they begin
+    assert pushed(admission.handle(TaskBegan(0, 103.0), 103.1)) == []
+    assert admission.wake_at(103.1) == 113.0
+    assert pushed(admission.handle(TaskEnded(0, Outcome.SUCCEEDED), 104.0)) == []
+    assert pushed(admission.handle(TaskBegan(1, 109.0), 109.1)) == []
+    assert pushed(admission.handle(TimePassed(), 112.9)) == []
+    assert pushed(admission.handle(TimePassed(), 113.0)) == [2]
+    assert pushed(admission.handle(TaskBegan(0, 1.0), 113.5)) == []  # an old story
+    assert pushed(admission.handle(TimePassed(), 119.0)) == [3]
+    assert admission.wake_at(119.0) is None
+
+
+def test_a_task_that_never_began_gives_its_tokens_back(make_task: Make, make_settings: MakeSettings) -> None:
+    """Of a rate too: no window counts it."""
+    tasks = [make_task(str(number), tokens={"web": 1}) for number in range(2)]
+    admission = admit(make_settings, tasks, {"web": TokenLimit(1, 10.0)}, pool=8)
+    assert pushed(admission.begin(0.0)) == [0]
+    assert pushed(admission.handle(TaskEnded(0, Outcome.FAILED), 1.0)) == [1]
+
+
+def test_while_tokens_are_used_the_engine_gets_no_more_than_it_runs(
+    make_task: Make, make_settings: MakeSettings
+) -> None:
+    """So that nobody holds a token in its queue; afterwards it is filled again."""
+    tasks = [make_task(str(number)) for number in range(6)] + [make_task("last", tokens={"db": 1})]
+    admission = admit(make_settings, tasks, DB, pool=2)
+    assert pushed(admission.begin()) == [0, 1]
+    admission.handle(TaskEnded(0, Outcome.SUCCEEDED))
+    for number in range(1, 5):
+        admission.handle(TaskEnded(number, Outcome.SUCCEEDED))
+    assert admission.pushed == 2
+    more = [make_task(str(number)) for number in range(6)] + [make_task("urgent", tokens={"db": 1}, priority=1)]
+    assert pushed(admit(make_settings, more, DB, pool=2).begin()) == [6, 0, 1, 2, 3, 4, 5]
+
+
+def test_a_task_whose_if_is_false_is_skipped_at_once_with_what_needs_it(
+    make_task: Make, make_settings: MakeSettings
+) -> None:
+    """It takes no place in a line, and its condition is the reason."""
+    tasks = [
+        make_task("a", skipped=True, condition="vars.x == 1", tokens={"db": 1}),
+        make_task("b", ["a"]),
+        make_task("c"),
+    ]
+    admission = admit(make_settings, tasks, DB, pool=1)
+    assert admission.begin() == [
+        Conclude(0, Outcome.SKIPPED, "its 'if' is false: vars.x == 1", None),
+        Conclude(1, Outcome.SKIPPED, "it needs a, which was skipped because its 'if' is false", None),
+        Push(2),
+    ]
+
+
+def test_a_run_that_is_stopped_starts_nobody_who_stands_in_line(make_task: Make, make_settings: MakeSettings) -> None:
+    """They are cancelled like all that have not begun."""
+    tasks = [make_task(str(number), tokens={"db": 1}) for number in range(3)]
+    admission = admit(make_settings, tasks, DB, pool=4)
+    admission.begin()
+    admission.handle(Interrupted(2))
+    assert pushed(admission.handle(TaskEnded(0, Outcome.CANCELLED))) == []
+    assert admission.finished
+
+
+def test_tokens_are_never_more_than_there_are() -> None:
+    """To take what does not fit is a loud error."""
+    tokens = Tokens({"db": TokenLimit(2, None)})
+    tokens.take({"db": 2})
+    assert not tokens.fits({"db": 1})
+    with pytest.raises(AssertionError, match="more of 'db'"):
+        tokens.take({"db": 1})
+
+
+class Walk:
+    """A run on a pretend clock, with an engine that lets tasks wait, and that is looked at now and then."""
+
+    def __init__(self, seed: int, make_task: Make, make_settings: MakeSettings) -> None:
+        self.chance = chance = random.Random(seed)
+        self.seen: set[str] = set()
+        self.limits = {
+            name: TokenLimit(chance.randint(1, 4), chance.choice([None, None, 0.5, 3.0]))
+            for name in "xyz"[: chance.randint(1, 3)]
+        }
+        self.tasks: list[PlannedTask] = []
+        for number in range(chance.randint(1, 14)):
+            earlier = [task.id for task in self.tasks]
+            needs = chance.sample(earlier, min(len(earlier), chance.choice([0, 0, 0, 1, 2])))
+            self.tasks.append(
+                make_task(
+                    f"t{number}", needs, tokens=self.uses(), priority=chance.choice([0, 0, 1]),
+                    skipped=chance.random() < 0.05, condition="false",
+                )
+            )  # fmt: skip
+        self.pool = chance.randint(1, 5)
+        self.admission = Admission(
+            self.tasks, make_settings(limits=self.limits), pool=self.pool, pushed_max=chance.choice([2, 4096])
+        )
+        self.now = 0.0
+        self.queue: list[int] = []
+        self.running: dict[int, float] = {}
+        self.unsaid: dict[int, float] = {}
+        self.begun: dict[str, list[tuple[float, int]]] = {name: [] for name in self.limits}
+        self.waiting_since: dict[int, int] = {}
+        self.held: dict[int, Mapping[str, int]] = {}
+        self.turn = 0
+
+    def uses(self) -> dict[str, int]:
+        chosen = self.chance.sample(sorted(self.limits), self.chance.randint(0, len(self.limits)))
+        return {name: self.chance.randint(1, self.limits[name].tokens) for name in chosen}
+
+    def go(self) -> None:
+        self.take(self.admission.begin(self.now))
+        for _ in range(5000):
+            if self.admission.finished:
+                return
+            self.step()
+        raise AssertionError("it does not come to an end")
+
+    def step(self) -> None:
+        self.turn += 1
+        self.start_some()
+        if self.admission.finished:
+            return
+        if self.unsaid and self.chance.random() < 0.5:
+            task, at = self.unsaid.popitem()
+            self.take(self.admission.handle(TaskBegan(task, at), self.now))
+            return
+        moments = list(self.running.values())
+        if self.queue and len(self.running) < self.pool:
+            moments.append(self.now + self.chance.choice([0.0, 0.1, 2.0]))  # a worker is slow to take it
+        wake_at = self.admission.wake_at(self.now)
+        if wake_at is not None:
+            assert wake_at > self.now, "it is woken again and again"
+            moments.append(wake_at)
+        assert moments or self.unsaid, "nothing runs, and nobody knows when to look again"
+        if not moments:
+            return
+        self.now = max(self.now, min(moments))
+        if wake_at is not None and self.now >= wake_at:
+            self.seen.add("woken")
+            self.take(self.admission.handle(TimePassed(), self.now))
+        for task, at in sorted(self.running.items()):
+            if at <= self.now:
+                self.end(task)
+
+    def start_some(self) -> None:
+        while self.queue and len(self.running) < self.pool and self.chance.random() < 0.7:
+            task = self.queue.pop(0)
+            if self.chance.random() < 0.05:
+                self.seen.add("never began")
+                self.held.pop(task)
+                self.take(self.admission.handle(TaskEnded(task, Outcome.FAILED), self.now))
+                continue
+            self.running[task] = self.now + self.chance.choice([0.01, 0.4, 5.0])
+            self.unsaid[task] = self.now
+            for name, count in self.tasks[task].uses.items():
+                self.begun[name].append((self.now, count))
+                self.check_rate(name)
+
+    def check_rate(self, name: str) -> None:
+        limit = self.limits[name]
+        if limit.per_s is not None:
+            inside = sum(count for at, count in self.begun[name] if at + limit.per_s > self.now)
+            assert inside <= limit.tokens, f"{inside} of {name} began in one window"
+            if inside == limit.tokens:
+                self.seen.add("a full window")
+
+    def end(self, task: int) -> None:
+        del self.running[task]
+        if task in self.unsaid:
+            self.take(self.admission.handle(TaskBegan(task, self.unsaid.pop(task)), self.now))
+        self.held.pop(task)
+        outcome = self.chance.choice([Outcome.SUCCEEDED, Outcome.SUCCEEDED, Outcome.SUCCEEDED, Outcome.FAILED])
+        self.take(self.admission.handle(TaskEnded(task, outcome), self.now))
+
+    def take(self, effects: Any) -> None:
+        self.turn += 1
+        for number in range(len(self.tasks)):
+            if self.ready(number):
+                self.waiting_since.setdefault(number, self.turn)
+        for task in pushed(effects):
+            self.check_order(task, self.waiting_since.pop(task))
+            self.queue.append(task)
+            self.held[task] = self.tasks[task].uses
+            for name, limit in self.limits.items():
+                if limit.per_s is None:
+                    taken = sum(uses.get(name, 0) for uses in self.held.values())
+                    assert taken <= limit.tokens, f"{taken} of {name} are taken"
+                    if taken == limit.tokens:
+                        self.seen.add("all taken")
+
+    def ready(self, number: int) -> bool:
+        outcomes = self.admission.outcomes
+        names = {task.id: place for place, task in enumerate(self.tasks)}
+        task = self.tasks[number]
+        return (
+            not task.skipped
+            and number not in outcomes
+            and number not in self.held
+            and all(outcomes.get(names[need.name]) is Outcome.SUCCEEDED for need in task.needs)
+        )
+
+    def check_order(self, task: int, came: int) -> None:
+        """Nobody who waits for the same tokens stood before it, and was passed."""
+        this = self.tasks[task]
+        for other, since in self.waiting_since.items():
+            that = self.tasks[other]
+            if not this.uses.keys() & that.uses.keys():
+                continue
+            self.seen.add("somebody waits")
+            assert that.priority <= this.priority, f"{this.id} passed the more urgent {that.id}"
+            if that.priority == this.priority:
+                assert since >= came, f"{this.id} passed {that.id}, which came before"
+
+
+def test_no_walk_has_too_many_tokens_taken_or_somebody_passed_and_every_task_ends(
+    make_task: Make, make_settings: MakeSettings
+) -> None:
+    """Fifteen hundred graphs with limits and rates, workers that are slow, and beginnings that are told late."""
+    seen: set[str] = set()
+    for seed in range(1500):
+        walk = Walk(seed, make_task, make_settings)
+        try:
+            walk.go()
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+        seen |= walk.seen
+    assert seen == {"woken", "never began", "a full window", "all taken", "somebody waits"}
+
+
+def test_fifty_thousand_in_one_line_are_decided_in_linear_time(make_task: Make, make_settings: MakeSettings) -> None:
+    """Those that use the same have one queue, of which only the first is looked at."""
+    import time
+
+    task = make_task("t", tokens={"db": 1})
+    count = 50_000
+    tasks = [task] * count
+    admission = admit(make_settings, tasks, DB, pool=4)
+    begun = time.process_time()
+    assert pushed(admission.begin()) == [0]
+    for number in range(count - 1):
+        assert pushed(admission.handle(TaskEnded(number, Outcome.SUCCEEDED))) == [number + 1]
+    assert time.process_time() - begun < 10

@@ -1,0 +1,76 @@
+"""The tasks that could start, and which of them is the next.
+
+Higher priority first, then the order of the plan.  A task that uses tokens stands in line for them: whoever is in
+front of it, by priority and then by how long it has been waiting, and cannot have what it needs yet, keeps everything
+that it uses from those behind.  So a task that needs all tokens of a limit gets them when those who run have given
+them back, and is not passed for ever by small ones; the price is that tokens may be idle while it waits.  A task that
+uses nothing of that is not held up.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+
+from workflow.plan.plan import PlannedTask
+from workflow.run.tokens import Tokens
+
+Uses = tuple[tuple[str, int], ...]
+_Place = tuple[int, int, int]
+"""Priority, negated; when it came; number.  What is smaller comes first."""
+
+
+class Line:
+    """Tasks by their numbers, from when they could start until they do."""
+
+    def __init__(self, tasks: Sequence[PlannedTask], tokens: Tokens) -> None:
+        self._tasks = tasks
+        self._tokens = tokens
+        self._free: list[tuple[int, int]] = []  # a heap: they need no tokens
+        # Those that use the same have one queue: only its first one can be the next.
+        self._queues: dict[Uses, list[_Place]] = {}
+        self._came = 0
+
+    def join(self, numbers: Sequence[int]) -> None:
+        """Put in tasks that can start as far as their needs are concerned."""
+        self._came += 1
+        for number in numbers:
+            task = self._tasks[number]
+            if not task.uses:
+                heapq.heappush(self._free, (-task.priority, number))
+            else:
+                key = tuple(sorted(task.uses.items()))
+                heapq.heappush(self._queues.setdefault(key, []), (-task.priority, self._came, number))
+
+    def next(self, now: float) -> int | None:
+        """Take out the next task that may start, its tokens with it; None if none may."""
+        limited = self._first_limited(now)
+        if limited is None or (self._free and self._free[0] < (limited[1][0], limited[1][2])):
+            return heapq.heappop(self._free)[1] if self._free else None
+        key, place = limited
+        queue = self._queues[key]
+        heapq.heappop(queue)
+        if not queue:
+            del self._queues[key]
+        self._tokens.take(dict(key))
+        return place[2]
+
+    def wake_at(self, now: float) -> float | None:
+        """When to ask for the next again, though nothing has happened: a token of a rate is back by then."""
+        times = [self._tokens.comes_back_at(dict(key)) for key in self._queues]
+        return min((max(time, now) for time in times if time is not None), default=None)
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self._free.clear()
+        self._queues.clear()
+
+    def _first_limited(self, now: float) -> tuple[Uses, _Place] | None:
+        self._tokens.come_back(now)  # of all: what ``wake_at`` knows of lies behind now
+        held: set[str] = set()
+        for place, key in sorted((queue[0], key) for key, queue in self._queues.items()):
+            uses: Mapping[str, int] = dict(key)
+            if held.isdisjoint(uses) and self._tokens.fits(uses):
+                return key, place
+            held.update(uses)
+        return None
