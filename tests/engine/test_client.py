@@ -10,9 +10,18 @@ from workflow.engine import client as client_module
 from workflow.engine.client import Client, Config
 
 CONFIG = Config(
-    pool=1, max_pending=None, log_dir=None, max_log=None, max_result=None, max_tasks_per_child=None,
-    preload=(), path=(), env=None, main=None,
-)  # fmt: skip
+    pool=1,
+    max_pending=None,
+    log_dir=None,
+    max_log=None,
+    own_output=None,
+    max_tasks_per_child=None,
+    max_result=None,
+    preload=(),
+    path=(),
+    env=None,
+    main=None,
+)
 MOMENTS = 10
 """More than the sender thread has in the two rounds that it makes at most, woken once and then for the end."""
 

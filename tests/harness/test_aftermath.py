@@ -241,6 +241,27 @@ def test_a_callback_that_was_owed_when_the_engine_failed_is_crashed_and_its_faul
     assert after.tasks["b"].faults == ("callback.raise",)
 
 
+def test_a_dispatcher_that_died_before_the_engine_failed_still_took_its_own_callback_with_it() -> None:
+    """Those that were only owed later do not use up what its death justifies."""
+    lost = told("b", attempt(pid=OTHER), callback="crashed")
+    lost["callback"]["error"] = {"type": "TaskCrashed", "message": ""}
+    journal = [*noted("a")[:2], *noted("b", pid=OTHER)[:2]]
+    blows = [kill("dispatcher", DISPATCHER, 1.9), kill("warden", WARDEN, 2.2)]
+    found = replace(failed_engine([owed("a"), lost], journal), struck=blows)
+    assert not broken(TWO, found)
+    assert broken(TWO, replace(found, struck=blows[1:]))
+
+
+def test_what_was_hit_before_its_class_was_loaded_has_nobody_to_call() -> None:
+    limit = {"type": "TaskTimeout", "message": ""}
+    tasks = [told("a", attempt(outcome="timed_out", error=limit), callback="failed"), told("b", attempt(pid=OTHER))]
+    stop = kill("worker", WORKER, signal="SIGSTOP")
+    journal = noted("b", pid=OTHER)
+    assert not broken(TWO, evidence(tasks, exit_code=1, struck=[stop], journal=journal))
+    begun = [Entry(1.0, WORKER, BEGAN, "a", 1), *journal]
+    assert broken(TWO, evidence(tasks, exit_code=1, struck=[stop], journal=begun))
+
+
 def test_a_fault_whose_callback_was_over_before_the_engine_failed_had_its_chance() -> None:
     expected = Expected({"a": RAISES, "b": OK})
     reasons = broken(expected, failed_engine([owed("a"), told("b", attempt())], noted("a", "b")))

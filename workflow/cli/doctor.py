@@ -34,12 +34,14 @@ def doctor(jobs: int | None, *, as_json: bool) -> int:
     """
     from workflow.engine.machine import gather, try_pool
     from workflow.engine.marks import end_leftovers
+    from workflow.engine.memory import remove_leftovers
     from workflow.engine.system import usable_cpus
 
     pool = jobs or usable_cpus()
     facts = gather(pool)
     trial = try_pool(pool)
     ended = end_leftovers()
+    remove_leftovers()
     problems = find_problems(facts, trial)
     tell(as_json_text(facts, trial, ended, problems) if as_json else as_text(facts, trial, ended, problems))
     return ExitCode.BROKEN if problems else ExitCode.SUCCEEDED

@@ -129,7 +129,7 @@ def run(
     if result.problem is not None and result.problem != result.verdict.reason:  # which the console has told
         click.echo(f"workflow: {result.problem}", err=True)
     for line in sweep.told():
-        click.echo(f"workflow: {line}", err=True)
+        click.echo(f"workflow: {result.mask.text(line)}", err=True)
     return result.exit_code
 
 

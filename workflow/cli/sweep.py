@@ -34,9 +34,11 @@ class Sweep:
 
     def _sweep(self) -> None:
         from workflow.engine.marks import end_leftovers
+        from workflow.engine.memory import remove_leftovers
 
         with contextlib.suppress(OSError):  # out of descriptors, say, of which the run itself will tell
             self._ended = end_leftovers()
+            remove_leftovers()
 
 
 def ended_line(one: Ended) -> str:

@@ -115,6 +115,7 @@ class Config(NamedTuple):
     max_pending: int | None
     log_dir: str | None
     max_log: int | None
+    own_output: int | None
     max_result: int | None
     max_tasks_per_child: int | None
     preload: tuple[str, ...]
@@ -206,6 +207,8 @@ class Client:
                 self._guardian = subprocess.Popen(
                     [sys.executable, *flags, "-c", _BOOT.format(config=file)],
                     stdin=subprocess.DEVNULL,
+                    stdout=config.own_output,
+                    stderr=config.own_output,
                     env=environment,
                     pass_fds=(control.fileno(), channel.fileno(), self._board, file),
                     start_new_session=True,

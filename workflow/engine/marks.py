@@ -169,7 +169,7 @@ def end_leftovers() -> list[Ended]:
     here = where()
     if here is None:
         return []
-    return _end(lambda table: leftovers(table, here, os.getpid()), _is_gone)
+    return _end(lambda table: leftovers(table, here, os.getpid()), is_gone)
 
 
 def end_bearers(mark: Mark) -> list[Ended]:
@@ -214,7 +214,7 @@ def _end(choose: Callable[[Sequence[Seen]], list[Seen]], may_end: Callable[[Mark
     return ended
 
 
-def _is_gone(mark: Mark) -> bool:
+def is_gone(mark: Mark) -> bool:
     """Whether the program is gone now, however old the table is by which it was missed."""
     return not _may_live(mark.pid) or processes.start_time(mark.pid) not in (mark.start, None)
 

@@ -45,6 +45,8 @@ class MultiProcess:
     ``pool``         workers; None is one for each processor this process may use
     ``max_pending``  tasks that may be pushed and not ended: ``push`` blocks above it (None: never)
     ``log_dir``      folder in which output of tasks and callbacks is captured (None: it goes where the program's goes)
+    ``own_output``   descriptor for what the engine's own processes and preloaded modules have to say (None: it goes
+                     where the program's goes)
     ``max_log``      bytes of one task's output worth keeping, head and tail each; the middle of more is given up
     ``max_result``   bytes that a pickled result may take; a larger one makes its task fail
     ``max_tasks_per_child``  attempts after which a worker is renewed (None: never)
@@ -65,6 +67,7 @@ class MultiProcess:
         max_pending: int | None = None,
         log_dir: str | os.PathLike[str] | None = None,
         max_log: int | None = None,
+        own_output: int | None = None,
         max_result: int | None = None,
         max_tasks_per_child: int | None = None,
         preload: Sequence[str] = (),
@@ -82,6 +85,7 @@ class MultiProcess:
             max_pending=None if max_pending is None else _count("max_pending", max_pending),
             log_dir=None if log_dir is None else os.path.abspath(log_dir),
             max_log=max_log,
+            own_output=own_output,
             max_result=max_result,
             max_tasks_per_child=None
             if max_tasks_per_child is None

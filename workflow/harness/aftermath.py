@@ -199,9 +199,12 @@ def _pardon(
     elif told["outcome"] == outcome:
         failed.add(id_)
         fits_any = task.callback is None or task.callback == {None}
+        # Hit before its class was loaded, it has nobody to call: that is told as a callback that failed.
+        loaded = any(entry.task == id_ and entry.what in (journal.BEGAN, journal.FIRED) for entry in evidence.journal)
+        called = _CALLED if loaded else _CALLED | {"failed"}
         tasks[id_] = ExpectedTask(
             outcomes=frozenset({outcome}),
-            callback=None if fits_any else (task.callback or frozenset()) | _CALLED,
+            callback=None if fits_any else (task.callback or frozenset()) | called,
             attempts=task.attempts,
             attempts_more=task.attempts_more,
             retries=task.retries,
@@ -256,10 +259,13 @@ def _skip(tasks: dict[str, ExpectedTask], evidence: Evidence, failed: set[str]) 
 def _dispatcher_was_hit(blow: Struck, evidence: Evidence, tasks: dict[str, ExpectedTask]) -> None:
     """One callback may have been in the middle, and is told as crashed, or as late when it was only stopped."""
     outcomes = ("crashed", "timed_out") if blow.signal in _STOP else ("crashed",)
+    # One that was only owed when the engine failed later was in the middle of nothing.
     told = {
         id_: task["callback"]["outcome"]
         for id_, task in evidence.tasks.items()
-        if task["callback"] and task["callback"]["outcome"] in outcomes
+        if task["callback"]
+        and task["callback"]["outcome"] in outcomes
+        and (task["callback"].get("error") or {}).get("type") != NOT_CALLED
     }
     begun = [entry for entry in evidence.journal if entry.what == journal.CALLBACK]
     here = [entry.task for entry in begun if entry.pid == blow.pid and entry.at_s <= blow.at_s]

@@ -111,6 +111,12 @@ class Console:
             self._say(self._style(f"[{neutral(task)}] … {size} bytes cut …", "yellow"), now)
             self._show()
 
+    def engine_said(self, lines: Iterable[str], now: float) -> None:
+        """Show what the engine's own processes had to say, and modules that were loaded before all tasks."""
+        for line in lines:
+            self._say(neutral(line), now)
+        self._show()
+
     def still(self, running: Sequence[RunningTask], now: float, epoch_s: float) -> None:
         """Give a sign of life: show how things stand, or say it, if nothing was said for a while.
 

@@ -3,6 +3,9 @@
 Whatever is taken in is written at once or with the next ``announce``, which tells the console only after the events
 are with the operating system.  A disk that cannot take something does not stop the account: ``problem`` says so, and
 what to do about it is decided elsewhere.
+
+This is where secrets end: what tasks and the engine say is masked as it is taken in, so nothing that is made of the
+account, now or later, holds one.
 """
 
 from __future__ import annotations
@@ -10,9 +13,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from workflow.outcome import Outcome
+from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
 from workflow.plan.plan import PlannedTask
 from workflow.report.console import Console
 from workflow.report.events import EventLog
@@ -22,6 +26,8 @@ from workflow.run.ending import Ending, write_ending
 from workflow.run.engine import EngineHandle, EngineRunning, EngineStack
 from workflow.run.folder import RunFolder, StateError, disk_problem
 from workflow.run.logs import Cut, Logs, Streams, tail
+from workflow.run.mask import Mask
+from workflow.run.secrets import Secrets
 
 LOOK_BYTES = 4 * 1024 * 1024
 """Output of a task that is shown at one look: then others have their turn."""
@@ -38,13 +44,18 @@ class Book:
         *,
         max_log_bytes: int | None,
         events: Path | int | None,
+        secrets: Secrets,
     ) -> None:
         """Open the files.  Raises StateError."""
         self._tasks = tasks
         self._folder = folder
         self._console = console
-        self._streams = Streams(max_log_bytes)
-        self._logs = Logs(folder.logs, tasks=len(tasks), max_bytes=max_log_bytes)
+        self._secrets = secrets
+        self._mask = secrets.mask
+        self._streams = Streams(max_log_bytes, self._mask)
+        self._logs = Logs(
+            folder.logs, tasks=len(tasks), max_bytes=max_log_bytes, mask=self._mask, memory=secrets.folder
+        )  # fmt: skip
         self._unannounced: list[TaskRecord] = []
         self._said_slow: set[tuple[int, int]] = set()  # attempts of tasks that have not ended, by place in the plan
         self._unsaid_slow: list[tuple[str, int, float]] = []
@@ -72,17 +83,18 @@ class Book:
     def task_ended(self, number: int, handle: EngineHandle, outcome: Outcome, reason: str | None) -> None:
         """Take in a task that was pushed."""
         record = self._record(number, outcome, reason)
-        record.attempts = handle.attempts
+        record.attempts = _masked_attempts(handle.attempts, self._mask)
         try:
             record.log = self._logs.keep(record.id, record.attempts)
         except OSError as error:
             self._cannot(error, self._folder.logs / f"{record.id}.log")
         if outcome.is_failure:
-            record.tail = tail(record.attempts)
+            record.tail = tail(record.attempts, mask=self._mask)
         if self._console.verbose:
             self._show(record.id, self._streams.last(record.id, record.attempts))
         warn_after_s = self._tasks[number].warn_after_s
         for attempt in record.attempts:
+            self._logs.let_go(attempt.log)
             self._events.task_started(record.id, attempt.number, attempt.started_at, attempt.pid)
             if warn_after_s is not None and attempt.duration_s >= warn_after_s:
                 self._slow(number, attempt.number, attempt.started_at, attempt.duration_s)
@@ -96,7 +108,7 @@ class Book:
         record.cause = None if cause is None else self._tasks[cause].id
         if outcome.is_failure:
             try:
-                record.log = self._logs.keep_reason(record.id, reason or outcome.value)
+                record.log = self._logs.keep_reason(record.id, record.reason or outcome.value)
             except OSError as error:
                 self._cannot(error, self._folder.logs / f"{record.id}.log")
         self._add(number, record)
@@ -106,6 +118,7 @@ class Book:
         callback = handle.callback
         if callback is None:
             return
+        callback = _masked_callback(callback, self._mask)
         record = self.records[number]
         record.callback = callback
         if callback.log is not None:
@@ -113,6 +126,7 @@ class Book:
                 record.log = self._logs.keep_callback(record.id, callback.log, record.log)
             except OSError as error:
                 self._cannot(error, self._folder.logs / f"{record.id}.log")
+            self._logs.let_go(callback.log)
         self._events.callback_finished(record.id, callback, time.time())
         if callback.outcome.is_failure:
             self.announce()
@@ -141,12 +155,15 @@ class Book:
                 behind |= self._streams.behind(task, attempt.attempt, attempt.log)
         if self._unsaid_slow:
             self.announce()
+        self._console.engine_said(self._secrets.heard(), now)
         self._console.still(shown, now, epoch_s)
         return behind
 
     def show_stacks(self, stacks: Sequence[tuple[int, EngineStack]]) -> None:
         """Show where the running tasks are."""
-        told = [(self._tasks[number].id, each.attempt, each.pid, each.stack) for number, each in stacks]
+        told = [
+            (self._tasks[number].id, each.attempt, each.pid, self._mask.text(each.stack)) for number, each in stacks
+        ]
         self._console.stacks(told, time.monotonic())
 
     def announce(self, stopped: str | None = None) -> None:
@@ -173,6 +190,7 @@ class Book:
         """Close the account: every report, the last event, the end on the console."""
         self.announce()
         self.announce(self.problem)  # of what could not be written just now
+        self._console.engine_said(self._secrets.heard(last=True), time.monotonic())
         self._logs.remove_shared()
         self.records = dict(sorted(self.records.items()))
         ending = write_ending(run, verdict, self.records, self._events, self._folder, copies)
@@ -198,7 +216,8 @@ class Book:
 
     def _record(self, number: int, outcome: Outcome, reason: str | None) -> TaskRecord:
         task = self._tasks[number]
-        return TaskRecord(task.id, task.name, task.matrix, outcome, reason, allow_failure=task.allow_failure)
+        told = self._mask.maybe(reason)
+        return TaskRecord(task.id, task.name, task.matrix, outcome, told, allow_failure=task.allow_failure)
 
     def _add(self, number: int, record: TaskRecord) -> None:
         self.records[number] = record
@@ -207,3 +226,23 @@ class Book:
 
     def _cannot(self, error: OSError, path: Path) -> None:
         self.problem = self.problem or disk_problem(error, path)
+
+
+def _masked_attempts(attempts: tuple[Attempt, ...], mask: Mask) -> tuple[Attempt, ...]:
+    if not mask:
+        return attempts
+    return tuple(
+        attempt if attempt.error is None else replace(attempt, error=_masked_error(attempt.error, mask))
+        for attempt in attempts
+    )
+
+
+def _masked_callback(callback: CallbackRecord, mask: Mask) -> CallbackRecord:
+    if not mask or callback.error is None:
+        return callback
+    return replace(callback, error=_masked_error(callback.error, mask))
+
+
+def _masked_error(error: ErrorRecord, mask: Mask) -> ErrorRecord:
+    told = mask.text(error.type), mask.text(error.message), mask.maybe(error.traceback), mask.maybe(error.stack)
+    return ErrorRecord(*told)

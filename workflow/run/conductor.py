@@ -36,7 +36,9 @@ from workflow.run.facts import Broken, Fact, Interrupted, RunTimedOut, TaskBegan
 from workflow.run.folder import RunFolder, new_run_folder
 from workflow.run.git import git_commit
 from workflow.run.inbox import Ended, Settled, StacksAsked
+from workflow.run.mask import Mask
 from workflow.run.results import KeptResults
+from workflow.run.secrets import Secrets, errors_masked, read_secrets
 from workflow.run.signals import Signals
 
 LOOK_S = 0.2
@@ -82,6 +84,8 @@ class RunResult:
     """None when it could not be written."""
     problem: str | None
     """Why the engine or the disk failed, for exit code 4."""
+    mask: Mask
+    """For whatever else is told of it."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -98,15 +102,17 @@ def run_plan(
 ) -> RunResult:
     """Run a plan to its end, and leave its folder.
 
-    Raises StateError when the folder cannot be made: then nothing was run.  What goes wrong later is in the result.
+    Raises InvalidPipeline when a secret cannot be had, NoMemoryFolder when there is no place for what may hold one, and
+    StateError when the folder cannot be made: then nothing was run.  What goes wrong later is in the result.
     Signals are the run's from before it has a folder until its report is written and ``concluded`` was told the exit
     code in it: a run that has a folder has a report, and nothing but the report's code is left with.
     """
     started_at = time.time()
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
-    with Signals(inbox) as signals:
+    secrets = read_secrets(plan)
+    with errors_masked(secrets.mask), secrets, Signals(inbox) as signals:
         folder = new_run_folder(options.state_dir, started_at)
-        result = _Conductor(plan, options, console, make_engine, folder, started_at, inbox, signals).run()
+        result = _Conductor(plan, options, console, make_engine, folder, started_at, inbox, signals, secrets).run()
         concluded(result.exit_code)
     return result
 
@@ -122,8 +128,11 @@ class _Conductor:
         started_at: float,
         inbox: queue.SimpleQueue[object],
         signals: Signals,
+        secrets: Secrets,
     ) -> None:
         settings = plan.settings
+        self._secrets = secrets
+        self._max_log_bytes = secrets.log_bound(settings.max_log_bytes, _workers(plan, options))
         self._plan = plan
         self._options = options
         self._start = time.monotonic()
@@ -132,7 +141,7 @@ class _Conductor:
         self._signals = signals
         self._results = KeptResults(plan.tasks)
         self._book = Book(
-            plan.tasks, folder, console, max_log_bytes=settings.max_log_bytes, events=options.events
+            plan.tasks, folder, console, max_log_bytes=self._max_log_bytes, events=options.events, secrets=secrets
         )  # fmt: skip
         self._tasks: dict[int, int] = {}  # of a pushed task that owes something: its place in the plan
         self._handles: dict[int, EngineHandle] = {}  # of a pushed task that has not ended
@@ -142,12 +151,12 @@ class _Conductor:
         self._look_at = 0.0
         seed = settings.seed if options.seed is None else options.seed
         seed = random.SystemRandom().randrange(SEEDS) if seed is None else seed
-        self._around = Surroundings(str(plan.root), folder.id, str(folder.path), seed)
+        self._around = Surroundings(str(plan.root), folder.id, str(folder.path), seed, secrets.values)
         self._engine = self._make(make_engine, folder)
         self._admission = Admission(
             plan.tasks, settings, pool=self._engine.pool, grace_max_s=options.grace_max_s
         )  # fmt: skip
-        self._run = _run_record(plan, options, folder, started_at, self._engine.pool, seed)
+        self._run = _run_record(plan, options, folder, started_at, self._engine.pool, seed, secrets.mask)
 
     def run(self) -> RunResult:
         try:
@@ -170,9 +179,10 @@ class _Conductor:
     def _make(self, make_engine: EngineFactory, folder: RunFolder) -> Engine:
         settings = self._plan.settings
         return make_engine(
-            self._options.jobs or (None if settings.pool == "cpus" else settings.pool),
+            _workers(self._plan, self._options),
             log_dir=self._book.log_dir,
-            max_log=settings.max_log_bytes,
+            max_log=self._max_log_bytes,
+            own_output=self._secrets.own_output,
             max_result=settings.max_result_bytes,
             max_tasks_per_child=settings.max_tasks_per_child,
             preload=settings.preload,
@@ -274,7 +284,7 @@ class _Conductor:
     def _broken(self, reason: str | None) -> list[Effect]:
         if reason is None or self._problem is not None:
             return []
-        self._problem = reason
+        self._problem = reason = self._secrets.mask.text(reason)
         return self._decide(Broken(reason))
 
     def _look(self) -> list[Effect]:
@@ -387,15 +397,19 @@ class _Conductor:
         ending = self._book.close(self._run, verdict, self._options.reports)
         records = tuple(self._book.records.values())
         problem = self._problem or self._book.problem or ending.problem
-        return RunResult(self._run, ending.verdict, records, ending.report, problem)
+        return RunResult(self._run, ending.verdict, records, ending.report, problem, self._secrets.mask)
+
+
+def _workers(plan: Plan, options: RunOptions) -> int | None:
+    return options.jobs or (None if plan.settings.pool == "cpus" else plan.settings.pool)
 
 
 def _run_record(
-    plan: Plan, options: RunOptions, folder: RunFolder, started_at: float, pool: int, seed: int
+    plan: Plan, options: RunOptions, folder: RunFolder, started_at: float, pool: int, seed: int, mask: Mask
 ) -> RunRecord:
     return RunRecord(
         id=folder.id,
-        name=plan.name,
+        name=mask.maybe(plan.name),
         file=str(plan.file),
         plan_hash=plan.hash,
         started_at=started_at,
@@ -406,7 +420,7 @@ def _run_record(
         python=platform.python_version(),
         version=__version__,
         git=git_commit(plan.file.parent),
-        argv=options.argv,
+        argv=tuple(map(mask.text, options.argv)),
         tasks=len(plan.tasks),
         seed=seed,
         folder=str(folder.path),

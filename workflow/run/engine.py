@@ -129,6 +129,7 @@ class EngineFactory(Protocol):
         *,
         log_dir: str | None,
         max_log: int | None,
+        own_output: int | None,
         max_result: int | None,
         max_tasks_per_child: int | None,
         preload: Sequence[str],

@@ -143,7 +143,7 @@ def _misplaced(reference: Reference, place: Place, key: str | None) -> list[Mist
     if known_early(reference):
         return []
     if key is None or key in _FIXED:
-        where = "[pipeline]" if key is None else f"'{key}'"
+        where = f"[{place[0]}]" if key is None else f"'{key}'"
         headline = f"{reference} cannot stand in {where}"
         help_ = "only ${vars.…} and ${env.…} can"
         return [Mistake("misplaced-reference", place, headline, help_, needle=needle)]

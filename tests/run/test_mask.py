@@ -1,0 +1,162 @@
+"""Nothing of a secret is left, however it arrives."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import json
+import shlex
+import urllib.parse
+from html import escape
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workflow.run.mask import NO_MASK, Mask
+
+NASTY = 's3cr3t \'tis\n"quoted"\\ü/€&<tail>'
+# Few letters, so that secrets overlap themselves, one another, and what is around them.
+few = st.text("ab\n'\"", min_size=1, max_size=8)
+texts = st.text("ab\n'\"c", max_size=60)
+
+
+def covered(secrets: list[str], text: str) -> str:
+    """What a mask of these secrets alone has to come to, by the plainest way there is."""
+    hidden = [False] * len(text)
+    begins = [False] * len(text)
+    spans = sorted(
+        (start, start + len(secret))
+        for secret in secrets
+        for start in range(len(text))
+        if text.startswith(secret, start)
+    )
+    end = 0
+    for start, stop in spans:
+        begins[start] = begins[start] or start >= end
+        end = max(end, stop)
+        hidden[start:stop] = [True] * (stop - start)
+    return "".join(
+        ("***" if begins[place] else "") if hidden[place] else character for place, character in enumerate(text)
+    )
+
+
+@given(st.lists(st.text("ab", min_size=1, max_size=5), min_size=1, max_size=3), st.text("abc", max_size=40))
+@settings(max_examples=200, deadline=None)
+def test_all_that_secrets_cover_is_masked_and_nothing_else(secrets: list[str], text: str) -> None:
+    """Secrets that overlap leave nothing of one another; of such letters, no form is another one than the secret."""
+    mask = Mask(secrets)
+    assert {form for form in mask._text.forms if set(form) <= set("abc")} >= set(secrets)
+    plain = [form for form in mask._text.forms if set(form) <= set("abc")]
+    assert mask.text(text) == covered(plain, text)
+    assert mask.data(text.encode()) == covered(plain, text).encode()
+
+
+@given(st.lists(few, min_size=1, max_size=3), texts, st.data())
+@settings(max_examples=200, deadline=None)
+def test_any_split_gives_the_same_as_the_whole(secrets: list[str], text: str, data: st.DataObject) -> None:
+    """Also byte by byte, and also when what was written is itself only a part."""
+    mask = Mask(secrets)
+    whole = text.encode()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=len(whole))))
+    stream = mask.stream()
+    pieces = [stream.feed(whole[start:end]) for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    assert b"".join(pieces) + stream.end() == mask.data(whole)
+    stream = mask.stream()
+    assert b"".join(stream.feed(bytes([byte])) for byte in whole) + stream.end() == mask.data(whole)
+
+
+@given(st.text("ab\n'\"", min_size=2, max_size=8), texts, st.integers(0, 70))
+@settings(max_examples=200, deadline=None)
+def test_nothing_of_a_secret_stands_at_a_cut(secret: str, text: str, place: int) -> None:
+    """What is left of one that was cut in two is masked on both sides, however little it is."""
+    mask = Mask([secret])
+    cut = 1 + place % (len(secret) - 1)
+    before, behind = (text + secret[:cut]).encode(), (secret[cut:] + text).encode()
+    head, tail = mask.data(before, cut_behind=True), mask.data(behind, cut_before=True)
+    assert head.endswith(b"***")
+    assert tail.startswith(b"***")
+    stream = mask.stream()
+    assert b"".join(stream.feed(bytes([byte])) for byte in before) + stream.end(cut=True) == head
+    assert mask.data(b"xyz", cut_before=True, cut_behind=True) == b"xyz"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        NASTY,
+        repr(NASTY),
+        ascii(NASTY),
+        repr(f"it's {NASTY}"),
+        repr([NASTY, "it's"]),
+        repr(f"it's {[NASTY]}"),
+        repr(json.dumps([NASTY, "'"])),
+        json.dumps(f"it's {[NASTY]}"),
+        repr(NASTY.encode()),
+        json.dumps(NASTY),
+        json.dumps(NASTY, ensure_ascii=False),
+        json.dumps(NASTY).replace("/", "\\/"),
+        shlex.quote(NASTY),
+        urllib.parse.quote(NASTY),
+        urllib.parse.quote(NASTY, safe=""),
+        urllib.parse.urlencode({"token": NASTY}),
+        escape(NASTY),
+        escape(NASTY, quote=False),
+        NASTY.replace("\n", "\r\n"),
+        base64.b64encode(NASTY.encode()).decode(),
+        base64.b64encode(f"me:{NASTY}:end".encode()).decode(),
+        base64.b64encode(f"you:{NASTY}".encode()).decode(),
+        base64.urlsafe_b64encode(f"user:{NASTY}".encode()).decode(),
+    ],
+)
+def test_what_programs_make_of_a_secret_is_masked(shown: str) -> None:
+    """As text and as bytes: no six characters of it are left."""
+    mask = Mask([NASTY])
+    for masked in (mask.text(f"x {shown} y"), mask.data(f"x {shown} y".encode()).decode()):
+        assert "***" in masked
+        for part in ("s3cr3t", "quoted", "tail", shown[8:14], shown[-14:-8]):
+            assert part not in masked
+
+
+def test_lines_are_masked_by_themselves_but_not_the_shortest() -> None:
+    """Braces of a JSON document are everywhere."""
+    key = '{\n  "id": "4711-0815",\n  "n": 1\n}\n'
+    mask = Mask([key])
+    assert mask.text('found   "id": "4711-0815", there') == "found   *** there"
+    assert mask.text("f() { }") == "f() { }"
+    assert mask.text(key) == "***"
+
+
+def test_blanks_around_a_secret_do_not_protect_it() -> None:
+    """Programs strip what they read."""
+    assert Mask(["  token \n"]).text("<token>") == "<***>"
+
+
+def test_a_short_secret_is_masked_wherever_it_is() -> None:
+    """It is not for us to say what is a secret."""
+    assert Mask(["1"]).text("1 of 11") == "*** of ******"
+
+
+def test_text_that_was_shortened_keeps_no_part_of_a_secret() -> None:
+    """Errors are shortened before anybody can mask them."""
+    mask = Mask(["abcdefghijklmnop"])
+    assert mask.text("the text 'abcdefgh…") == "the text '***…"
+    assert mask.text("abcdefg\n… 10 characters cut …\nmnop.") == "***\n… 10 characters cut …\n***."
+    assert mask.text("a… b") == "a… b"
+
+
+def test_nothing_costs_nothing() -> None:
+    """Without secrets what goes in comes out, the same object."""
+    text, data = "x" * 100, b"x" * 100
+    assert not NO_MASK
+    assert not Mask([""])
+    assert NO_MASK.text(text) is text
+    assert NO_MASK.data(data) is data
+    assert NO_MASK.data(data, cut_before=True, cut_behind=True) is data
+    assert NO_MASK.stream().feed(data) is data
+    assert NO_MASK.maybe(None) is None
+
+
+def test_what_is_masked_in_a_literal_stays_a_literal() -> None:
+    """The quotes are not part of it."""
+    assert ast.literal_eval(Mask([NASTY]).text(repr(f"a {NASTY} b"))) == "a *** b"
