@@ -29,7 +29,7 @@ def test_the_best_is_chosen_and_drawn(sweep: Path, python: Run, outcomes: Outcom
     assert {task for task, outcome in ended.items() if outcome == "failed"} == RAN_AWAY
     assert Counter(ended.values()) == {"succeeded": 42, "failed": 3}
     told = (sweep / ".workflow/latest/logs/best.log").read_text("utf-8").strip()
-    assert told.endswith((sweep / "README.md").read_text("utf-8").split("```\n")[3].strip())
+    assert told.endswith((sweep / "README.md").read_text("utf-8").split("```\n")[2].strip())
     trained = json.loads((sweep / "out/trained.json").read_text("utf-8"))
     assert (trained["rate"], trained["momentum"], len(trained["losses"])) == (0.005, 0.5, 40)
     drawing = ET.parse(sweep / "out/sweep.svg")
