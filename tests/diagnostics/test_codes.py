@@ -14,6 +14,7 @@ from workflow.diagnostics.codes import CODES, Code, Example
 from workflow.diagnostics.mistake import InvalidPipeline
 from workflow.harness.faults_file import load_faults
 from workflow.plan.build import load_plan
+from workflow.run.secrets import read_secrets
 
 SOURCE = Path(workflow.__file__).parent
 IN_SOURCE = re.compile(
@@ -66,6 +67,10 @@ def test_an_example_gives_its_code_and_nothing_else(
         Path(name).write_bytes(text.encode("utf-8", "surrogateescape"))
     if example.file == "faults.toml":
         found = _codes_of_faults(Path(example.file))
+    elif example.command == "run":
+        with pytest.raises(InvalidPipeline) as caught:
+            read_secrets(load_plan(Path(example.file)))
+        found = [each.code for each in caught.value.mistakes]
     else:
         exit_code = _run(["validate", *example.options, "--output-format", "json"], None)
         found = [each["code"] for each in json.loads(capsys.readouterr().out)]

@@ -21,6 +21,8 @@ class Example:
     """Other files that are needed, by name."""
     options: tuple[str, ...] = ()
     """Of ``workflow validate``."""
+    command: str = "validate"
+    """That tells of it; some mistakes are only found by ``run``."""
     file: str = "pipeline.toml"
     """What it is: a pipeline, or ``faults.toml``, which ``workflow chaos`` reads."""
 
@@ -295,6 +297,35 @@ _ALL = (
         "command. ${secrets.NAME} may stand in env, args and kwargs.",
         '[secrets]\ntoken = {env = "TOKEN"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.tokn}"}\n',
         '[secrets]\ntoken = {env = "TOKEN"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
+    ),
+    _code(
+        "secret-missing",
+        "A secret that cannot be had",
+        "A run reads the secrets that its tasks refer to before anything else: the variable is not set, the file "
+        "cannot be read, or the command failed or printed nothing.",
+        Example(
+            '[secrets]\ntoken = {file = "token.txt"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
+            command="run",
+        ),
+        Example(
+            '[secrets]\ntoken = {file = "token.txt"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
+            beside={"token.txt": "s3cret\n"},
+        ),
+    ),
+    _code(
+        "bad-condition",
+        "A condition that asks nothing",
+        "if is a comparison of vars, env and matrix by ==, !=, in and not in, joined by and, or and not. There are no "
+        "functions, and a text is never equal to a number.",
+        '[vars]\nsize = 3\n[tasks.hello]\ncmd = ["true"]\nif = "vars.size = 3"\n',
+        '[vars]\nsize = 3\n[tasks.hello]\ncmd = ["true"]\nif = "vars.size == 3"\n',
+    ),
+    _code(
+        "unreachable-if",
+        "A condition that is never true",
+        "It asks neither variables nor the environment, and is false for every instance: the task could never run.",
+        '[tasks.hello]\ncmd = ["true"]\nmatrix.os = ["linux", "macos"]\nif = "matrix.os == \'windows\'"\n',
+        '[tasks.hello]\ncmd = ["true"]\nmatrix.os = ["linux", "macos"]\nif = "matrix.os == \'macos\'"\n',
     ),
     _code(
         "unknown-limit",
