@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
+import pytest
 
-from workflow.spec.models import OnTable, PipelineTable, TaskTable
+from workflow.plan.build import load_plan
+from workflow.spec import examples
+from workflow.spec.models import OnTable, PipelineTable, TaskTable, keys_of
 from workflow.spec.schema import pipeline_schema, schema_text
 
 FILE = Path(__file__).parents[2] / "schemas/pipeline.schema.json"
@@ -32,3 +37,65 @@ def test_every_key_has_a_description() -> None:
         model.model_fields[name].description is not None for model in (TaskTable,) for name in model.model_fields
     )
     assert "null" not in text, "TOML has no null"
+
+
+def test_every_key_has_an_example() -> None:
+    """And no example is of a key that is not there."""
+    assert set(examples.PIPELINE) == set(keys_of(PipelineTable))
+    assert set(examples.TASK) == set(keys_of(TaskTable))
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "example"),
+    [
+        *(("pipeline", key, example) for key, shown in examples.PIPELINE.items() for example in shown),
+        *(("task", key, example) for key, shown in examples.TASK.items() for example in shown),
+    ],
+    ids=lambda each: str(each).replace("/", "_")[:40],
+)
+def test_an_example_is_right_by_schema_and_program(tmp_path: Path, table: str, key: str, example: Any) -> None:
+    """In a file that has what it refers to."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.jpg").touch()
+    task: dict[str, Any] = {"call": "m:f"}
+    if table == "task":
+        if key in ("module", "cmd", "shell"):
+            del task["call"]
+        task |= {"matrix": {"os": ["linux"]}} if key == "if" else {}
+        task |= {"matrix": {"country": ["de"]}} if "match" in str(example) else {}
+        task |= {key: example}
+    document = {
+        "pipeline": {key: example} if table == "pipeline" else {},
+        "limits": {"db": 2, "web": 1},
+        "templates": {"heavy": {}},
+        "tasks": {
+            "fetch": {"cmd": ["true"], **({"matrix": {"country": ["de"]}} if "match" in str(example) else {})},
+            "it": task,
+        },
+    }
+    if key == "if":
+        document["vars"] = {"size": 3}
+    jsonschema.Draft202012Validator(pipeline_schema()).validate(document)
+    path = tmp_path / "pipeline.toml"
+    path.write_text("\n".join(_toml(document)), encoding="utf-8")
+    assert load_plan(path).tasks
+
+
+def _toml(document: dict[str, Any]) -> list[str]:
+    """As inline tables below their headers: JSON's texts, numbers and arrays are TOML's too."""
+    lines = []
+    for section, table in document.items():
+        if section in ("tasks", "templates"):
+            for name, keys in table.items():
+                lines += [f"[{section}.{name}]", *(f"{key} = {_value(value)}" for key, value in keys.items())]
+        else:
+            lines += [f"[{section}]", *(f"{key} = {_value(value)}" for key, value in table.items())]
+    return lines
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_value(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return json.dumps(value)

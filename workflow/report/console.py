@@ -14,7 +14,7 @@ from typing import Literal
 
 from workflow.outcome import CallbackRecord, Outcome
 from workflow.report.records import RunRecord, TaskRecord, Verdict, headline
-from workflow.report.standing import Pace, RunningTask, Standing
+from workflow.report.standing import COLOURS, Pace, RunningTask, Standing
 from workflow.report.summary import shown, summary
 from workflow.report.terminal import Terminal, human_s, neutral
 from workflow.report.whereabouts import account, whereabouts
@@ -26,12 +26,6 @@ TAILS_MAX = 20
 """Failures that show the end of their output."""
 HEARTBEAT_S = 10.0
 SUMMARY_S = 2.0
-COLOURS = {
-    Outcome.SUCCEEDED: "green",
-    Outcome.CACHED: "green",
-    Outcome.SKIPPED: "yellow",
-    Outcome.CANCELLED: "yellow",
-}
 
 
 class Console:

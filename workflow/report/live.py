@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from workflow.outcome import Outcome
+from workflow.report.standing import COLOURS
 from workflow.report.terminal import Stream, Terminal, When, human_s, neutral
 
 if TYPE_CHECKING:
@@ -30,12 +30,6 @@ EVERY_S = 0.1
 RUNNING_MAX = 8
 """Running tasks that are named."""
 _BAR = 24
-_STYLES = {
-    Outcome.SUCCEEDED: "green",
-    Outcome.CACHED: "green",
-    Outcome.SKIPPED: "yellow",
-    Outcome.CANCELLED: "yellow",
-}
 
 
 class LiveTerminal(Terminal):
@@ -156,7 +150,7 @@ def _progress(standing: Standing, width: int) -> Text:
     for outcome, number in standing.counts.items():
         if number:
             text.append(separator)
-            text.append(f"{number} {outcome}", _STYLES.get(outcome, "red"))
+            text.append(f"{number} {outcome}", COLOURS.get(outcome, "red"))
             separator = ", "
     if standing.ending is not None:
         text.append("  ending", "yellow")

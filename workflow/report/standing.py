@@ -14,6 +14,14 @@ from typing import NamedTuple
 from workflow.outcome import Outcome
 from workflow.report.records import TaskRecord
 
+COLOURS = {
+    Outcome.SUCCEEDED: "green",
+    Outcome.CACHED: "green",
+    Outcome.SKIPPED: "yellow",
+    Outcome.CANCELLED: "yellow",
+}
+"""Of outcomes, as they are shown; the others are red."""
+
 
 class RunningTask(NamedTuple):
     """A task in the middle of an attempt."""

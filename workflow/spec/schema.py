@@ -7,6 +7,7 @@ what refers to another place (variables, prerequisites, cycles) only the program
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -17,19 +18,20 @@ _NAME = "^[A-Za-z_][A-Za-z0-9_-]*$"
 
 def pipeline_schema() -> dict[str, object]:
     """The schema, draft 2020-12."""
-    from workflow.spec import schemas
+    from workflow.spec import examples, schemas
     from workflow.spec.models import KINDS, OnTable, PipelineTable, TaskTable
 
-    task = _of(TaskTable)
+    task = _of(TaskTable, examples.TASK)
     task.pop("$defs", None)
-    task["properties"]["on"] = {"$ref": "#/$defs/on"} | {"description": task["properties"]["on"]["description"]}
+    told = {key: task["properties"]["on"][key] for key in ("description", "examples")}
+    task["properties"]["on"] = {"$ref": "#/$defs/on", **told}
     # Two of them are always wrong; none of them only where [defaults] has none either.
     task["allOf"] = [
         *({"not": {"required": [first, second]}} for at, first in enumerate(KINDS) for second in KINDS[at + 1 :]),
         *(_excludes(key, ("cmd", "shell")) for key in ("args", "kwargs")),
         _excludes("on", ("module",)),
     ]
-    pipeline = _of(PipelineTable)
+    pipeline = _of(PipelineTable, examples.PIPELINE)
     pipeline["not"] = {"required": ["halt", "max_failures"], "properties": {"halt": {"const": "never"}}}
     has_kind = [{"required": [kind]} for kind in KINDS]
     extends = {"required": ["extends"]}
@@ -95,7 +97,7 @@ def pipeline_schema() -> dict[str, object]:
         },
         "then": {"properties": {"tasks": {"additionalProperties": {"anyOf": [*has_kind, extends]}}}},
         "$defs": {
-            "on": _of(OnTable),
+            "on": _of(OnTable, {"success": ["alerts:done"], "failure": ["alerts:mail"]}),
             "pipeline": pipeline,
             "task": task,
             "limit": deepcopy(schemas.LIMIT_TABLE),
@@ -126,11 +128,11 @@ def _excludes(key: str, kinds: tuple[str, ...]) -> dict[str, object]:
     return {"not": {"required": [key], "anyOf": [{"required": [kind]} for kind in kinds]}}
 
 
-def _of(model: Any) -> dict[str, Any]:
+def _of(model: Any, shown: Mapping[str, list[Any]]) -> dict[str, Any]:
     """A model's own schema, without what pydantic adds for itself: titles from field names, "null" for absent keys."""
     schema: dict[str, Any] = model.model_json_schema()
     schema.pop("title", None)
-    for field in schema["properties"].values():
+    for name, field in schema["properties"].items():
         present = [each for each in field.get("anyOf", ()) if each != {"type": "null"}]
         if len(present) == 1:
             del field["anyOf"]
@@ -138,4 +140,5 @@ def _of(model: Any) -> dict[str, Any]:
         for key in ("title", "default"):
             if key == "title" or field.get("default") in (None, [], {}):
                 field.pop(key, None)
+        field["examples"] = shown[name]
     return schema
