@@ -40,9 +40,12 @@ class AttemptText:
         return (of_attempt, (self.parts,))
 
 
-def of_attempt(parts: tuple[str | None, ...]) -> str | int:
-    """What ``AttemptText`` becomes in the attempt."""
-    number = int(os.environ["WORKFLOW_ATTEMPT"])
+def of_attempt(parts: tuple[str | None, ...]) -> str | int | AttemptText:
+    """What ``AttemptText`` becomes in the attempt; where there is none, it stays what it is."""
+    told = os.environ.get("WORKFLOW_ATTEMPT")
+    if told is None:
+        return AttemptText(parts)
+    number = int(told)
     return number if parts == (None,) else join_attempt(parts, number)
 
 

@@ -191,3 +191,28 @@ matrix.n = {range = [0, 9]}
     )
     assert all(later - earlier >= 0.495 for earlier, later in zip(begun, begun[3:], strict=False))
     assert begun[-1] - begun[0] < 5
+
+
+def test_a_percentage_of_failures_halts_the_run(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Allowed ones are not counted; what had not begun is cancelled, and says why."""
+    pipeline("""\
+[pipeline]
+pool = 1
+max_failures = "25%"
+[tasks.allowed]
+cmd = ["false"]
+allow_failure = true
+[tasks.bad]
+shell = "sleep 0.2; false"
+matrix.n = {range = [0, 7]}
+""")
+    assert workflow("run").returncode == 1
+    tasks = tasks_of(tmp_path)
+    failed = [id_ for id_, task in tasks.items() if task["outcome"] == "failed"]
+    assert failed[:3] == ["allowed", "bad@0", "bad@1"]
+    assert len(failed) <= 4  # the next may have begun before anybody heard of it
+    cancelled = [task for task in tasks.values() if task["outcome"] == "cancelled"]
+    assert len(failed) + len(cancelled) == 8
+    assert {task["reason"] for task in cancelled} == {"the run was halted after 2 failures"}

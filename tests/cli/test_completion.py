@@ -35,6 +35,7 @@ Workflow = Callable[..., "subprocess.CompletedProcess[str]"]
         (["plan", "--profile", "c"], ["ci"]),
         (["run", "--var", ""], ["size="]),
         (["completion", "z"], ["zsh"]),
+        (["explain", "import-"], ["import-hangs", "import-dies"]),
     ],
 )
 def test_names_of_the_file_are_offered(

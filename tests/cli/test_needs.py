@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 MODULE = """\
 import json
+import subprocess
+import sys
 
 def half(n):
     if n % 2:
@@ -104,3 +108,58 @@ def test_a_result_without_a_form_as_text_goes_to_python_and_not_into_a_command(
     assert tasks["text"]["reason"] == (
         "text cannot start: ${tasks.s.items}: the result of s is an object of type set, which has no form as text"
     )
+
+
+def test_two_hundred_large_results_do_not_stay_in_the_parents_memory(
+    pipeline: Callable[[str], Path], tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """A gigabyte goes from task to task, and through the one process that nobody replaces, without being kept there."""
+    (tmp_path / "work.py").write_text(
+        "import os\n"
+        "def make(n):\n    return bytes([n]) * 5_000_000\n"
+        "def total(results):\n    return sum(map(len, results)), [each[0] for each in results] == list(range(200))\n"
+        "def one(result, n):\n    assert result == bytes([n]) * 5_000_000\n    return n\n"
+    )
+    pipeline(
+        '[pipeline]\npool = 2\n[tasks.make]\ncall = "work:make"\nargs = ["${matrix.n}"]\n'
+        "matrix.n = {range = [0, 200]}\n"
+        '[tasks.one]\ncall = "work:one"\nargs = ["${tasks.make.result}", "${matrix.n}"]\nmatrix.n = {like = "make"}\n'
+        'needs = {task = "make", match = "n"}\n'
+        '[tasks.late]\ncall = "work:total"\nargs = ["${tasks.make.results}"]\nneeds = ["one"]\n'
+        '[tasks.say]\ncmd = ["echo", "${tasks.late.result}"]\n'
+    )
+    script = (
+        "import resource, sys\nfrom workflow.__main__ import main\nsys.argv = ['workflow', 'run', '-q']\n"
+        "try:\n    main()\nfinally:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+    )
+    (tmp_path / "measure.py").write_text(script)
+    ran = subprocess.run(
+        [sys.executable, str(tmp_path / "measure.py")], cwd=tmp_path, env=environ, text=True, timeout=55, check=False,
+        capture_output=True,
+    )  # fmt: skip
+    tasks = tasks_of(tmp_path)
+    assert {task["outcome"] for task in tasks.values()} == {"succeeded"}, ran.stderr
+    assert (tmp_path / ".workflow/latest" / tasks["say"]["log"]).read_text() == "[1000000000, true]\n"
+    assert int(ran.stdout) < 150, f"{ran.stdout} MiB"
+
+
+def test_a_large_result_whose_file_is_gone_is_the_failure_of_who_takes_it(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Its error says which file; the task that made it has succeeded."""
+    (tmp_path / "work.py").write_text(
+        "def make():\n    return 'x' * 3_000_000\ndef take(result):\n    return len(result)\n"
+    )
+    pipeline(
+        '[tasks.make]\ncall = "work:make"\n'
+        '[tasks.lose]\nshell = "rm ${run.dir}/results/make.pickle"\nneeds = ["make"]\n'
+        '[tasks.take]\ncall = "work:take"\nargs = ["${tasks.make.result}"]\nneeds = ["lose"]\n'
+    )
+    assert workflow("run").returncode == 1
+    tasks = tasks_of(tmp_path)
+    assert {id_: task["outcome"] for id_, task in tasks.items()} == {
+        "make": "succeeded", "lose": "succeeded", "take": "failed",
+    }  # fmt: skip
+    message = tasks["take"]["attempts"][0]["error"]["message"]
+    assert "the result of make cannot be read from" in message
+    assert "results/make.pickle: No such file or directory" in message

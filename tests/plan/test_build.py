@@ -181,3 +181,28 @@ def test_two_separate_cycles_are_two_mistakes(write: Write) -> None:
     with pytest.raises(InvalidPipeline) as caught:
         load_plan(path)
     assert [each.headline.rpartition(": ")[2] for each in caught.value.mistakes] == ["a → b → a", "c → d → c"]
+
+
+@pytest.mark.parametrize(
+    ("written", "halt", "count"),
+    [
+        ("", "never", None),
+        ('halt = "soon"', "soon", 1),
+        ('halt = "now"', "now", 1),
+        ("max_failures = 3", "soon", 3),
+        ('halt = "now"\nmax_failures = 3', "now", 3),
+        ('max_failures = "10%"', "soon", 3),
+        ('max_failures = "12.5%"', "soon", 3),
+        ('max_failures = "0.001%"', "soon", 1),
+        ('max_failures = "100%"', "soon", 21),
+        ('halt = "now"\nmax_failures = "50%"', "now", 11),
+    ],
+)
+def test_either_of_halt_and_max_failures_implies_the_other(
+    write: Write, written: str, halt: str, count: int | None
+) -> None:
+    """A percentage is of all planned tasks, of those that ``if`` removed too, and rounded up."""
+    condition = 'if = "matrix.n != 3"'
+    path = write(f"[pipeline]\n{written}\n" + task("a", "matrix.n = {range = [0, 20]}", condition) + task("b"))
+    settings = load_plan(path).settings
+    assert (settings.halt, settings.max_failures) == (halt, count)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from workflow.info_task import InfoTask
+from workflow.attempt_text import AttemptText
+from workflow.info_task import InfoTask, RetryPolicy
 from workflow.plan.build import load_plan
 from workflow.plan.compile import MissingResult, Surroundings, compile_task, derived_seed
 from workflow.plan.plan import Ended
@@ -200,3 +201,50 @@ def test_the_result_of_a_task_that_did_not_succeed_is_an_error(tmp_path: Path) -
     )
     with pytest.raises(MissingResult, match="x has no result, it ended as timed_out"):
         compile_task(load_plan(path).tasks[-1], {"x": Ended(None, "timed_out", None)}, AROUND)
+
+
+def test_what_the_engine_is_to_do_is_handed_to_it(last: Last) -> None:
+    """Limits, order, and files, the latter absolute and as patterns only where the file has one."""
+    info = last(
+        'call = "m:f"\ndeadline = "9s"\ntimeout = "2s"\npriority = 3\nmemory = "1MiB"\nseed = 8\n'
+        'outputs = ["out/a.txt", "*.csv", "/abs"]\nretries = {max = 2, delay = "1s", on = ["failed"]}',
+        None,
+    )
+    assert (info.deadline, info.timeout, info.priority, info.memory, info.seed) == (9.0, 2.0, 3, 1 << 20, 8)
+    assert info.outputs == ("/root-of-plan/out/a.txt", "/root-of-plan/*.csv", "/abs")
+    assert info.retries._replace(seed=None) == RetryPolicy(2, 1.0, on=("failed",))
+
+
+def test_the_folder_of_the_file_is_no_pattern(tmp_path: Path) -> None:
+    """Though its name may look like one."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text('[tasks.x]\ncmd = ["true"]\noutputs = ["*.csv", "a"]\n')
+    info = compile_task(load_plan(path).tasks[0], {}, AROUND._replace(root="/r[1]"))
+    assert info.outputs == ("/r[[]1]/*.csv", "/r[1]/a")
+
+
+def test_jitter_is_drawn_from_the_run_s_seed_and_not_from_the_task_s(tmp_path: Path) -> None:
+    """Else all instances of a matrix would return in step."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text('[tasks.x]\ncmd = ["true"]\nmatrix = {n = [1, 2]}\nseed = 1\nretries = 1\n')
+    tasks = load_plan(path).tasks
+    seeds = [compile_task(task, {}, AROUND._replace(seed=seed)).retries.seed for seed in (5, 6, 5) for task in tasks]
+    assert seeds[:2] == seeds[4:]
+    assert len(set(seeds)) == 4
+
+
+def test_the_number_of_the_attempt_stays_open(last: Last) -> None:
+    """Beside results, which are filled in."""
+    info = last('call = "m:f"\nargs = ["${task.attempt}", "${task.attempt} ${tasks.x.result}"]', 3)
+    assert info.args[1] == [AttemptText((None,)), AttemptText((None, " 3"))]
+    assert last('cmd = ["${task.attempt}"]', 3).args == ([AttemptText(("", None))],)
+    assert last('shell = "x ${task.attempt} ${tasks.x.result}"', "a b").args == (AttemptText(("x ", None, " 'a b'")),)
+    assert (last('cmd = ["true"]\nenv.A = "${task.attempt}"', 3).env or {})["A"] == AttemptText(("", None))
+
+
+def test_a_command_is_told_its_seed(last: Last) -> None:
+    """Nothing else could reach its random numbers."""
+    assert (last('cmd = ["true"]\nseed = 9', None).env or {})["WORKFLOW_SEED"] == "9"
+    info = last('shell = "true"', None)
+    assert (info.env or {})["WORKFLOW_SEED"] == str(derived_seed(5, "last"))
+    assert info.seed is None

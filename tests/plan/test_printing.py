@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from workflow.plan.build import load_plan
-from workflow.plan.printing import plan_document, plan_json, plan_text
+from workflow.plan.plan import PlannedTask
+from workflow.plan.printing import _FIELDS, _line, _task, _task_lines, plan_document, plan_json, plan_text
 
 VALID = Path(__file__).parents[1] / "corpus/valid"
 GOLDEN = Path(__file__).parent / "every_key.plan.json"
@@ -76,3 +78,23 @@ def test_a_plan_without_tasks_prints_too(tmp_path: Path) -> None:
     plan = select(load_plan(path), globs=["nobody"], tags=[])
     assert json.loads(plan_json(plan)) == plan_document(plan)
     assert plan_text(plan).splitlines()[-1].startswith("0 tasks")
+
+
+def test_a_line_of_json_is_what_its_task_is_by_itself_whoever_stood_before_it(tmp_path: Path) -> None:
+    """Values that tasks share are written once, and no other: true after 1, another table that is equal."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text(
+        '[tasks.a]\ncall = "m:f"\nargs = ["${matrix.x}"]\nkwargs = {k = "${matrix.y}"}\npriority = "${matrix.p}"\n'
+        'matrix = {x = [1, true, 1.0, "one"], y = [{a = 1}, {a = true}], p = [0, 1]}\nif = "matrix.y.a != 1"\n'
+        '[tasks.b]\nmodule = "m.F"\nargs = [1, true]\n[tasks.c]\ncmd = ["echo", "x"]\nneeds = ["a"]\n'
+        '[tasks.d]\nshell = "echo x"\nenv = {A = "1"}\non.success = "m:f"\n'
+        '[tasks.e]\ncall = "m:f"\nargs = [true, 1]\nneeds = {task = "a", status = "any"}\non.failure = "m:f"\n'
+    )
+    plan = load_plan(path)
+    assert json.loads(plan_json(plan))["tasks"] == [_task(task) for task in plan.tasks]
+    assert list(_task_lines(plan)) == [_line(_task(task)) for task in plan.tasks]
+
+
+def test_every_field_of_a_task_is_written() -> None:
+    """One that were not would be no part of the hash; what is known of results is in needs and references."""
+    assert {field.name for field in fields(PlannedTask)} - set(_FIELDS) == {"uses_results"}

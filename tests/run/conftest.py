@@ -74,6 +74,8 @@ def make_task() -> Callable[..., PlannedTask]:
             "skipped": False,
             "uses": tokens or {},
             "priority": 0,
+            "inputs": (),
+            "outputs": (),
         }
         return PlannedTask(**{**_nothing(PlannedTask), **fields, **changes})
 

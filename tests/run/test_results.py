@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from workflow.outcome import Outcome
+from workflow.plan.compile import MissingResult, Surroundings, compile_task
 from workflow.plan.plan import Ended, Need, PlannedTask
 from workflow.run.plain import Opaque, read_plain
 from workflow.run.results import KeptResults
-from workflow.spec.reference import describe
+from workflow.run.stored import LARGE_BYTES, LostResult, store
+from workflow.spec.reference import describe, parse
 
 Make = Callable[..., PlannedTask]
 
@@ -44,7 +46,7 @@ def test_how_a_task_ended_is_kept_also_where_there_is_no_result(make_task: Make)
     """With the values of its matrix: skipped, failed and succeeded ones."""
     tasks = instances(make_task, 3)
     last = make_task("b", uses=[task.id for task in tasks])
-    kept = KeptResults([*tasks, last])
+    kept = KeptResults([*tasks, last], "nowhere")
     kept.take(tasks[0], Outcome.SUCCEEDED, Returned(7))
     kept.take(tasks[1], Outcome.SKIPPED, None)
     failed = Returned(ValueError())
@@ -60,7 +62,7 @@ def test_how_a_task_ended_is_kept_also_where_there_is_no_result(make_task: Make)
 def test_a_result_nobody_refers_to_is_not_even_read(make_task: Make) -> None:
     """It stays bytes; needing a task is not referring to it."""
     task, other = make_task("a"), make_task("b", ["a"])
-    kept, handle = KeptResults([task, other]), Returned(7)
+    kept, handle = KeptResults([task, other], "nowhere"), Returned(7)
     kept.take(task, Outcome.SUCCEEDED, handle)
     assert (handle.asked, kept.ended) == (0, {})
 
@@ -71,7 +73,7 @@ def test_a_result_is_forgotten_with_the_last_who_refers_to_it(make_task: Make) -
     shared = frozenset(task.id for task in tasks)
     users = [make_task("b", id=f"b@{number}", uses_results=shared) for number in range(2)]
     single = make_task("c", uses=["a@1"])
-    kept = KeptResults([*tasks, *users, single])
+    kept = KeptResults([*tasks, *users, single], "nowhere")
     for number, task in enumerate(tasks):
         kept.take(task, Outcome.SUCCEEDED, Returned(number))
     kept.release(users[0])
@@ -134,10 +136,95 @@ def test_many_instances_that_refer_to_many_are_no_many_times_many_steps(make_tas
     template = make_task("b", [Need("a", ids, ids, "any")], uses_results=frozenset(ids))
     users = [template] * count
     begun = time.process_time()
-    kept = KeptResults([*tasks, *users])
+    kept = KeptResults([*tasks, *users], "nowhere")
     for task in tasks:
         kept.take(task, Outcome.SUCCEEDED, Returned(1))
     for user in users:
         kept.release(user)
     assert kept.ended == {}
     assert time.process_time() - begun < 5
+
+
+LARGE = b"x" * (2 * LARGE_BYTES)
+AROUND = Surroundings("/", "run", "/run", 7)
+
+
+def taker(make_task: Make, *args: object, kind: str = "call", **more: Any) -> PlannedTask:
+    def template(text: object) -> object:
+        return parse(text)[0] if isinstance(text, str) else text
+
+    fields = {"args": tuple(map(template, args)), "uses": ["a"], "base": "."}
+    return make_task("b", ["a"], kind=kind, **{**fields, **more})
+
+
+def kept_large(make_task: Make, folder: Path, value: object) -> KeptResults:
+    task = make_task("a")
+    kept = KeptResults([task, taker(make_task)], str(folder))
+    kept.take(task, Outcome.SUCCEEDED, Returned(value))
+    return kept
+
+
+def test_a_large_result_is_stored_where_only_we_can_read_it_and_taken_by_its_name(
+    make_task: Make, tmp_path: Path
+) -> None:
+    """What is pushed is small; where it is unpickled, it is what was returned."""
+    kept = kept_large(make_task, tmp_path / "results", [LARGE])
+    path = tmp_path / "results/a.pickle"
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert [each.name for each in path.parent.iterdir()] == ["a.pickle"]
+    made = compile_task(
+        taker(make_task, "${tasks.a.result}", "${tasks.a.results}", "${tasks.a.items}"), kept.ended, AROUND
+    )
+    pickled = pickle.dumps(made.args, 5)
+    assert len(pickled) < 1000
+    result, results, items = pickle.loads(pickled)[1]
+    assert (result, results, items[0]["result"]) == ([LARGE], [[LARGE]], [LARGE])
+
+
+def test_a_part_of_a_large_result_and_text_of_it_are_read_by_the_parent(make_task: Make, tmp_path: Path) -> None:
+    """As of a small one; of a class that is not plain there is neither."""
+    kept = kept_large(make_task, tmp_path, {"rows": [1, 2], "rest": "x" * 2 * LARGE_BYTES})
+    made = compile_task(
+        taker(make_task, "${tasks.a.result.rows.1}", "${tasks.a.results.0.rows}", "n=${tasks.a.result.rows}"),
+        kept.ended,
+        AROUND,
+    )
+    assert made.args[1] == [2, [1, 2], "n=[1, 2]"]
+    opaque = kept_large(make_task, tmp_path, [Deadly(), LARGE])
+    with pytest.raises(MissingResult, match="an object of type "):
+        compile_task(taker(make_task, "${tasks.a.result.rows}"), opaque.ended, AROUND)
+    with pytest.raises(MissingResult, match="which has no form as text"):
+        compile_task(taker(make_task, "n=${tasks.a.result}"), opaque.ended, AROUND)
+
+
+@pytest.mark.parametrize(
+    ("hurt", "said"),
+    [
+        (lambda path: path.unlink(), "cannot be read from {path}: No such file or directory"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "in {path} is not what was written there"),
+        (lambda path: path.write_bytes(b"y" + path.read_bytes()[1:]), "in {path} is not what was written there"),
+    ],
+)
+def test_a_file_that_was_touched_is_the_takers_failure(make_task: Make, tmp_path: Path, hurt: Any, said: str) -> None:
+    """In the worker before anything of it is unpickled, and in the parent where it reads a part."""
+    kept = kept_large(make_task, tmp_path, {"a": LARGE})
+    made = compile_task(taker(make_task, "${tasks.a.result}"), kept.ended, AROUND)
+    path = tmp_path / "a.pickle"
+    pickled = pickle.dumps(made.args, 5)
+    hurt(path)
+    with pytest.raises(LostResult, match=f"the result of a {said.format(path=path)}"):
+        pickle.loads(pickled)
+    with pytest.raises(MissingResult, match=f"the result of a {said.format(path=path)}"):
+        compile_task(taker(make_task, "${tasks.a.result.a}"), kept.ended, AROUND)
+
+
+def test_a_result_that_cannot_be_stored_is_the_takers_failure(make_task: Make, tmp_path: Path) -> None:
+    """Of whoever takes it as a whole, in part, or among others; nothing half is left."""
+    (tmp_path / "results").write_text("a file")
+    kept = kept_large(make_task, tmp_path / "results", LARGE)
+    for written in ("${tasks.a.result}", "${tasks.a.results}", "${tasks.a.items}", "n=${tasks.a.result}"):
+        with pytest.raises(MissingResult, match=r"the result of a could not be written to .*results/a\.pickle: "):
+            compile_task(taker(make_task, written), kept.ended, AROUND)
+    (tmp_path / "a.pickle").mkdir()
+    assert "Is a directory" in str(store("a", str(tmp_path), LARGE).problem)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.pickle", "results"]

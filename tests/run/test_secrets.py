@@ -75,6 +75,7 @@ def test_only_what_tasks_refer_to_is_read(tmp_path: Path) -> None:
         assert secrets.own_output is None
         assert secrets.heard(last=True) == []
         assert secrets.log_bound(None, 2) is None
+        assert secrets.pushed_max(2) == 4096
 
 
 def test_what_cannot_be_had_is_a_mistake_with_its_place(

@@ -113,7 +113,7 @@ def test_a_task_that_never_began_gives_its_tokens_back(make_task: Make, make_set
     assert pushed(admission.handle(TaskEnded(0, Outcome.FAILED), 1.0)) == [1]
 
 
-def test_while_tokens_are_used_the_engine_gets_no_more_than_it_runs(
+def test_while_tokens_are_used_the_engine_gets_no_more_than_it_runs_at_once(
     make_task: Make, make_settings: MakeSettings
 ) -> None:
     """So that nobody holds a token in its queue; afterwards it is filled again."""
@@ -126,6 +126,25 @@ def test_while_tokens_are_used_the_engine_gets_no_more_than_it_runs(
     assert admission.pushed == 2
     more = [make_task(str(number)) for number in range(6)] + [make_task("urgent", tokens={"db": 1}, priority=1)]
     assert pushed(admit(make_settings, more, DB, pool=2).begin()) == [6, 0, 1, 2, 3, 4, 5]
+
+
+def test_where_tasks_are_short_the_engine_gets_more_by_what_ends_in_an_eighth_of_a_second(
+    make_task: Make, make_settings: MakeSettings
+) -> None:
+    """Else it would be idle most of the time; when they get long again, there is no more than it runs."""
+    tasks = [make_task(str(number)) for number in range(2000)]
+    tasks.append(make_task("last", ["0"] + [str(number) for number in range(1, 2000)], tokens={"db": 1}))
+    admission = admit(make_settings, tasks, DB, pool=2)
+    waiting = pushed(admission.begin(100.0))
+    for number in range(1000):
+        waiting += pushed(admission.handle(TaskEnded(waiting.pop(0), Outcome.SUCCEEDED), 100.0 + number / 1000))
+    assert admission.pushed == 2 + 125
+    while admission.pushed > 2:
+        waiting += pushed(
+            admission.handle(TaskEnded(waiting.pop(0), Outcome.SUCCEEDED), 111.0 + len(admission.outcomes))
+        )
+    assert pushed(admission.handle(TaskEnded(waiting.pop(0), Outcome.SUCCEEDED), 5000.0)) != []
+    assert admission.pushed == 2
 
 
 def test_a_task_whose_if_is_false_is_skipped_at_once_with_what_needs_it(

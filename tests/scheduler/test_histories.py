@@ -87,6 +87,20 @@ HISTORIES: dict[str, tuple[int, bool, list[Turn]]] = {
             (0.0001, Answered(1, [(T(n), "succeeded") for n in (3, 4, 1, 2)]), [Run(1, tasks(5, priority=-1))]),
         ],
     ),
+    "what stands behind a task that takes long makes room for a task of a higher priority": (
+        1,
+        False,
+        [
+            *start(1),
+            (0.0, Pushed(tasks(1, 2, 3)), [Run(1, tasks(1, 2, 3))]),
+            (0.001, Pushed([*tasks(4), *tasks(5, priority=1)]), []),
+            (0.004, Woke(), []),
+            (0.005, Woke(), [Recall(1)]),
+            (0.005, Recalled(1, T(1)), []),
+            (0.1, Answered(1, [(T(1), "succeeded")]), [Run(1, tasks(5, priority=1))]),
+            (0.2, Answered(1, [(T(5), "succeeded")]), [Run(1, tasks(2))]),
+        ],
+    ),
     "a worker is sent only so many bytes, but always one task": (
         1,
         False,

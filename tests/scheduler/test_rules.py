@@ -150,6 +150,14 @@ def test_the_delay_is_drawn_between_its_half_and_its_whole_and_everybody_draws_t
     assert drawn == [retry_delay_s(policy, number, 1) for number in range(1000)]
 
 
+def test_a_delay_with_a_seed_depends_on_nothing_else() -> None:
+    """A run with the same seed waits as long, in whatever order its tasks were pushed."""
+    drawn = [retry_delay_s(RetryPolicy(max=9, delay_s=8.0, seed=seed), 5, 1) for seed in range(1000)]
+    assert drawn == [retry_delay_s(RetryPolicy(max=9, delay_s=8.0, seed=seed), 6, 1) for seed in range(1000)]
+    assert all(4.0 <= delay_s <= 8.0 for delay_s in drawn)
+    assert len(set(drawn)) > 990
+
+
 def test_the_delay_grows_up_to_its_limit_and_stays_finite() -> None:
     """65,534 doublings are no overflow."""
     policy = RetryPolicy(max=65_534, delay_s=1.0, backoff=2.0, max_delay_s=30.0, jitter=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 
 import pytest
 
@@ -53,3 +54,12 @@ def test_where_it_is_accepted_a_real_shell_sees_the_value(line: str) -> None:
     done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True, timeout=20)
     expected = "\n".join(part[1:] if "cut" in line and n else part for n, part in enumerate(HOSTILE.split("\n")))
     assert done.stdout.rstrip("\n") == expected.rstrip("\n")
+
+
+@pytest.mark.parametrize("first", ["", "'", '"', "cat <<E\n"])
+@pytest.mark.parametrize("piece", ["${matrix.x} ", "' ${matrix.x} ", "cat <<E\n${matrix.x}\nE\n", "# ${matrix.x}\n"])
+def test_a_line_with_very_many_references_takes_no_time_worth_mention(first: str, piece: str) -> None:
+    """It is read once, and not once for each."""
+    began = time.process_time()
+    parse(first + piece * 5000, "shell")
+    assert time.process_time() - began < 2

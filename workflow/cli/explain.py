@@ -12,13 +12,23 @@ from workflow.cli.arguments import tell
 from workflow.run.exit_code import ExitCode
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from workflow.diagnostics.codes import Code, Example
 
 _WIDTH_MAX = 100
 
 
+def _completed(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    from workflow.diagnostics.codes import CODES
+
+    return [CompletionItem(code, help=each.title) for code, each in CODES.items() if code.startswith(incomplete)]
+
+
 @click.command(short_help="Say what a kind of mistake means, with an example.")
-@click.argument("codes", nargs=-1, metavar="[CODE]...")
+@click.argument("codes", nargs=-1, metavar="[CODE]...", shell_complete=_completed)
 def explain(codes: tuple[str, ...]) -> int:
     """Say what a CODE of `workflow validate` means, with an example; without one, list them all."""
     from workflow.diagnostics.codes import CODES
@@ -49,10 +59,10 @@ def explained(code: Code, width: int = _WIDTH_MAX) -> str:
 def _example(what: str, example: Example) -> list[str]:
     from workflow.diagnostics.render import visible
 
-    command = ("workflow validate", *example.options)
-    if example.file == "faults.toml":
-        command = ("workflow chaos pipeline.toml --faults faults.toml",)
-    asked = "" if command == ("workflow validate",) else f", for {' '.join(command)}"
+    command = ("workflow", example.command, *example.options)
+    if example.command == "chaos":
+        command = (*command, "pipeline.toml", "--faults", "faults.toml")
+    asked = "" if command == ("workflow", "validate") else f", for {' '.join(command)}"
     files = {**example.beside, example.file: example.text} if example.text else {}
     parts = ["", f"{what}{asked}:"]
     for name, text in files.items():

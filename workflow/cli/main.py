@@ -23,6 +23,7 @@ from workflow.cli.explain import explain
 from workflow.cli.init import init
 from workflow.cli.inspect import plan, validate
 from workflow.cli.leaving import ignore_signals, leave_on_signals
+from workflow.cli.report import report
 from workflow.cli.run import run
 from workflow.cli.schema import schema
 from workflow.engine.system import fill_standard_descriptors
@@ -48,7 +49,7 @@ def cli() -> None:
     """
 
 
-for command in (init, run, validate, plan, explain, chaos, config, schema, doctor, completion):
+for command in (init, run, report, validate, plan, explain, chaos, config, schema, doctor, completion):
     cli.add_command(command)
 
 
@@ -76,13 +77,13 @@ def _have_streams() -> None:
 
 
 def _run(args: list[str], engine: EngineFactory | None) -> int:
+    if not args:  # each click has its own idea of what that is
+        _say(cli.get_help(click.Context(cli, info_name="workflow", **cli.context_settings)))
+        return ExitCode.USAGE
     try:
         code: object = cli.main(args, prog_name="workflow", standalone_mode=False, obj=engine)
     except click.exceptions.Exit as end:  # --help and --version
         return end.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:  # its message is the help itself
-        _say(error.format_message())
-        return ExitCode.USAGE
     except click.ClickException as error:
         return _usage(error)
     except NoOutput as error:

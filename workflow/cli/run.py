@@ -19,12 +19,16 @@ from workflow.cli.arguments import (
     tell,
 )
 from workflow.cli.leaving import keep_code
+from workflow.cli.report import check_outs
 from workflow.info_task import POOL_MAX, SEEDS
+from workflow.report.formats import KNOWN
 from workflow.run.exit_code import ExitCode
 
 if TYPE_CHECKING:
     from workflow.cli.settings import Settings
+    from workflow.plan.plan import Plan
     from workflow.report.terminal import Terminal
+    from workflow.run.conductor import RunResult
     from workflow.run.engine import EngineFactory
 
 CI_GRACE_MAX_S = 5.0
@@ -47,8 +51,8 @@ CI_GRACE_MAX_S = 5.0
 )
 @click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
 @click.option(
-    "--report", "reports", multiple=True, metavar="OUT.json", type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the report here too.",
+    "--report", "reports", multiple=True, metavar="OUT", type=click.Path(dir_okay=False, path_type=Path),
+    help=f"Write a report here too, as the name ends: {KNOWN}.",
 )  # fmt: skip
 @click.option("--events", metavar="FILE|-", help="Write the events here too; - is standard output.")
 @click.option("-q", "--quiet", is_flag=True, help="Only failures and the end.")
@@ -89,7 +93,7 @@ def run(
 
     if quiet and verbose:
         raise click.UsageError("-q and -v exclude each other")
-    _check_reports(reports)
+    check_outs(reports, "--report")
     verbosity = "quiet" if quiet else "verbose" if verbose else None
     said = {"jobs": jobs, "state_dir": state_dir, "color": color, "verbosity": verbosity}
     how = settings(said, existing(file))
@@ -130,7 +134,28 @@ def run(
         click.echo(f"workflow: {result.problem}", err=True)
     for line in sweep.told():
         click.echo(f"workflow: {result.mask.text(line)}", err=True)
+    if engine is None:  # a run under faults is no step of anybody's
+        _tell_github(result, plan)
     return result.exit_code
+
+
+def _tell_github(result: RunResult, plan: Plan) -> None:
+    from workflow.report.github import annotation_lines, append_summary, is_github
+
+    if not is_github(os.environ):
+        return
+    from workflow.report.material import graph_of, material_of
+
+    records = dict(enumerate(result.records))
+    material = material_of(result.run, result.verdict, records, graph_of(plan.tasks), Path(result.run.folder))
+    for line in annotation_lines(material):
+        click.echo(line, err=True)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        try:
+            append_summary(material, Path(summary))
+        except OSError as error:
+            click.echo(f"workflow: the summary of this step cannot be written: {error}", err=True)
 
 
 def _terminal(how: Settings) -> Terminal:
@@ -146,16 +171,6 @@ def _terminal(how: Settings) -> Terminal:
 
 def _in_ci() -> bool:
     return os.environ.get("CI", "").lower() not in {"", "0", "false"}
-
-
-def _check_reports(reports: tuple[Path, ...]) -> None:
-    for path in reports:
-        if path.suffix != ".json":
-            raise click.BadParameter(
-                f"{str(path)!r} must end in .json, the one format of reports", param_hint="--report"
-            )
-        if not path.parent.is_dir():
-            raise click.BadParameter(f"there is no folder {str(path.parent)!r}", param_hint="--report")
 
 
 def _events(target: str | None) -> Path | int | None:

@@ -10,21 +10,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A file, and what there has to be for ``workflow validate`` to say of it what is claimed."""
+    """A file, and what there has to be for the command to say of it what is claimed."""
 
     text: str
     beside: Mapping[str, str] = field(default_factory=dict)
     """Other files that are needed, by name."""
     options: tuple[str, ...] = ()
-    """Of ``workflow validate``."""
-    command: str = "validate"
-    """That tells of it; some mistakes are only found by ``run``."""
-    file: str = "pipeline.toml"
-    """What it is: a pipeline, or ``faults.toml``, which ``workflow chaos`` reads."""
+    """Of the command."""
+    command: Literal["validate", "run", "chaos"] = "validate"
+    """The first that finds it; of ``chaos`` the file is a faults file, ``faults.toml``."""
+
+    @property
+    def file(self) -> str:
+        """What the text is the text of."""
+        return "faults.toml" if self.command == "chaos" else "pipeline.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +225,23 @@ _ALL = (
         '[tasks.hello]\ncmd = ["echo", "${matrix.siz}"]\nmatrix = {size = [1, 2]}\n',
         '[tasks.hello]\ncmd = ["echo", "${matrix.size}"]\nmatrix = {size = [1, 2]}\n',
     ),
+    _code(
+        "bad-condition",
+        "An if that cannot be answered",
+        "An if compares vars, env and matrix: == != in, not in, not, and, or, with texts in quotes, numbers, true, "
+        "false and lists. There are no functions, and no ${…}: a name stands by itself. A text is never a number, so "
+        "to compare the two is a mistake; variables of the environment are text.",
+        '[tasks.hello]\ncmd = ["echo", "hello"]\nif = "env.LEVEL == 3"\n',
+        '[tasks.hello]\ncmd = ["echo", "hello"]\nif = "env.LEVEL == \'3\'"\n',
+    ),
+    _code(
+        "unreachable-if",
+        "An if that is false whatever is given",
+        "It asks neither vars nor env, so nothing can change its answer, and that is false for the task, or for every "
+        "instance of its matrix: the task would never run.",
+        '[tasks.hello]\ncmd = ["echo", "hello"]\nmatrix = {os = ["linux", "mac"]}\nif = "matrix.os == \'win\'"\n',
+        '[tasks.hello]\ncmd = ["echo", "hello"]\nmatrix = {os = ["linux", "mac"]}\nif = "matrix.os == \'mac\'"\n',
+    ),
     # How tasks fit together
     _code(
         "unknown-task",
@@ -301,31 +322,18 @@ _ALL = (
     _code(
         "secret-missing",
         "A secret that cannot be had",
-        "A run reads the secrets that its tasks refer to before anything else: the variable is not set, the file "
-        "cannot be read, or the command failed or printed nothing.",
+        "A run reads the secrets that its tasks refer to before it begins: a variable must be set, a file readable, a "
+        "command exit with 0 within 30 s. What comes of it must be text in UTF-8, not empty, and at most 64 KiB. "
+        "validate and plan read no secret.",
         Example(
             '[secrets]\ntoken = {file = "token.txt"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
             command="run",
         ),
         Example(
             '[secrets]\ntoken = {file = "token.txt"}\n[tasks.hello]\ncmd = ["true"]\nenv = {T = "${secrets.token}"}\n',
-            beside={"token.txt": "s3cret\n"},
+            {"token.txt": "abc\n"},
+            command="run",
         ),
-    ),
-    _code(
-        "bad-condition",
-        "A condition that asks nothing",
-        "if is a comparison of vars, env and matrix by ==, !=, in and not in, joined by and, or and not. There are no "
-        "functions, and a text is never equal to a number.",
-        '[vars]\nsize = 3\n[tasks.hello]\ncmd = ["true"]\nif = "vars.size = 3"\n',
-        '[vars]\nsize = 3\n[tasks.hello]\ncmd = ["true"]\nif = "vars.size == 3"\n',
-    ),
-    _code(
-        "unreachable-if",
-        "A condition that is never true",
-        "It asks neither variables nor the environment, and is false for every instance: the task could never run.",
-        '[tasks.hello]\ncmd = ["true"]\nmatrix.os = ["linux", "macos"]\nif = "matrix.os == \'windows\'"\n',
-        '[tasks.hello]\ncmd = ["true"]\nmatrix.os = ["linux", "macos"]\nif = "matrix.os == \'macos\'"\n',
     ),
     _code(
         "unknown-limit",
@@ -407,27 +415,23 @@ _ALL = (
         "no-faults",
         "There are no faults in a faults file",
         "A faults file has at least one table [[fault]].",
-        Example("seed = 7\n", file="faults.toml"),
-        Example('seed = 7\n[[fault]]\ntask = "*"\nkind = "crash.segv"\n', file="faults.toml"),
+        Example("seed = 7\n", command="chaos"),
+        Example('seed = 7\n[[fault]]\ntask = "*"\nkind = "crash.segv"\n', command="chaos"),
     ),
     _code(
         "missing-key",
         "A key that must be there is not",
         "A fault says which tasks it strikes and what it does: task and kind.",
-        Example('[[fault]]\ntask = "*"\n', file="faults.toml"),
-        Example('[[fault]]\ntask = "*"\nkind = "crash.segv"\n', file="faults.toml"),
+        Example('[[fault]]\ntask = "*"\n', command="chaos"),
+        Example('[[fault]]\ntask = "*"\nkind = "crash.segv"\n', command="chaos"),
     ),
     _code(
         "fault-does-not-fit",
         "A fault that cannot strike this pipeline",
         "No task matches, or what matches is of a kind to which this cannot happen: a payload.* fault is one of values "
         "that Python hands over, and a command has none.",
-        Example(
-            '[[fault]]\ntask = "nobody"\nkind = "crash.segv"\n', beside={"pipeline.toml": _HELLO}, file="faults.toml"
-        ),
-        Example(
-            '[[fault]]\ntask = "hello"\nkind = "crash.segv"\n', beside={"pipeline.toml": _HELLO}, file="faults.toml"
-        ),
+        Example('[[fault]]\ntask = "nobody"\nkind = "crash.segv"\n', beside={"pipeline.toml": _HELLO}, command="chaos"),
+        Example('[[fault]]\ntask = "hello"\nkind = "crash.segv"\n', beside={"pipeline.toml": _HELLO}, command="chaos"),
     ),
 )
 

@@ -29,7 +29,7 @@ def locate(text: str, mistakes: Sequence[Mistake]) -> list[Mistake]:
     """
     lines = _Lines(text)
     tree = _tree(lines.data) if any(mistake.line is None and mistake.place for mistake in mistakes) else None
-    found = [mistake if tree is None else _located(mistake, tree, lines) for mistake in mistakes]
+    found = [mistake if tree is None else _located(mistake, tree, lines) for mistake in dict.fromkeys(mistakes)]
     unique: dict[tuple[Place, str, int | None, int], Mistake] = {}
     for mistake in found:
         unique.setdefault((mistake.place, mistake.headline, mistake.line, mistake.column), mistake)
@@ -50,6 +50,9 @@ class _Lines:
 
     def __init__(self, text: str) -> None:
         self.data = text.encode()
+        self._ascii = self.data.isascii()
+        self._shown: dict[int, str] = {}
+        """Lines that were asked for: many mistakes may stand on one that is very long."""
         self._starts = [0]
         at = self.data.find(b"\n")
         while at != -1:
@@ -63,10 +66,15 @@ class _Lines:
         line = bisect_right(self._starts, span[0])
         start = self._starts[line - 1]
         stop = self._starts[line] - 1 if line < len(self._starts) else len(self.data)
-        column = len(self.data[start : span[0]].decode(errors="replace")) + 1
-        end = len(self.data[start : max(min(span[1], stop), span[0])].decode(errors="replace")) + 1
-        shown = self.data[start:stop].decode(errors="replace").rstrip("\r")
-        return line, column, max(end, column + 1), shown
+        column = self._length(start, span[0]) + 1
+        end = self._length(start, max(min(span[1], stop), span[0])) + 1
+        if line not in self._shown:
+            self._shown[line] = self.data[start:stop].decode(errors="replace").rstrip("\r")
+        return line, column, max(end, column + 1), self._shown[line]
+
+    def _length(self, start: int, stop: int) -> int:
+        """In characters."""
+        return stop - start if self._ascii else len(self.data[start:stop].decode(errors="replace"))
 
 
 def _located(mistake: Mistake, tree: _Entry, lines: _Lines) -> Mistake:

@@ -156,7 +156,7 @@ def _shared_memory(_pool: int) -> Iterator[Rest]:
     folder = "/dev/shm"  # noqa: S108  # it is only measured
     found = os.statvfs(folder)
     size = f"{folder}: {_size(found.f_bavail * found.f_frsize)} free of {_size(found.f_blocks * found.f_frsize)}"
-    yield size, "info", "the engine does not use it; tasks may, with multiprocessing"
+    yield size, "info", "what the tasks of a run with secrets print is there; tasks may use it, with multiprocessing"
 
 
 def _cgroup(_pool: int) -> Iterator[Rest]:

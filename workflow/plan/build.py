@@ -13,7 +13,7 @@ from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from workflow.diagnostics.mistake import Mistake
 from workflow.plan.expand import comparable, expand
@@ -28,7 +28,6 @@ from workflow.plan.plan import (
     SecretSource,
     Settings,
     TokenLimit,
-    Value,
 )
 from workflow.plan.printing import plan_hash
 from workflow.spec import checks, values
@@ -325,6 +324,30 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "seed": checks.seed,
 }
 _TEXTS = ("cmd", "tags", "env", "shell", "inputs", "outputs")
+_FIELDS = {
+    "args": "args",
+    "kwargs": "kwargs",
+    "timeout": "timeout_s",
+    "grace": "grace_s",
+    "callback_timeout": "callback_timeout_s",
+    "env": "env",
+    "cwd": "cwd",
+    "isolate": "isolate",
+    "allow_failure": "allow_failure",
+    "tags": "tags",
+    "doc": "doc",
+    "success": "on_success",
+    "failure": "on_failure",
+    "deadline": "deadline_s",
+    "warn_after": "warn_after_s",
+    "priority": "priority",
+    "memory": "memory_bytes",
+    "seed": "seed",
+    "inputs": "inputs",
+    "outputs": "outputs",
+}
+"""Of a key of the file, the field of a planned task."""
+_NOTHING: frozenset[str] = frozenset()
 
 
 class _Maker:
@@ -339,7 +362,6 @@ class _Maker:
         homes = {key: document.home(pipeline.place(spec.name, key)) for key in ("cwd", "inputs", "outputs")}
         self._homes = homes
         kind = cast(Kind, table.kind)
-        self._key = kind
         on = table.on
         fields: dict[str, object] = {
             kind: getattr(table, kind),
@@ -364,59 +386,39 @@ class _Maker:
             "inputs": table.inputs,
             "outputs": table.outputs,
         }
-        self._filled = [key for key, value in fields.items() if _waits(value)]
-        self._fields = fields
-        self._place = {key: None if key in self._filled else self._located(key, fields[key]) for key in homes}
+        self._filled = {key: value for key, value in fields.items() if _waits(value)}
+        self._names = {**_FIELDS, kind: "target"}
+        # What all instances share, made once: of a hundred thousand each is then little more than its own values.
+        self._shared: dict[str, Any] = {
+            "name": spec.name,
+            "kind": kind,
+            "base": relative(homes["cwd"], self._root),
+            "retries": table.retries,
+            "uses": table.uses,
+            "condition": table.if_.text if table.if_ else None,
+        }
+        for key, value in fields.items():
+            self._shared[self._names[key]] = value if key in self._filled else self._located(key, value)
         if table.cwd is None:
-            self._place["cwd"] = relative(home, self._root)
-        self._base = relative(homes["cwd"], self._root)
-        self._same = (spec.name, kind, table.retries, table.uses, table.if_.text if table.if_ else None)
+            self._shared["cwd"] = relative(home, self._root)
         self.answers = Answers(table.if_, spec.asked.__getitem__) if table.if_ else None
 
     def task(self, id_: str, matrix: Mapping[str, object] | None) -> PlannedTask:
         skipped = self._skipped(matrix)
-        fields = self._fields
-        if self._filled:
-            fields = dict(fields)
-            for key in self._filled:
-                fields[key] = self._fill(key, fields[key], id_, matrix or {})
-        name, kind, retries, uses, condition = self._same
         # What does not run needs nothing, and takes no results.
-        needs, used = ((), frozenset[str]()) if skipped else self._needs.of(id_, matrix)
-        place = self._place
+        needs, used = ((), _NOTHING) if skipped else self._needs.of(id_, matrix)
+        made = self._shared
+        if self._filled:
+            made = dict(made)
+            for key, value in self._filled.items():
+                made[self._names[key]] = self._located(key, self._fill(key, value, id_, matrix or {}))
         return PlannedTask(
             id=id_,
-            name=name,
             matrix=cast("Mapping[str, Json] | None", matrix),
-            kind=kind,
-            target=cast("str | Template | tuple[str | Template, ...]", fields[self._key]),
-            args=cast("tuple[Value, ...]", fields["args"]),
-            kwargs=cast("Mapping[str, Value]", fields["kwargs"]),
             needs=needs,
             uses_results=used,
-            timeout_s=cast("float | None", fields["timeout"]),
-            grace_s=cast(float, fields["grace"]),
-            callback_timeout_s=cast("float | None", fields["callback_timeout"]),
-            env=cast("Mapping[str, str | Template | None]", fields["env"]),
-            cwd=cast("str | Template", place["cwd"] or self._located("cwd", fields["cwd"])),
-            base=self._base,
-            on_success=cast("str | None", fields["success"]),
-            on_failure=cast("str | None", fields["failure"]),
-            isolate=cast(bool, fields["isolate"]),
-            allow_failure=cast(bool, fields["allow_failure"]),
-            tags=cast("tuple[str, ...]", fields["tags"]),
-            doc=cast("str | None", fields["doc"]),
-            retries=retries,
-            deadline_s=cast("float | None", fields["deadline"]),
-            warn_after_s=cast("float | None", fields["warn_after"]),
-            uses=uses,
-            priority=cast(int, fields["priority"]),
-            memory_bytes=cast("int | None", fields["memory"]),
-            seed=cast("int | None", fields["seed"]),
-            inputs=cast("tuple[str, ...]", place["inputs"] or self._located("inputs", fields["inputs"])),
-            outputs=cast("tuple[str, ...]", place["outputs"] or self._located("outputs", fields["outputs"])),
-            condition=condition,
             skipped=skipped,
+            **made,
         )
 
     def _skipped(self, matrix: Mapping[str, object] | None) -> bool:
@@ -430,7 +432,9 @@ class _Maker:
             raise _BadInstance(("if",), str(error.args[0]), None, "bad-condition") from None
 
     def _located(self, key: str, value: object) -> object:
-        """A path, or several, as the plan has them; what waits until the run stays as it is."""
+        """A path, or several, as the plan has them; what waits until the run, and what is no path, stays as it is."""
+        if key not in self._homes:
+            return value
         if isinstance(value, tuple):
             return tuple(self._located(key, each) for each in value)
         return located(value, self._homes[key], self._root) if isinstance(value, str) else value

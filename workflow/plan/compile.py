@@ -16,7 +16,7 @@ from workflow.attempt_text import AttemptText
 from workflow.errors import WorkflowError
 from workflow.info_task import InfoTask, RetryPolicy
 from workflow.outcome import Outcome
-from workflow.plan.plan import Ended, PlannedTask
+from workflow.plan.plan import Deferred, Ended, PlannedTask
 from workflow.spec.reference import Reference, Template, as_text, describe, follow, resolve_some
 
 
@@ -173,11 +173,15 @@ class _Filler:
 
     def _text(self, template: Template) -> object:
         last = template.references[0]
+        alone = template.mode == "value" and len(template.parts) == 1
 
         def lookup(reference: Reference) -> object:
             nonlocal last
             last = reference
-            return self._value(reference)
+            try:
+                return _handed_on(self._value(reference), read=not alone)
+            except LookupError as error:
+                raise MissingResult(self._task, str(reference), str(error.args[0])) from None
 
         try:
             text = _for_each_attempt(resolve_some(template, _is_known, lookup))
@@ -203,10 +207,10 @@ class _Filler:
         else:
             value = [_item(id_, ended) for id_, ended in self._all(reference)]
         walked = "the result" if part == "result" else f"{name}.{part}"
-        try:
-            return follow(value, tuple(path), walked)
-        except LookupError as error:
-            raise MissingResult(self._task, str(reference), str(error.args[0])) from None
+        for step in path:
+            value = follow(_handed_on(value, read=True) if isinstance(value, Deferred) else value, (step,), walked)
+            walked += f".{step}"
+        return value
 
     def _one(self, reference: Reference) -> object:
         name = reference.path[0]
@@ -236,11 +240,32 @@ class _Filler:
         if part != "result" and not path:
             for id_, ended in self._all(reference):
                 try:
-                    as_text(ended.result)
+                    as_text(_handed_on(ended.result, read=True))
                 except (TypeError, ValueError, RecursionError):
-                    return f"the result of {id_} is {describe(ended.result)}, which has no form as text"
+                    shown = describe(_handed_on(ended.result, read=True))
+                    return f"the result of {id_} is {shown}, which has no form as text"
         whole = "the result" if part == "result" else ".".join(reference.path)
-        return f"{whole} is {describe(self._value(reference))}, which has no form as text"
+        return f"{whole} is {describe(_handed_on(self._value(reference), read=True))}, which has no form as text"
+
+
+def _handed_on(value: object, *, read: bool) -> object:
+    """A value of a reference with what stands for large results: ``read``, or as the worker gets it.
+
+    Raises LookupError with a sentence.
+    """
+    if isinstance(value, list):  # maybe results, or items
+        return [_one_handed_on(each, read=read) for each in value]
+    return _one_handed_on(value, read=read)
+
+
+def _one_handed_on(value: object, *, read: bool) -> object:
+    if isinstance(value, Deferred):
+        if value.problem is not None:
+            raise LookupError(value.problem)
+        return value.read() if read else value.whole()
+    if isinstance(value, dict) and isinstance(value.get("result"), Deferred):
+        return {**value, "result": _one_handed_on(value["result"], read=read)}
+    return value
 
 
 def _succeeded(ended: Ended) -> bool:

@@ -7,6 +7,7 @@ What a task needs from tasks that must run first stays open in it until ``compil
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,25 @@ class Need:
     """All of them succeeded; at least one went wrong, and all ended; all ended."""
     matched: bool = False
     """Whether these are the instances that ``match`` paired, and not all there are."""
+
+
+class Deferred(ABC):
+    """A result that is not in memory: it is handed on as a whole, and read only where a part or text of it is asked."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def problem(self) -> str | None:
+        """Why nobody can have it."""
+
+    @abstractmethod
+    def whole(self) -> object:
+        """What becomes the result where the task that takes it is run."""
+
+    @abstractmethod
+    def read(self) -> object:
+        """The result, as far as the parent may look at it.  Raises LookupError with a sentence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import inf
+from operator import attrgetter
+from typing import Any
 
 from workflow.info_task import RetryPolicy
 from workflow.plan.plan import Need, Plan, PlannedTask, SecretSource, Settings
@@ -98,44 +100,71 @@ def _secret(secret: SecretSource) -> dict[str, object]:
 
 
 def _task_lines(plan: Plan) -> Iterator[str]:
+    """Each task as JSON.
+
+    Most of what a task holds is the very object that the task before it holds too, since instances share it: so it is
+    written once, and only what is another object is written anew.
+    """
+    before: tuple[object, ...] = ()
+    written: list[str] = []
     for task in plan.tasks:
-        yield _line(_task(task))
+        found = _RAW(task)
+        if before:
+            for place, value in enumerate(found):
+                if value is not before[place]:
+                    for key in _CHANGES[place]:
+                        written[key] = f"{_KEYS[key]}:{_line(_SHAPES[key](task))}"
+        else:
+            written = [f"{key}:{_line(shape(task))}" for key, shape in zip(_KEYS, _SHAPES, strict=True)]
+        before = found
+        yield "{" + ",".join(written) + "}"
 
 
 def _task(task: PlannedTask) -> dict[str, object]:
-    module, args, kwargs = _info_task(task)
-    return {
-        "id": task.id,
-        "name": task.name,
-        "kind": task.kind,
-        "needs": [_need(need) for need in task.needs],
-        "matrix": None if task.matrix is None else dict(task.matrix),
-        "module": module,
-        "args": args,
-        "kwargs": kwargs,
-        "timeout_s": task.timeout_s,
-        "grace_s": task.grace_s,
-        "callback_timeout_s": task.callback_timeout_s,
-        "env": _written(task.env) if task.env else {},
-        "cwd": _written(task.cwd),
-        "base": task.base,
-        "on": {"success": task.on_success, "failure": task.on_failure},
-        "isolate": task.isolate,
-        "allow_failure": task.allow_failure,
-        "tags": list(task.tags),
-        "doc": task.doc,
-        "retries": _retries(task.retries),
-        "deadline_s": task.deadline_s,
-        "warn_after_s": task.warn_after_s,
-        "uses": dict(task.uses),
-        "priority": task.priority,
-        "memory_bytes": task.memory_bytes,
-        "seed": task.seed,
-        "inputs": list(task.inputs),
-        "outputs": list(task.outputs),
-        "if": task.condition,
-        "skipped": task.skipped,
-    }
+    return {key: shape(task) for key, (shape, *_fields) in _WRITTEN.items()}
+
+
+_WRITTEN: dict[str, tuple[Any, ...]] = {
+    "id": (lambda task: task.id, "id"),
+    "name": (lambda task: task.name, "name"),
+    "kind": (lambda task: task.kind, "kind"),
+    "needs": (lambda task: [_need(need) for need in task.needs], "needs"),
+    "matrix": (lambda task: None if task.matrix is None else dict(task.matrix), "matrix"),
+    "module": (lambda task: _info_task(task)[0], "kind", "target"),
+    "args": (lambda task: _info_task(task)[1], "kind", "target", "args", "kwargs"),
+    "kwargs": (lambda task: _info_task(task)[2], "kind", "kwargs"),
+    "timeout_s": (lambda task: task.timeout_s, "timeout_s"),
+    "grace_s": (lambda task: task.grace_s, "grace_s"),
+    "callback_timeout_s": (lambda task: task.callback_timeout_s, "callback_timeout_s"),
+    "env": (lambda task: _written(task.env) if task.env else {}, "env"),
+    "cwd": (lambda task: _written(task.cwd), "cwd"),
+    "base": (lambda task: task.base, "base"),
+    "on": (lambda task: {"success": task.on_success, "failure": task.on_failure}, "on_success", "on_failure"),
+    "isolate": (lambda task: task.isolate, "isolate"),
+    "allow_failure": (lambda task: task.allow_failure, "allow_failure"),
+    "tags": (lambda task: list(task.tags), "tags"),
+    "doc": (lambda task: task.doc, "doc"),
+    "retries": (lambda task: _retries(task.retries), "retries"),
+    "deadline_s": (lambda task: task.deadline_s, "deadline_s"),
+    "warn_after_s": (lambda task: task.warn_after_s, "warn_after_s"),
+    "uses": (lambda task: dict(task.uses), "uses"),
+    "priority": (lambda task: task.priority, "priority"),
+    "memory_bytes": (lambda task: task.memory_bytes, "memory_bytes"),
+    "seed": (lambda task: task.seed, "seed"),
+    "inputs": (lambda task: list(task.inputs), "inputs"),
+    "outputs": (lambda task: list(task.outputs), "outputs"),
+    "if": (lambda task: task.condition, "condition"),
+    "skipped": (lambda task: task.skipped, "skipped"),
+}
+"""The keys of a task, what stands there, and the fields that it is made of."""
+_FIELDS = tuple(dict.fromkeys(field for _, *fields in _WRITTEN.values() for field in fields))
+_RAW = attrgetter(*_FIELDS)
+_SHAPES: tuple[Callable[[PlannedTask], object], ...] = tuple(shape for shape, *_ in _WRITTEN.values())
+_CHANGES = tuple(
+    tuple(number for number, (_, *fields) in enumerate(_WRITTEN.values()) if field in fields) for field in _FIELDS
+)
+"""Of each field, the places of the keys that are made of it."""
+_KEYS = tuple(f'"{key}"' for key in _WRITTEN)
 
 
 def _retries(policy: RetryPolicy) -> dict[str, object]:

@@ -1,1 +1,1 @@
-"""What the parent was told, as console lines, JSON lines and JSON."""
+"""What the parent was told, as console lines, JSON lines, JSON, JUnit, HTML, Markdown and a trace."""

@@ -1,48 +1,40 @@
-"""``report.json``: the whole account of a run, written in one piece or not at all."""
+"""``report.json``: the whole account of a run."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from workflow.report.material import Material
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
-from workflow.report.shapes import run_shape, task_shape
+from workflow.report.shapes import FORMAT, run_shape, task_shape
+from workflow.report.writing import write_whole
 
-FORMAT = 1
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
 
 
 def write_report(path: Path, run: RunRecord, verdict: Verdict, records: Mapping[int, TaskRecord]) -> None:
-    """Write the report to ``path``, replacing what is there at once: a reader sees the old file or the whole new one.
-
-    Raises OSError when that is not possible; ``path`` is then as it was.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            for piece in pieces(run, verdict, records):
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def pieces(run: RunRecord, verdict: Verdict, records: Mapping[int, TaskRecord]) -> Iterator[str]:
-    """Answer the text of the report bit by bit: a task a line, so that it can be looked at, and never all in memory."""
+    """Write the report to ``path``: the whole of it, or nothing.  Raises OSError."""
     counts = {outcome.value: number for outcome, number in count(records).items()}
-    yield f'{{"format": {FORMAT},\n "run": {_text(run_shape(run, verdict))},\n "counts": {_text(counts)},\n "tasks": ['
+    tasks = (task_shape(records[number]) for number in sorted(records))
+    write_whole(path, _text(FORMAT, run_shape(run, verdict), counts, tasks))
+
+
+def json_pieces(material: Material) -> Iterator[str]:
+    """Answer the text of a report that was read, bit by bit: what ``write_report`` wrote."""
+    document = material.document
+    return _text(document["format"], document["run"], document["counts"], document["tasks"])
+
+
+def _text(version: int, run: object, counts: object, tasks: Iterable[object]) -> Iterator[str]:
+    """A task a line, so that it can be looked at; never all in memory.
+
+    ASCII only: lone surrogates could not be written as UTF-8.
+    """
+    yield f'{{"format": {version},\n "run": {_encode(run)},\n "counts": {_encode(counts)},\n "tasks": ['
     separator = "\n  "
-    for number in sorted(records):
-        yield separator + _text(task_shape(records[number]))
+    for task in tasks:
+        yield separator + _encode(task)
         separator = ",\n  "
     yield "]}\n"
-
-
-def _text(value: object) -> str:
-    # ASCII only: lone surrogates, which file names and output may hold, could not be written as UTF-8.
-    return _encode(value)

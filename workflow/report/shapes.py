@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord
 from workflow.report.records import RunRecord, TaskRecord, Verdict, iso
 
+FORMAT = 1
+"""Version of report.json."""
+
 
 def error_shape(error: ErrorRecord | None) -> dict[str, object] | None:
     """Answer what went wrong."""

@@ -74,6 +74,16 @@ def whereabouts(error: ErrorRecord, folder: str) -> list[str]:
     return lines
 
 
+def place(error: ErrorRecord) -> tuple[str, int] | None:
+    """Answer file and line of where it happened; None where no code but the engine's was at work."""
+    if error.stack:
+        frame = _place_in_stacks(error.stack)
+    else:
+        chain = _chain(error.traceback or "")
+        frame = _last(chain[-1].frames) if chain else None
+    return None if frame is None else (frame.file, int(frame.line))
+
+
 def account(error: ErrorRecord) -> str:
     """Answer all that is known of an error, for a log.  Traces of nothing but the engine are left out."""
     name = error.type.rpartition(".")[2] if error.type.startswith("workflow.") else error.type

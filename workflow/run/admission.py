@@ -19,10 +19,15 @@ from workflow.run.effects import CancelAll, CancelQueued, Conclude, Effect, Push
 from workflow.run.exit_code import ExitCode
 from workflow.run.facts import Broken, Fact, Interrupted, RunTimedOut, TaskBegan, TaskEnded
 from workflow.run.line import Line
+from workflow.run.pace import Pace
 from workflow.run.tokens import Tokens
 
 PUSHED_MAX = 4096
 """Tasks given to the engine at once: enough to keep any pool busy, and a million tasks do not fill its memory."""
+
+
+_QUEUE_S = 0.125
+"""What a task that has tokens may wait in the engine's queue."""
 
 
 class Admission:
@@ -50,6 +55,7 @@ class Admission:
         self._never, self._gates_at, self._unopened = _gates(tasks)
         self._tokens = Tokens(settings.limits)
         self._line = Line(tasks, self._tokens)
+        self._pace = Pace()
         self._using = sum(1 for task in tasks if task.uses and not task.skipped)  # that have not started
         self._began: set[int] = set()  # of those that use tokens
         self._unstarted = set(range(len(tasks)))
@@ -83,6 +89,7 @@ class Admission:
         """Take in a fact, and answer what is to be done about it."""
         effects: list[Effect] = []
         if isinstance(fact, TaskEnded):
+            self._pace.ended(now)
             self._task_ended(fact, effects)
         elif isinstance(fact, TaskBegan):
             self._task_began(fact)
@@ -98,7 +105,7 @@ class Admission:
 
     def wake_at(self, now: float) -> float | None:
         """When to say that time passed, if nothing happens before; None is never."""
-        return self._line.wake_at(now) if self.pushed < self._room else None
+        return self._line.wake_at(now) if self.pushed < self._room(now) else None
 
     @property
     def finished(self) -> bool:
@@ -246,19 +253,22 @@ class Admission:
         self.outcomes[conclusion.task] = conclusion.outcome
         effects.append(conclusion)
 
-    @property
-    def _room(self) -> int:
-        """How many tasks the engine is given at once: while tokens are used no more than begin at once.
+    def _room(self, now: float) -> int:
+        """How many tasks the engine is given at once: while tokens are used, little more than begin at once.
 
-        Who has tokens must not stand behind others there, and who is more urgent and came later not behind it.
+        Who has tokens must not stand long behind others there.  But an engine that is given a task only when one has
+        ended is idle while that is told, which is most of the time where tasks are short: so there is more by what
+        ends in an eighth of a second.
         """
-        return min(self._pool, self._pushed_max) if self._using else self._pushed_max
+        if not self._using:
+            return self._pushed_max
+        return min(self._pool + self._pace.within(_QUEUE_S, now), self._pushed_max)
 
     def _push_ready(self, effects: list[Effect], now: float) -> None:
         if self._stopped is not None:
             self._line.clear()
             return
-        while self.pushed < self._room:
+        while self.pushed < self._room(now):
             task = self._line.next(now)
             if task is None:
                 return

@@ -20,6 +20,7 @@ from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
 from workflow.plan.plan import PlannedTask
 from workflow.report.console import Console
 from workflow.report.events import EventLog
+from workflow.report.material import graph_of
 from workflow.report.records import RunRecord, TaskRecord, Verdict
 from workflow.report.standing import RunningTask
 from workflow.run.ending import Ending, write_ending
@@ -193,7 +194,8 @@ class Book:
         self._console.engine_said(self._secrets.heard(last=True), time.monotonic())
         self._logs.remove_shared()
         self.records = dict(sorted(self.records.items()))
-        ending = write_ending(run, verdict, self.records, self._events, self._folder, copies)
+        graph = graph_of(self._tasks)
+        ending = write_ending(run, verdict, self.records, self._events, self._folder, graph, copies)
         report = None if ending.report is None else str(ending.report)
         self._console.run_ended(tuple(self.records.values()), ending.verdict, report)
         return ending

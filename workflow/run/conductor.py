@@ -11,7 +11,6 @@ import contextlib
 import os
 import platform
 import queue
-import random
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +19,6 @@ from pathlib import Path
 
 from workflow import __version__
 from workflow.errors import EngineError, WorkflowError
-from workflow.info_task import SEEDS
 from workflow.outcome import Outcome
 from workflow.plan.compile import Surroundings, compile_task
 from workflow.plan.plan import Plan
@@ -139,7 +137,7 @@ class _Conductor:
         self._limit_s = settings.timeout_s  # of the run; None too when it was reached
         self._inbox = inbox
         self._signals = signals
-        self._results = KeptResults(plan.tasks)
+        self._results = KeptResults(plan.tasks, str(folder.results))
         self._book = Book(
             plan.tasks, folder, console, max_log_bytes=self._max_log_bytes, events=options.events, secrets=secrets
         )  # fmt: skip
@@ -150,11 +148,12 @@ class _Conductor:
         self._callbacks_until: float | None = None
         self._look_at = 0.0
         seed = settings.seed if options.seed is None else options.seed
-        seed = random.SystemRandom().randrange(SEEDS) if seed is None else seed
+        seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
         self._around = Surroundings(str(plan.root), folder.id, str(folder.path), seed, secrets.values)
         self._engine = self._make(make_engine, folder)
+        pool = self._engine.pool
         self._admission = Admission(
-            plan.tasks, settings, pool=self._engine.pool, grace_max_s=options.grace_max_s
+            plan.tasks, settings, pool=pool, pushed_max=secrets.pushed_max(pool), grace_max_s=options.grace_max_s
         )  # fmt: skip
         self._run = _run_record(plan, options, folder, started_at, self._engine.pool, seed, secrets.mask)
 
@@ -196,8 +195,11 @@ class _Conductor:
     def _settled(self, handle: EngineHandle) -> None:
         self._inbox.put(Settled(handle))
 
-    def _ended(self, handle: object) -> None:
-        self._inbox.put(Ended(handle))  # type: ignore[arg-type]  # a Future calls back with itself
+    def _ended(self, future: object) -> None:
+        handle: EngineHandle = future  # type: ignore[assignment]  # a Future calls back with itself
+        if self._results.taken and handle.outcome is Outcome.SUCCEEDED and handle.id is not None:
+            self._results.arrived(handle.id, handle)
+        self._inbox.put(Ended(handle))
 
     # Wait
 
@@ -268,7 +270,9 @@ class _Conductor:
         self._book.task_ended(number, handle, outcome, reason)
         self._results.take(task, outcome, handle)
         del self._handles[handle.number]
-        effects = self._began(number, handle.attempts[0].started_at) if handle.attempts else []
+        effects: list[Effect] = []
+        if task.uses and (attempts := handle.attempts):
+            effects = self._began(number, attempts[0].started_at)
         return effects + self._decide(TaskEnded(number, outcome))
 
     def _began(self, number: int, started_at: float) -> list[Effect]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from workflow.report.events import EventLog
+from workflow.report.formats import report_pieces, suffix_of
 from workflow.report.json_report import write_report
+from workflow.report.material import Graph, material_of
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
+from workflow.report.writing import write_whole
 from workflow.run.exit_code import ExitCode
 from workflow.run.folder import RunFolder, disk_problem
 
@@ -40,18 +44,23 @@ def write_ending(
     records: Mapping[int, TaskRecord],
     events: EventLog,
     folder: RunFolder,
+    graph: Graph,
     copies: Sequence[Path],
 ) -> Ending:
-    """Write the copies of the report, the last event, and the run's own report: last, because it knows of all others.
+    """Write what is wanted elsewhere, the last event, and the run's own report: last, because it knows of all others.
 
     A place that cannot be written makes the run ``broken``, but hinders no other place.
     """
     problems: list[str] = []
+    try:
+        folder.graph.write_text(json.dumps(graph) + "\n", encoding="ascii")
+    except OSError as error:
+        problems.append(disk_problem(error, folder.graph))
+        verdict = _broken(verdict, problems[0])
     for path in copies:
-        try:
-            write_report(path, run, verdict, records)
-        except OSError as error:
-            problems.append(disk_problem(error, path))
+        problem = _write(path, run, verdict, records, graph, folder)
+        if problem is not None:
+            problems.append(problem)
             verdict = _broken(verdict, problems[0])
     events.run_finished(verdict, count(records))
     try:
@@ -68,6 +77,22 @@ def write_ending(
         problems.append(disk_problem(error, folder.report))
         verdict = _broken(verdict, problems[0])
     return Ending(verdict, report, problems[0] if problems else None)
+
+
+def _write(
+    path: Path, run: RunRecord, verdict: Verdict, records: Mapping[int, TaskRecord], graph: Graph, folder: RunFolder
+) -> str | None:
+    """Write one report, and answer why that was not possible."""
+    try:
+        if suffix_of(path) == ".json":
+            write_report(path, run, verdict, records)
+        else:
+            write_whole(path, report_pieces(path, material_of(run, verdict, records, graph, folder.path)))
+    except OSError as error:
+        return disk_problem(error, path)
+    except Exception as error:  # noqa: BLE001  a mistake of ours in one report must not cost the others
+        return f"cannot write {path}: {type(error).__name__}: {error}"
+    return None
 
 
 def _broken(verdict: Verdict, reason: str) -> Verdict:

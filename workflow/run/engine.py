@@ -17,6 +17,10 @@ class EngineHandle(Protocol):
         """It, among all that were pushed."""
 
     @property
+    def id(self) -> str | None:
+        """The id it was pushed with."""
+
+    @property
     def outcome(self) -> Outcome | None:
         """How it ended; None before that."""
 

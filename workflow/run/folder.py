@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from workflow.errors import WorkflowError
+from workflow.report.material import GRAPH
 
 STATE_DIR = ".workflow"
 
@@ -39,9 +40,19 @@ class RunFolder:
         return self.path / "events.jsonl"
 
     @property
+    def graph(self) -> Path:
+        """What needs what, for reports that are made later."""
+        return self.path / GRAPH
+
+    @property
     def logs(self) -> Path:
         """What tasks printed."""
         return self.path / "logs"
+
+    @property
+    def results(self) -> Path:
+        """Large results that other tasks take; there when there is one."""
+        return self.path / "results"
 
 
 def new_run_folder(state_dir: Path, epoch_s: float) -> RunFolder:

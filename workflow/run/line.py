@@ -66,6 +66,8 @@ class Line:
         self._queues.clear()
 
     def _first_limited(self, now: float) -> tuple[Uses, _Place] | None:
+        if not self._queues:
+            return None
         self._tokens.come_back(now)  # of all: what ``wake_at`` knows of lies behind now
         held: set[str] = set()
         for place, key in sorted((queue[0], key) for key, queue in self._queues.items()):

@@ -26,12 +26,15 @@ It cannot find what was encoded in another way: compressed, encrypted, in hexade
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import AnyStr, Generic
 
 STARS = "***"
 PART_MIN = 4
 """Characters of a line, or of a part of a secret at an ``…``, from which on it is masked by itself."""
+_ALIKE = 4
+"""Characters with which forms of a group begin."""
 _BASE64_MIN = 6
 """Characters of base64 that do not depend on what surrounds the secret: fewer would be found everywhere."""
 
@@ -41,8 +44,9 @@ class Mask:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms = {form for secret in secrets if secret for form in _forms(secret)}
-        self._text = _Finder(sorted(forms, key=_longest_first), STARS)
-        self._data = _Finder([form.encode() for form in sorted(forms, key=_longest_first)], STARS.encode())
+        in_order = sorted(forms, key=len, reverse=True)
+        self._text = _Finder(in_order, STARS, "|")
+        self._data = _Finder(sorted([form.encode() for form in forms], key=len, reverse=True), STARS.encode(), b"|")
 
     def __bool__(self) -> bool:
         return bool(self._text.forms)
@@ -114,20 +118,29 @@ class MaskedStream:
 
 
 class _Finder(Generic[AnyStr]):
-    """Finds forms in text or in bytes."""
+    """Finds forms in text or in bytes.
 
-    __slots__ = ("_steps", "forms", "longest", "stars")
+    Most forms of a secret begin alike, so what is searched for is what they have in common: one search at the speed of
+    memory for each such group, and a look at what really is there only where that was found.
+    """
 
-    def __init__(self, forms: list[AnyStr], stars: AnyStr) -> None:
+    __slots__ = ("_groups", "forms", "longest", "stars")
+
+    def __init__(self, forms: list[AnyStr], stars: AnyStr, bar: AnyStr) -> None:
+        """``forms`` are sorted, the longest first; ``bar`` stands between alternatives."""
         self.forms: list[AnyStr] = forms
         self.stars: AnyStr = stars
         self.longest = max(map(len, forms), default=0)
-        # From one place to the next at which a form may stand: not all of it, if it can overlap itself.
-        self._steps = [_period(form) for form in forms]
+        groups: dict[AnyStr, list[AnyStr]] = {}
+        for form in forms:
+            groups.setdefault(form[:_ALIKE], []).append(form)
+        self._groups: list[tuple[AnyStr, re.Pattern[AnyStr]]] = [
+            (_common_beginning(group), re.compile(bar.join(map(re.escape, group)))) for group in groups.values()
+        ]
 
     def whole(self, text: AnyStr) -> AnyStr:
         """All of a text, masked."""
-        if not any(form in text for form in self.forms):
+        if not any(beginning in text for beginning, _ in self._groups):
             return text
         return text[:0].join(self.masked(text, 0, len(text))[0])
 
@@ -179,12 +192,13 @@ class _Finder(Generic[AnyStr]):
     def _places(self, text: AnyStr, covered: int) -> Iterator[tuple[int, int]]:
         """What forms cover, overlapping ones together, from left to right."""
         found = [(0, covered)] if covered else []
-        for form, step in zip(self.forms, self._steps, strict=True):
-            size = len(form)
-            place = text.find(form)
+        for beginning, any_of in self._groups:
+            place = text.find(beginning)
             while place >= 0:
-                found.append((place, place + size))
-                place = text.find(form, place + step)
+                match = any_of.match(text, place)
+                if match is not None:
+                    found.append(match.span())
+                place = text.find(beginning, place + 1)  # it may overlap itself
         if not found:
             return
         found.sort()
@@ -212,20 +226,12 @@ def _at_cuts(text: str, finder: _Finder[str]) -> str:
     return "…".join(parts)
 
 
-def _longest_first(form: str) -> tuple[int, str]:
-    return -len(form), form
-
-
-def _period(form: AnyStr) -> int:
-    """The smallest distance at which a form can begin again within itself; its length when it cannot."""
-    borders = [0] * len(form)  # of each beginning: how much of its end is its beginning as well
-    border = 0
-    for place in range(1, len(form)):
-        while border and form[place] != form[border]:
-            border = borders[border - 1]
-        border += form[place] == form[border]
-        borders[place] = border
-    return len(form) - border
+def _common_beginning(forms: list[AnyStr]) -> AnyStr:
+    first, last = min(forms), max(forms)
+    size = 0
+    while size < min(len(first), len(last)) and first[size] == last[size]:
+        size += 1
+    return first[:size]
 
 
 def _forms(secret: str) -> Iterator[str]:
@@ -292,8 +298,6 @@ def _encoded(secret: str) -> Iterator[str]:
 
 
 def _lower_escapes(text: str) -> str:
-    import re
-
     return re.sub("%[0-9A-F]{2}", lambda match: match.group().lower(), text)
 
 

@@ -1,8 +1,9 @@
 """How tasks ended that later tasks refer to: kept only while somebody may still want it.
 
 A result arrives as bytes and stays bytes, unless some task refers to it; then it is read as far as that is safe (see
-``plain``).  The instances of a matrix share what they refer to in the plan, so they are counted as one user of it,
-which leaves with the last of them: a thousand that take a thousand results are not a million steps.
+``plain``), or put into a file when it is large (see ``stored``).  The instances of a matrix share what they refer to
+in the plan, so they are counted as one user of it, which leaves with the last of them: a thousand that take a thousand
+results are not a million steps.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from workflow.outcome import Outcome
-from workflow.plan.plan import Ended, PlannedTask
+from workflow.plan.plan import Deferred, Ended, PlannedTask
 from workflow.run.plain import read_plain
+from workflow.run.stored import LARGE_BYTES, LostResult, Stored, store
 
 
 class HasResult(Protocol):
@@ -26,11 +28,14 @@ class HasResult(Protocol):
 class KeptResults:
     """How the tasks ended that other tasks refer to."""
 
-    def __init__(self, tasks: Sequence[PlannedTask]) -> None:
+    def __init__(self, tasks: Sequence[PlannedTask], folder: str) -> None:
+        """``folder`` is where large ones are stored; it is made when there is one."""
+        self._folder = folder
         groups = {id(task.uses_results): task.uses_results for task in tasks}
         self._waiting = Counter(id(task.uses_results) for task in tasks)  # of each group
         self._users = Counter(used for group in groups.values() for used in group)  # of each id, in groups
         self._ended: dict[str, Ended] = {}
+        self._arrived: dict[str, object] = {}  # of tasks whose end has not been taken in
 
     def take(self, task: PlannedTask, outcome: Outcome, handle: HasResult | None) -> None:
         """Take in how a task ended, with its result if it has one, if somebody refers to it."""
@@ -39,7 +44,30 @@ class KeptResults:
         if handle is None or not outcome.is_success:
             self._ended[task.id] = Ended(task.matrix, outcome.value, None)
         else:
-            self._ended[task.id] = Ended(task.matrix, outcome.value, read_plain(handle.pickled_result()))
+            result = self._arrived.pop(task.id, None)
+            if result is None:
+                result = self._kept(task.id, handle.pickled_result())
+            self._ended[task.id] = Ended(task.matrix, outcome.value, result)
+
+    def arrived(self, id_: str, handle: HasResult) -> None:
+        """Store a large result as soon as it is there: to be called on the thread that receives it, before ``take``.
+
+        So results do not gather in memory when they come faster than a disk takes them: nothing more is received.
+        """
+        if id_ in self._users:
+            pickled = handle.pickled_result()
+            if len(pickled) > LARGE_BYTES:
+                self._arrived[id_] = self._kept(id_, pickled)
+
+    def _kept(self, id_: str, pickled: bytes) -> object:
+        if len(pickled) > LARGE_BYTES:
+            return _Kept(store(id_, self._folder, pickled))
+        return read_plain(pickled)
+
+    @property
+    def taken(self) -> bool:
+        """Whether anybody refers to any result that is still to come or kept."""
+        return bool(self._users)
 
     def wanted(self, task: PlannedTask) -> bool:
         """Whether somebody refers to its result, or a hook of its own takes it."""
@@ -60,3 +88,25 @@ class KeptResults:
             if not self._users[used]:
                 del self._users[used]
                 self._ended.pop(used, None)
+
+
+class _Kept(Deferred):
+    """A large result, in its file."""
+
+    __slots__ = ("_stored",)
+
+    def __init__(self, stored: Stored) -> None:
+        self._stored = stored
+
+    @property
+    def problem(self) -> str | None:
+        return self._stored.problem
+
+    def whole(self) -> object:
+        return self._stored
+
+    def read(self) -> object:
+        try:
+            return read_plain(self._stored.pickled())
+        except LostResult as error:
+            raise LookupError(str(error)) from None

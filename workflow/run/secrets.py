@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING
 
 from workflow.diagnostics.mistake import InvalidPipeline, Mistake
 from workflow.engine import processes
-from workflow.engine.memory import MemoryFolder
 from workflow.engine.system import process_descriptor, usable_cpus
 from workflow.plan.plan import Plan, PlannedTask, SecretSource
 from workflow.report.terminal import neutral
+from workflow.run.admission import PUSHED_MAX
 from workflow.run.facts import Interrupted
 from workflow.run.mask import Mask
 from workflow.run.signals import Signals
@@ -37,11 +37,15 @@ from workflow.spec.reference import Template
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from workflow.engine.memory import MemoryFolder
+
 COMMAND_S = 30.0
 """Limit of a command that prints a secret."""
 VALUE_MAX = 64 * 1024
 """Bytes of a secret."""
 _TOLD_LINES = 5
+_AHEAD = 32
+"""Tasks for each worker: so many small ones are sent to it at once."""
 _TICK_S = 0.1
 
 
@@ -55,10 +59,13 @@ class Secrets:
         self._engine_says = -1
         self._heard = 0
         self._unheard = b""
+        self._said = self.mask.stream()
 
     def __enter__(self) -> Self:
         """Raises NoMemoryFolder."""
         if self.mask:
+            from workflow.engine.memory import MemoryFolder  # milliseconds, which only a run with secrets needs to pay
+
             self._memory = MemoryFolder().__enter__()
             path = Path(self._memory.path, "engine.txt")
             self._engine_says = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -87,11 +94,15 @@ class Secrets:
             return []
         data = os.pread(self._engine_says, 1 << 20, self._heard)
         self._heard += len(data)
-        whole, newline, rest = (self._unheard + data).rpartition(b"\n")
-        if last:
-            whole, newline, rest = self._unheard + data, b"\n" if self._unheard or data else b"", b""
-        self._unheard = rest
-        return self.mask.data(whole).decode("utf-8", "replace").split("\n") if newline else []
+        data = self._unheard + self._said.feed(data, last=last)
+        whole, newline, self._unheard = data.rpartition(b"\n")
+        if last and self._unheard:
+            whole, newline = data, b"\n"
+        return whole.decode("utf-8", "replace").split("\n") if newline else []
+
+    def pushed_max(self, pool: int) -> int:
+        """How many tasks the engine may have at once: what they have printed takes memory until it was masked."""
+        return PUSHED_MAX if self._memory is None else min(PUSHED_MAX, _AHEAD * pool)
 
     def log_bound(self, max_log: int | None, pool: int | None) -> int | None:
         """``max_log``, or less where there is too little memory for the floods of a whole pool."""

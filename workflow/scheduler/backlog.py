@@ -16,9 +16,11 @@ from workflow.scheduler.events import Task
 class Backlog:
     """A queue by priority, from which a task can be taken by its number as well."""
 
-    __slots__ = ("_lines", "_order", "tasks")
+    __slots__ = ("_lines", "_order", "ranked", "tasks")
 
     def __init__(self) -> None:
+        self.ranked = False
+        """Whether there was ever a task of another priority than 0."""
         self.tasks: dict[int, Task] = {}
         self._lines: dict[int, deque[int]] = {}
         self._order: list[int] = []  # minus the priorities that have a line, so the highest comes first
@@ -80,6 +82,7 @@ class Backlog:
         line = self._lines.get(priority)
         if line is None:
             line = self._lines[priority] = deque()
+            self.ranked = self.ranked or priority != 0
             insort(self._order, -priority)
         return line
 

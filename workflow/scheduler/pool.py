@@ -4,7 +4,8 @@ Choices, and their price:
 
 *Batches.*  What costs is waking a worker, not the task, so each is sent about ``target_s`` of work ahead, by the pace
 at which tasks were answered lately, and nothing more before half of that is done.  Price: tasks stand behind others.
-When a worker has nothing to do and another made no progress for ``recall_s``, what stands behind it is taken back.
+When a worker has nothing to do and another made no progress for ``recall_s``, what stands behind it is taken back;
+so it is when a task of a higher priority came meanwhile.
 
 *Isolated tasks* take their turn like others.  When it is theirs and no unused worker is there, a used one that has
 nothing to do makes room; when all have something to do, none is sent more until one has not.
@@ -80,6 +81,8 @@ class Pool:
         deadlines = [self.starts.allowed_at] if self.missing() > 0 else []
         if not tasks.backlog.tasks and self._somebody_is_idle():
             deadlines += [seat.progressed_at + self._recall_s for seat in self._laden()]
+        elif tasks.backlog.ranked:
+            deadlines += [seat.progressed_at + self._recall_s for seat in self._outranked(tasks)]
         return deadlines
 
     def replace(self, now: float, effects: list[Effect]) -> None:
@@ -106,11 +109,16 @@ class Pool:
                 self._fill_isolated(tasks, now, effects)
 
     def relieve(self, tasks: Tasks, now: float) -> None:
-        """Take back what stands behind a task that takes long, when somebody has nothing to do."""
+        """Take back what stands behind a task that takes long, when somebody has nothing to do, or better is there."""
         if not tasks.backlog.tasks and self._somebody_is_idle():
-            for seat in self._laden():
-                if seat.progressed_at + self._recall_s <= now:
-                    self.recall(seat)
+            seats = self._laden()
+        elif tasks.backlog.ranked:
+            seats = self._outranked(tasks)
+        else:
+            return
+        for seat in seats:
+            if seat.progressed_at + self._recall_s <= now:
+                self.recall(seat)
 
     def recall(self, seat: Seat) -> None:
         """Ask a worker what it is in the middle of, and to begin nothing else."""
@@ -189,3 +197,10 @@ class Pool:
     def _laden(self) -> list[Seat]:
         """Workers with tasks behind the one they run."""
         return [seat for seat in self.seats.values() if len(seat.tasks) > 1 and seat.state == OPEN]
+
+    def _outranked(self, tasks: Tasks) -> list[Seat]:
+        """Those of them where a task of a lower priority than the first in the backlog stands behind another."""
+        first = tasks.backlog.first()
+        if first is None:
+            return []
+        return [seat for seat in self._laden() if any(task.priority < -first[0] for task in [*seat.tasks.values()][1:])]

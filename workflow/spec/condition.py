@@ -25,7 +25,7 @@ from typing import Literal, Union
 
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.spec.reference import describe, follow
-from workflow.spec.values import NoCondition, Refused
+from workflow.spec.values import Refused
 
 LONGEST = 4000
 """Characters: what is longer was made by a program, and would be too deep to read for Python too."""
@@ -100,6 +100,12 @@ class Condition:
     def names(self) -> tuple[Name, ...]:
         """Those in it, in its order."""
         return tuple(_names(self.question))
+
+
+class BadCondition(Refused):
+    """A text that is no condition."""
+
+    code = "bad-condition"
 
 
 class Senseless(Exception):
@@ -202,13 +208,13 @@ def comparable(value: object) -> object:
 def read_condition(text: object) -> Condition:
     """Read what stands behind ``if``.  Raises Refused, with the part of it that is wrong."""
     if isinstance(text, bool):
-        raise NoCondition(f"must be a comparison in quotes, not {describe(text)}", _FORMS)
+        raise BadCondition(f"must be a comparison in quotes, not {describe(text)}", _FORMS)
     if not isinstance(text, str) or not text.strip():
-        raise NoCondition(f"must be a comparison, not {describe(text)}", _FORMS)
+        raise BadCondition(f"must be a comparison, not {describe(text)}", _FORMS)
     if len(text) > LONGEST:
-        raise NoCondition(f"is longer than {LONGEST:,} characters")
+        raise BadCondition(f"is longer than {LONGEST:,} characters")
     if "\0" in text:
-        raise NoCondition("holds a NUL character")
+        raise BadCondition("holds a NUL character")
     line = _one_line(text)
     # In brackets, so that it may begin with a blank; the line behind them ends nothing that was not begun.
     shifted = f"({line}\n)"
@@ -218,9 +224,9 @@ def read_condition(text: object) -> Condition:
             tree = ast.parse(shifted, mode="eval")
         question = _Reader(shifted).question(tree.body)
     except (SyntaxError, ValueError):
-        raise NoCondition(f"{describe(text)} is not a comparison", _FORMS) from None
+        raise BadCondition(f"{describe(text)} is not a comparison", _FORMS) from None
     except (RecursionError, MemoryError):
-        raise NoCondition("is nested too deep") from None
+        raise BadCondition("is nested too deep") from None
     return Condition(text, question)
 
 
@@ -244,12 +250,12 @@ def _one_line(text: str) -> str:
     for pattern, headline, help_ in _WORDS:
         if found := pattern.search(bare):
             part = text[found.start() : found.end()].strip()
-            raise NoCondition(headline.format(part), help_, needle=part)
+            raise BadCondition(headline.format(part), help_, needle=part)
     depth = 0
     for own in bare:
         depth += (own in "([") - (own in ")]")
         if depth < 0:
-            raise NoCondition(f"{describe(text)} is not a comparison", _FORMS)
+            raise BadCondition(f"{describe(text)} is not a comparison", _FORMS)
     # A text in quotes holds no end of a line (_QUOTED), so those that are left stand between words; one that is not
     # closed stays the mistake it is.
     return text.replace("\r", " ").replace("\n", " ") if not set(_QUOTED.sub("", text)) & set("'\"") else text
@@ -333,19 +339,19 @@ class _Reader:
     def _unknown(self, text: str, first: str, path: list[str]) -> Refused:
         if first in _ELSEWHERE and path:
             headline = f"{text} is not known when an 'if' is answered: that is before anything runs"
-            return NoCondition(headline, "an 'if' asks vars, env and matrix", needle=text)
+            return BadCondition(headline, "an 'if' asks vars, env and matrix", needle=text)
         near = did_you_mean(first, (*NAMESPACES, "true", "false", "not", "and", "or"))
         help_ = "names begin with vars., env. or matrix."
         if not path:
             help_ += f"; text stands in quotes: '{first}'"
-        return NoCondition(f"unknown name {text!r}" + (f", {near}" if near else ""), help_, needle=text)
+        return BadCondition(f"unknown name {text!r}" + (f", {near}" if near else ""), help_, needle=text)
 
     def _part(self, node: ast.expr) -> str:
         return (ast.get_source_segment(self._text, node) or "").strip()
 
     def _refused(self, node: ast.expr, what: str, help_: str | None) -> Refused:
         part = self._part(node)
-        return NoCondition(f"{part} {what}", help_, needle=part)
+        return BadCondition(f"{part} {what}", help_, needle=part)
 
 
 _OPERATORS: dict[type[ast.cmpop], Literal["==", "!=", "in", "not in"]] = {

@@ -89,10 +89,12 @@ def interpolate_task(
 def _string(text: str, place: Place, names: Names, mistakes: list[Mistake], key: str | None) -> object:
     template, wrong = parse(text, _mode(place, key))
     before = len(mistakes)
-    mistakes.extend(Mistake("bad-reference", place, error.headline, error.help, needle=error.text) for error in wrong)
+    # What stands often in one text is told once: a program may have written it a hundred thousand times.
+    told = {(error.text, error.headline): error for error in wrong}.values()
+    mistakes.extend(Mistake("bad-reference", place, error.headline, error.help, needle=error.text) for error in told)
     if isinstance(template, str):
         return template if not wrong else ""
-    for reference in template.references:
+    for reference in dict.fromkeys(template.references):
         mistakes.extend(_misplaced(reference, place, key))
         mistakes.extend(_unknown(reference, place, names))
     if len(mistakes) > before:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, Union
 
 from workflow.diagnostics.suggest import did_you_mean
-from workflow.spec.shell import unsafe_spot
+from workflow.spec.shell import Spots
 
 Mode = Literal["value", "text", "shell"]
 """What a value becomes: itself where the string is one reference and nothing else, always text (argv, environment),
@@ -85,7 +85,7 @@ def parse(text: str, mode: Mode = "value") -> tuple[Template | str, list[BadRefe
         return text, []
     parts: list[str | Reference] = []
     wrong: list[BadReference] = []
-    literal, at = "", 0
+    literal, at, spots = "", 0, Spots(text)
     for match in _REFERENCE.finditer(text):
         literal += text[at : match.start()]
         at = match.end()
@@ -97,7 +97,7 @@ def parse(text: str, mode: Mode = "value") -> tuple[Template | str, list[BadRefe
         except BadReference as error:
             wrong.append(error)
             continue
-        spot = unsafe_spot(text[: match.start()]) if mode == "shell" else None
+        spot = spots.unsafe(match.start()) if mode == "shell" else None
         if spot is not None:
             headline = f"{match.group()} stands {spot}, where quoting it for the shell does not keep it one word"
             help_ = "take the quotes around it away: it is quoted already" if spot == "inside quotes" else "move it out"

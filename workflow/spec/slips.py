@@ -59,7 +59,7 @@ OF_TASK: Mapping[str, str] = {
              "on_failure_callback", "errback"),
     **_named("isolate = true", "isolated", "sandbox", "own_process", "fork"),
     **_named("retries = 3", "retry", "attempts", "max_attempts", "tries", "max_retries", "retry_count"),
-    **_named('if = "vars.level > 1"', "when", "condition", "only_if", "run_if", "rules"),
+    **_named('if = "vars.level == 3"', "when", "condition", "only_if", "run_if", "rules"),
     **_named('memory = "512MiB"', "memory_limit", "mem", "max_memory", "mem_limit", "mem_mb"),
     **_named('outputs = ["out.txt"]', "output", "targets", "creates", "produces", "artifacts", "generates"),
     **_named('inputs = ["in.txt"]', "input", "sources", "file_dep", "reads", "files"),
@@ -128,8 +128,9 @@ def stray_keys(
     belongs to the environment.  Where the table is written in braces, or with dots, nobody can have meant the task.
     """
     told = list(mistakes)
+    without_kind = {each.place for each in mistakes if each.code == "no-kind"}
     for base, table in _task_tables(document.value):
-        lost = any((each.code, each.place) == ("no-kind", base) for each in told)
+        lost = base in without_kind
         for inner in ("env", "kwargs", "matrix"):
             below = table.get(inner)
             for key in below if isinstance(below, dict) else ():

@@ -54,12 +54,6 @@ class NoSize(Refused):
     code = "bad-size"
 
 
-class NoCondition(Refused):
-    """A text that is no comparison."""
-
-    code = "bad-condition"
-
-
 class NoPath(Refused):
     """A value that is no path of something in Python."""
 

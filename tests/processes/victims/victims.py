@@ -499,3 +499,49 @@ class ForksWithItsOwnHandler(Model):
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         return code, signal.SIGTERM in blocked, signal.SIGUSR1 in blocked
+
+
+class Attempts(Model):
+    """Does another thing in each attempt, the last of them in all later ones, and writes a line for each."""
+
+    def runnable(self, path: str, *acts: str) -> int:
+        note(path, "begun")
+        begun = len(Path(path).read_text().splitlines())
+        act = acts[min(begun, len(acts)) - 1]
+        if act == "fail":
+            raise ValueError(act)
+        if act == "gil":
+            sum(range(10**13))
+        if act == "sleep":
+            time.sleep(1000)
+        return begun
+
+    def error_callback(self, error: BaseException) -> None:
+        if isinstance(error, ValueError):
+            sys.exit("the error of the last attempt is not why the task ended")
+
+
+class Draw(Model):
+    """Draws random numbers, of generators that it imports itself."""
+
+    def runnable(self, *names: str) -> list[object]:
+        import importlib
+
+        return [importlib.import_module(name).random() for name in names]
+
+
+class Write(Model):
+    """Writes the files that are named for its attempt, and fails in those before the last."""
+
+    def runnable(self, log: str, *attempts: list[str]) -> None:
+        note(log, "begun")
+        begun = len(Path(log).read_text().splitlines())
+        for path in attempts[begun - 1]:
+            Path(path).parent.mkdir(exist_ok=True)
+            Path(path).write_text(f"attempt {begun}")
+        if begun < len(attempts):
+            raise ValueError(begun)
+
+    def callback(self, result: None) -> None: ...
+
+    def error_callback(self, error: BaseException) -> None: ...

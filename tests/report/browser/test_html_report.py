@@ -1,0 +1,164 @@
+"""The HTML report in a browser: what it shows, what it lets a person do, and that nothing in it can act."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Visit = Callable[..., Any]
+pytestmark = pytest.mark.timeout(240)  # some start a browser five times
+
+
+def test_the_browser_would_tell(visit: Visit) -> None:
+    """If these tests could not see an error, or what the policy stops, they would show nothing."""
+    policy = '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'">'
+    assert visit("<script>throw new Error('oh')</script>").console
+    assert visit(policy + "<p onclick='x()'>a<script>x()</script>").console
+
+
+def test_every_task_is_in_the_table_and_nothing_is_complained_of(
+    visit: Visit, material: Callable[..., Any], record: Any
+) -> None:
+    """With its policy in force; counts, order of the plan."""
+    made = material(
+        record("b@2"), record("a", "failed"), record("c", "skipped", reason="it needs a, which failed"),
+        record("d", "succeeded", "failed"), log={"a": "hello\n"}, needs={"c": ["a"]},
+    )  # fmt: skip
+    seen = visit(made)
+    assert seen.console == []
+    assert seen.rows() == ["b@2", "a", "c", "d"]
+    assert seen.text("shown") == "4 tasks"
+
+
+def test_the_address_says_what_is_shown(visit: Visit, material: Callable[..., Any], record: Any) -> None:
+    """Filter, outcomes, order, view and task: a link leads to what somebody has found."""
+    made = material(
+        record("fetch@10", at=1_700_000_001.0), record("fetch@9", "failed", message="no such host"),
+        record("merge", "failed"), record("shaky", "succeeded", "failed"),
+        record("last", "skipped", reason="it needs merge, which failed"),
+        log={"merge": "before the end\n"}, needs={"merge": ["fetch"]},
+    )  # fmt: skip
+    seen = visit(made, "#q=failed")
+    assert (seen.rows(), seen.text("shown")) == (["fetch@9", "merge"], "2 of 5")
+    rows_at = {
+        "#q=fetch%20-host": "fetch@10",
+        "#q=which%20-succeeded": "last",
+        "#q=tries%3E1": "shaky",
+        "#outcome=failed,flaky&sort=-id": "shaky merge fetch@9",
+        "#sort=id": "fetch@9 fetch@10 last merge shaky",
+        "#q=nowhere": "",
+    }
+    script = """
+      const found = {}, ids = () => [...document.querySelectorAll("td.c-id.mono")].map((cell) => cell.textContent);
+      (async () => {
+        for (const state of STATES) {
+          const changed = new Promise((resolve) => addEventListener("hashchange", resolve, { once: true }));
+          location.hash = state;
+          await changed;
+          found[state] = ids().join(" ");
+        }
+        const out = document.createElement("p");
+        out.id = "out"; out.textContent = btoa(JSON.stringify(found)); document.body.append(out);
+      })();
+    """.replace("STATES", json.dumps(list(rows_at)))
+    seen = visit(made, script=script)
+    assert json.loads(base64.b64decode(seen.text("out"))) == rows_at
+    assert seen.text("shown") == "0 of 5"
+    one = visit(made, "#task=merge")
+    panel = one.dom[one.dom.index('id="panel"') :]
+    assert "ValueError: bad" in panel
+    assert "before the end" in panel
+    assert "1 MiB" in panel.replace(".0 MiB", " MiB")
+    views = {view: visit(made, f"#view={view}") for view in ("timeline", "graph")}
+    for view, seen in views.items():
+        assert seen.console == []
+        assert re.search(rf'id="view-{view}"[^>]*aria-labelledby="tab-{view}">', seen.dom)
+        assert re.search(r'id="view-table"[^>]*hidden', seen.dom)
+    assert views["graph"].dom.count('class="node"') == 4
+    assert views["graph"].dom.count('class="edge success"') == 1
+
+
+def test_nothing_that_a_task_has_named_or_printed_acts(
+    visit: Visit, material: Callable[..., Any], record: Any, hostile: tuple[str, ...], callback: Any
+) -> None:
+    """It is text: in the table, in the panel, in the graph, and in what is there without a script."""
+    texts = [*hostile, "<script>document.title='taken'</script>", "javascript:alert(1)", "\x1b[31m<b>red</b>\x1b[0m"]
+    records = [
+        record(f"t{text}", "failed", "crashed", message=text, callback=callback, matrix={text: text}) for text in texts
+    ]
+    log = {each.id: text for each, text in zip(records, texts, strict=True)}
+    made = material(*records, log=log, name=texts[0], host=texts[0], argv=texts)
+    harmless = visit(material(record("a"), name="x"))
+    states = ["", "#view=graph", "#view=timeline", *(f"#task=t{quoted(text)}" for text in texts[:1] + texts[-1:])]
+    pages = [visit(made, state) for state in states]
+    for state, seen in zip(states, pages, strict=True):
+        assert seen.console == []
+        for tag in ("script", "img", "style", "a", "iframe", "link", "meta", "b>red"):
+            assert seen.dom.count(f"<{tag}") == harmless.dom.count(f"<{tag}"), (tag, state)
+        assert "<title>taken" not in seen.dom
+        if not state:
+            assert len(seen.rows()) == len(texts)
+    assert '<span class="a-1">&lt;b&gt;red&lt;/b&gt;</span>' in pages[-1].dom
+
+
+def quoted(text: str) -> str:
+    from urllib.parse import quote
+
+    return quote(text, safe="")
+
+
+def test_a_person_with_a_keyboard_gets_everywhere(visit: Visit, material: Callable[..., Any], record: Any) -> None:
+    """Filter, table, panel and back."""
+    made = material(*[record(f"t{n}") for n in range(100)], record("bad", "failed"))
+    script = """
+      const focused = () => document.activeElement;
+      const key = (name) => focused().dispatchEvent(new KeyboardEvent("keydown", {key: name, bubbles: true}));
+      const seen = [];
+      const note = (what) => seen.push(what + "=" + (focused().id || focused().tagName));
+      key("/"); note("slash");
+      focused().value = "t1"; focused().dispatchEvent(new Event("input"));
+      seen.push(document.getElementById("shown").textContent);
+      key("ArrowDown"); note("down");
+      key("ArrowDown"); key("Enter"); note("enter");
+      seen.push(location.hash);
+      key("j"); seen.push(location.hash);
+      key("Escape"); note("escape"); seen.push(location.hash);
+      document.getElementById("tab-table").focus(); key("ArrowRight"); note("tab");
+      const out = document.createElement("p");
+      out.id = "out"; out.textContent = seen.join(" "); document.body.append(out);
+    """
+    seen = visit(made, script=script)
+    assert seen.console == []
+    assert seen.text("out") == (
+        "slash=q 11 of 101 down=scroller enter=panel-title #q=t1&amp;task=t10 #q=t1&amp;task=t11 "
+        "escape=scroller #q=t1 tab=tab-timeline"
+    )
+
+
+def test_ten_thousand_tasks_are_a_few_rows(visit: Visit, material: Callable[..., Any], record: Any) -> None:
+    """Those in sight; the rest is room to scroll in.  Printed, there are as many as a person might read."""
+    made = material(*[record(f"t@{n}", "failed" if n == 9_000 else "succeeded") for n in range(10_000)])
+    scroll = "scroller.scrollTop = 150000; scroller.dispatchEvent(new Event('scroll'));"
+    seen = visit(made, script=f"const scroller = document.getElementById('scroller'); {scroll}")
+    assert seen.console == []
+    rows = seen.rows()
+    assert 20 < len(rows) < 80
+    assert "t@5000" in rows
+    assert visit(made, "#q=failed").rows() == ["t@9000"]
+    printed = visit(made, script="dispatchEvent(new Event('beforeprint'))")
+    assert len(printed.rows()) == 2000
+    assert "and 8,000 more, which are not printed" in printed.dom
+
+
+def test_without_a_plan_the_graph_says_so(visit: Visit, material: Callable[..., Any], record: Any) -> None:
+    """A run of which nothing else was kept still has its table."""
+    from dataclasses import replace
+
+    seen = visit(replace(material(record("a")), graph=None), "#view=graph")
+    assert seen.console == []
+    assert "What needs what was not kept by this run." in seen.dom

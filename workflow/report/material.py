@@ -1,0 +1,256 @@
+"""What reports for people and other programs are made of: the dictionary that ``report.json`` holds, and the logs.
+
+A report can be made when its run ends or any time later from what the run left, so there is one form for both: the
+shape of ``report.json`` (``models.py`` says what each field means), the run's folder for the ends of logs, and what
+``graph.json`` keeps of the plan: by the names of tasks, so it is small however large a matrix is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, TypedDict, cast
+
+from workflow.outcome import ErrorRecord, Outcome
+from workflow.plan.plan import PlannedTask
+from workflow.report.records import RunRecord, TaskRecord, Verdict, count, headline
+from workflow.report.shapes import FORMAT, run_shape, task_shape
+
+GRAPH = "graph.json"
+
+
+class ErrorPart(TypedDict):
+    """What went wrong."""
+
+    type: str
+    message: str
+    traceback: str | None
+    stack: str | None
+
+
+class AttemptPart(TypedDict):
+    """One try of a task."""
+
+    number: int
+    outcome: str
+    started_at: str
+    duration_s: float
+    pid: int | None
+    exit_code: int | None
+    signal: str | None
+    left: int
+    peak_rss_bytes: int | None
+    cpu_s: float | None
+    error: ErrorPart | None
+
+
+class CallbackPart(TypedDict):
+    """What became of a callback."""
+
+    name: str
+    outcome: str
+    error: ErrorPart | None
+
+
+class TaskPart(TypedDict):
+    """A task."""
+
+    id: str
+    name: str
+    matrix: dict[str, object] | None
+    outcome: str
+    reason: str | None
+    flaky: bool
+    carried_from: str | None
+    duration_s: float | None
+    attempts: list[AttemptPart]
+    callback: CallbackPart | None
+    log: str | None
+
+
+class RunPart(TypedDict):
+    """The run as a whole."""
+
+    id: str
+    name: str | None
+    file: str
+    plan_hash: str
+    status: str
+    exit_code: int
+    started_at: str
+    finished_at: str
+    duration_s: float
+    engine: str
+    pool: int
+    host: str
+    python: str
+    version: str
+    git: str | None
+    argv: list[str]
+    seed: int
+
+
+class Document(TypedDict):
+    """``report.json``."""
+
+    format: int
+    run: RunPart
+    counts: dict[str, int]
+    tasks: list[TaskPart]
+
+
+class NeedPart(TypedDict):
+    """One other task by its name, and how it has to end."""
+
+    task: str
+    status: Literal["success", "failure", "any"]
+
+
+class NamePart(TypedDict):
+    """What the file says of a task."""
+
+    needs: list[NeedPart]
+    allow_failure: bool
+
+
+Graph = dict[str, NamePart]
+"""By name, in the order of the plan."""
+
+
+@dataclass(frozen=True)  # without slots, for what is kept of it
+class Material:
+    """One run, as a report is made of it."""
+
+    document: Document
+    folder: Path
+    """Of the run."""
+    graph: Graph | None = field(default=None)
+    """None where nothing was kept of it."""
+
+    @cached_property
+    def failures(self) -> list[Failure]:
+        """The tasks that went wrong: those that hindered most first, what was allowed to fail last."""
+        roots = Counter(_roots(self.document["tasks"]))
+        found = [
+            Failure(task, roots[task["id"]], self.allowed(task))
+            for task in self.document["tasks"]
+            if Outcome(task["outcome"]).is_failure
+        ]
+        return sorted(found, key=lambda failure: (-failure.skipped, failure.allowed))
+
+    def allowed(self, task: TaskPart) -> bool:
+        """Whether the task was allowed to fail."""
+        if self.graph is None:
+            return self.document["run"]["exit_code"] == 0
+        part = self.graph.get(task["name"])
+        return part is not None and part["allow_failure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A task that went wrong."""
+
+    task: TaskPart
+    skipped: int
+    """How many tasks were skipped because of it."""
+    allowed: bool
+
+
+def material_of(
+    run: RunRecord, verdict: Verdict, records: Mapping[int, TaskRecord], graph: Graph, folder: Path
+) -> Material:
+    """The material of a run that has just ended."""
+    document = {
+        "format": FORMAT,
+        "run": run_shape(run, verdict),
+        "counts": {outcome.value: number for outcome, number in count(records).items()},
+        "tasks": [task_shape(records[number]) for number in sorted(records)],
+    }
+    return Material(cast(Document, document), folder, graph)
+
+
+class Unreadable(Exception):
+    """What a run left cannot be read; the message says why."""
+
+
+def read_material(folder: Path) -> Material:
+    """The material of a run from what it left.  Raises Unreadable."""
+    from pydantic import ValidationError
+
+    from workflow.report.models import Report
+
+    path = folder / "report.json"
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise Unreadable(f"the run {folder.name} has no report: it goes on, or it was killed") from None
+    except OSError as error:
+        raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
+    try:
+        document = json.loads(data)
+        Report.model_validate(document, strict=False)
+    except (ValueError, ValidationError) as error:
+        first = str(error).partition("\n")[0]
+        raise Unreadable(f"{path} is not a report that this version of workflow reads: {first}") from error
+    return Material(document, folder, _read_graph(folder / GRAPH))
+
+
+def graph_of(tasks: Iterable[PlannedTask]) -> Graph:
+    """What needs what, by name."""
+    graph: Graph = {}
+    for task in tasks:
+        if task.name not in graph:
+            needs = [NeedPart(task=need.name, status=need.status) for need in task.needs]
+            graph[task.name] = NamePart(needs=needs, allow_failure=task.allow_failure)
+    return graph
+
+
+def _read_graph(path: Path) -> Graph | None:
+    """Whoever has hurt that file gets a report without it."""
+    try:
+        graph = json.loads(path.read_bytes())
+        return {
+            str(name): NamePart(
+                needs=[NeedPart(task=str(need["task"]), status=need["status"]) for need in part["needs"]],
+                allow_failure=bool(part["allow_failure"]),
+            )
+            for name, part in graph.items()
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def error_of(task: TaskPart) -> ErrorPart | None:
+    """What went wrong at last."""
+    return task["attempts"][-1]["error"] if task["attempts"] else None
+
+
+def headline_of(task: TaskPart) -> str | None:
+    """What went wrong, in one line."""
+    error = error_of(task)
+    if error is not None and task["reason"] is None:
+        return headline(ErrorRecord(**error))
+    return task["reason"]
+
+
+def title_of(document: Document) -> str:
+    """What people call the run."""
+    run = document["run"]
+    return run["name"] or Path(run["file"]).name
+
+
+def _roots(tasks: Iterable[TaskPart]) -> list[str]:
+    """Of each skipped task the failure that is the root of it, as far as its reason says it."""
+    reasons = (task["reason"] or "" for task in tasks if task["outcome"] == Outcome.SKIPPED)
+    return [found["root"] for reason in reasons if (found := _NEEDS.match(reason))]
+
+
+_NEEDS = re.compile(
+    r"it needs (?:.+, which was skipped because )?(?P<root>.+?),?"
+    r" (?:which )?(?:failed|timed out|crashed|exceeded its memory)$"
+)

@@ -1,0 +1,72 @@
+"""The ends of logs, from the run's folder, for reports."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_PART = re.compile(r"(?P<file>.+)#(?P<offset>\d+)\+(?P<size>\d+)$")
+_READ_MAX = 1024 * 1024
+_ERROR = b"--- error ---\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The last lines of a log."""
+
+    text: str
+    cut: bool
+    """Whether there is more before them."""
+
+
+def output_tail(folder: Path, log: str | None, *, failed: bool, lines: int, max_bytes: int) -> Tail | None:
+    """What a task printed at last; None where there is nothing.
+
+    The account of the error, which stands behind the output of an attempt that failed, is left out: reports show it
+    beside.  ``log`` is as in ``report.json``, and is only followed inside of the folder.
+    """
+    data, cut = _end(folder, log)
+    if failed:
+        at = data.rfind(_ERROR)
+        if at > 0 and data[at - 1 : at] != b"\n":
+            at = -1  # in the middle of a line
+        if at >= 0:
+            data = data[:at]
+    if len(data) > max_bytes:
+        data, cut = data[-max_bytes:], True
+        data = data.partition(b"\n")[2] or data
+    text = data.decode("utf-8", "replace").replace("\r\n", "\n").rstrip("\n").lstrip("\0")
+    if not text.strip():
+        return None
+    rows = text.split("\n")
+    if len(rows) > lines:
+        rows, cut = rows[-lines:], True
+    return Tail("\n".join(rows), cut)
+
+
+def _end(folder: Path, log: str | None) -> tuple[bytes, bool]:
+    if log is None:
+        return b"", False
+    part = _PART.match(log)
+    name = part["file"] if part else log
+    # Text, since ten thousand Paths would take longer than to read what they lead to.
+    path = os.path.normpath(os.path.join(folder, name))  # noqa: PTH118
+    if not path.startswith(f"{folder}/"):
+        return b"", False
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (OSError, ValueError):  # it was removed, or it is a name that no file can have
+        return b"", False
+    try:
+        whole = os.fstat(descriptor).st_size
+        first = int(part["offset"]) if part else 0
+        last = min(whole, first + int(part["size"])) if part else whole
+        start = max(first, last - _READ_MAX)
+        data = os.pread(descriptor, max(0, last - start), start)
+    except (OSError, OverflowError):
+        return b"", False
+    finally:
+        os.close(descriptor)
+    return data, start > first

@@ -1,0 +1,42 @@
+"""The runs that a state folder holds, found by what a person types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workflow.run.folder import RunFolder
+
+LATEST = "latest"
+
+
+class NoSuchRun(Exception):
+    """No run, or more than one, is meant; the message says so."""
+
+
+def find_run(state_dir: Path, name: str = LATEST) -> RunFolder:
+    """The run of that id, the one run whose id begins so, or the latest.  Raises NoSuchRun."""
+    ids = run_ids(state_dir)
+    if not ids:
+        raise NoSuchRun(f"there are no runs in {state_dir}; --state-dir names another folder")
+    runs = state_dir / "runs"
+    if name == LATEST:
+        try:
+            newest = (state_dir / LATEST).resolve(strict=True).name
+        except (OSError, RuntimeError):  # it is missing, or leads nowhere
+            newest = ids[-1]
+        newest = newest if newest in ids else ids[-1]
+        return RunFolder(newest, runs / newest)
+    found = [name] if name in ids else [each for each in ids if each.startswith(name)]
+    if len(found) == 1:
+        return RunFolder(found[0], runs / found[0])
+    if found:
+        raise NoSuchRun(f"{len(found)} runs begin with {name!r}, {found[-1]} among them; give more of the id")
+    raise NoSuchRun(f"there is no run {name!r} in {state_dir}; the latest is {ids[-1]}")
+
+
+def run_ids(state_dir: Path) -> list[str]:
+    """The ids of all runs, oldest first: they begin with the time."""
+    try:
+        return sorted(path.name for path in (state_dir / "runs").iterdir() if path.name[:1].isdigit())
+    except OSError:
+        return []
