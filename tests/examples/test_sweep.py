@@ -57,6 +57,7 @@ def test_a_sweep_grows(sweep: Path, python: Run, outcomes: Outcomes) -> None:
         *RAN_AWAY,
         "best",
         "plot",
+        "train",  # the key of `best` is part of its own
         *(f"fit@0.0001-{momentum}-{seed}" for momentum in ("0.0", "0.9") for seed in (1, 2, 3)),
     }
     assert "the best is rate 0.005, momentum 0.5" in (sweep / ".workflow/latest/logs/best.log").read_text("utf-8")
