@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -114,6 +115,10 @@ def _holds(thread: threading.Thread) -> bool:
     return thread.is_alive() and not thread.daemon
 
 
+_NAMED_AFTER = re.compile(r"workflow-.*,(\d+),\d+,\d+,[0-9a-f]+|workflow-test-leak-(\d+)")
+"""A folder that belongs to a program, and what the tests of these tests leave: both with a pid."""
+
+
 def _shared() -> set[Path]:
     return set(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else set()
 
@@ -121,9 +126,14 @@ def _shared() -> set[Path]:
 def _is_a_strangers(path: Path, mark: str) -> bool:
     """Whether a process that has nothing to do with this test uses that piece of shared memory: it may come and go.
 
-    By its inode, for a named semaphore is mapped under the name that it was made with, which is not the one it got.
+    By its name, where that says whose it is.  Else by its inode, for a named semaphore is mapped under the name that it
+    was made with, which is not the one it got.
     """
     ours = {os.getpid(), *_children(), *_marked(mark)}
+    owner = _NAMED_AFTER.fullmatch(path.name)
+    if owner is not None:
+        pid = int(owner[1] or owner[2])
+        return pid not in ours and (owner[2] is not None or psutil.pid_exists(pid))
     try:
         status = path.stat()
     except FileNotFoundError:

@@ -183,6 +183,22 @@ def test_a_child_of_a_task_that_was_killed_may_make_it_fail() -> None:
     assert not broken(Expected({"a": OK}), found)
 
 
+def test_a_task_that_waited_for_a_process_nobody_had_seen_before_its_end_may_go_on() -> None:
+    """It had left its parent, so that whose it was is told only by who went on."""
+    hangs = replace(OK, outcomes=frozenset({"timed_out"}), callback=None, digest=None)
+    found = evidence(
+        [told("a", attempt()), told("b", attempt(pid=OTHER))],
+        struck=[kill("task", 99)],
+        sightings=[Sighting(99, 1, "task", WARDEN, WARDEN, "", 1.0, 1.2)],
+        journal=[Entry(1.0, OTHER, BEGAN, "b", 1), Entry(1.1, WORKER, BEGAN, "a", 1),
+                 Entry(2.0, OTHER, ENDED, "b", 1, "d"), Entry(2.0, WORKER, ENDED, "a", 1, "d")],
+    )  # fmt: skip
+    assert not broken(Expected({"a": hangs, "b": OK}), found)
+    assert broken(Expected({"a": hangs, "b": OK}), replace(found, struck=()))
+    early = [entry._replace(at_s=entry.at_s - 1.5) for entry in found.journal]
+    assert broken(Expected({"a": hangs, "b": OK}), replace(found, journal=early))
+
+
 def test_the_callback_that_a_killed_dispatcher_was_in_is_crashed_and_no_other() -> None:
     blow = kill("dispatcher", DISPATCHER, 1.65)
     journal = [*noted("a")[:3], Entry(1.0, OTHER, BEGAN, "b", 1), Entry(1.5, OTHER, ENDED, "b", 1, "d"),

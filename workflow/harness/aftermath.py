@@ -135,12 +135,8 @@ def _lost_its_stack(blow: Struck, evidence: Evidence, tasks: dict[str, ExpectedT
 def _child_was_hit(
     blow: Struck, evidence: Evidence, tasks: dict[str, ExpectedTask], pardoned: set[_Attempt], failed: set[str]
 ) -> None:
-    workers = {pid for one in evidence.sightings if one.pid == blow.pid for pid in (one.worker, one.parent)}
     told = dict(_told(evidence))
-    for entry in reversed(evidence.journal):
-        attempt = _Attempt(entry.task, entry.attempt)
-        if entry.pid not in workers or entry.at_s > blow.at_s or entry.what not in (journal.BEGAN, journal.FIRED):
-            continue
+    for attempt in _above(blow, evidence, tasks):
         outcome = told[attempt]["outcome"] if attempt in told else None
         if outcome in ("failed", "crashed") and attempt not in pardoned and attempt.task in tasks:
             pardoned.add(attempt)
@@ -154,6 +150,28 @@ def _child_was_hit(
         elif attempt.task in tasks:
             tasks[attempt.task] = replace(tasks[attempt.task], left=None)  # it may be what would have been left
         return
+
+
+def _above(blow: Struck, evidence: Evidence, tasks: Mapping[str, ExpectedTask]) -> tuple[_Attempt, ...]:
+    """Which attempt had started the process that was hit, the likeliest first.
+
+    One that has left its parent and was never seen before that could be of any attempt that was in the middle then;
+    of those it is the one that succeeded and should have hung.
+    """
+    begun = [e for e in evidence.journal if e.what in (journal.BEGAN, journal.FIRED) and e.at_s <= blow.at_s]
+    workers = {pid for one in evidence.sightings if one.pid == blow.pid for pid in (one.worker, one.parent)}
+    below = [_Attempt(e.task, e.attempt) for e in reversed(begun) if e.pid in workers]
+    if below:
+        return tuple(below[:1])
+    over, told = _ended_before(blow.at_s, evidence), dict(_told(evidence))
+    middle = dict.fromkeys(_Attempt(e.task, e.attempt) for e in reversed(begun) if e.task in tasks)
+    return tuple(
+        each
+        for each in middle
+        if each not in over
+        and told.get(each, {}).get("outcome") == "succeeded"
+        and "succeeded" not in tasks[each.task].outcomes
+    )[:1]
 
 
 def _in_the_middle(blow: Struck, evidence: Evidence, told: Iterable[_Attempt]) -> Iterator[_Attempt]:
