@@ -23,7 +23,7 @@ import os, random, subprocess, sys, time
 def fail(): raise ValueError("no")
 def crash(): os.abort()
 def draw(): return random.random()
-def say(*values): print(*values)
+def say(*values, **named): print(*values, *named.items())
 def sleep(seconds): time.sleep(seconds)
 def hold(): sum(range(10**13))
 
@@ -116,20 +116,21 @@ retries = { max = 2, delay = "1s" }
 
 def test_each_part_of_retries_is_heeded(run: Run) -> None:
     """How often, after how long, growing to what, on which outcomes."""
-    tasks = run(RETRIES, "--seed", "5", code=1)["tasks"]
+    tasks = run(RETRIES, "--seed", "30", code=1)["tasks"]
     expected = {
         "number": ["failed"] * 3, "delay": ["failed"] * 2, "backoff": ["failed"] * 3, "max_delay": ["failed"] * 3,
         "on_crashed": ["failed"], "on_failed": ["crashed"], "crashes": ["crashed"] * 2, "jitter": ["failed"] * 3,
     }  # fmt: skip
     assert {name: outcomes(task) for name, task in tasks.items()} == expected
-    policy = RetryPolicy(max=2, delay_s=1.0, seed=derived_seed(5, "jitter:retries"))
+    policy = RetryPolicy(max=2, delay_s=1.0, seed=derived_seed(30, "jitter:retries"))
     jitter = [retry_delay_s(policy, 0, attempt) for attempt in (1, 2)]
+    assert min(jitter) > 0.97, "longer than what would be drawn without the seed"
     expected_waits: dict[str, list[float]] = {
         "number": [0, 0], "delay": [0.2], "backoff": [0.1, 0.4], "max_delay": [0.1, 0.3], "jitter": jitter,
     }  # fmt: skip
     for name, waits in expected_waits.items():
         for measured, wanted in zip(gaps(tasks[name]), waits, strict=True):
-            assert wanted - 0.001 <= measured <= wanted + 0.4, (name, gaps(tasks[name]))
+            assert wanted - 0.001 <= measured <= wanted + 1.0, (name, gaps(tasks[name]))
 
 
 def test_a_success_after_a_retry_is_flaky_and_the_attempt_has_its_number(run: Run, tmp_path: Path) -> None:
@@ -148,6 +149,7 @@ def test_a_success_after_a_retry_is_flaky_and_the_attempt_has_its_number(run: Ru
         [tasks.args]
         call = "functions:say"
         args = ["${task.attempt}", "<${task.attempt}>", ["${task.attempt}"], { a = "${task.id}.${task.attempt}" }]
+        kwargs = { n = "${task.attempt}" }
         """
     )["tasks"]
     assert {name: (outcomes(task), task["flaky"]) for name, task in tasks.items()} == {
@@ -156,7 +158,7 @@ def test_a_success_after_a_retry_is_flaky_and_the_attempt_has_its_number(run: Ru
         "env": (["failed", "succeeded"], True),
         "args": (["succeeded"], False),
     }
-    assert printed(tmp_path, "args") == "1 <1> [1] {'a': 'args.1'}"
+    assert printed(tmp_path, "args") == "1 <1> [1] {'a': 'args.1'} ('n', 1)"
     assert "1 of shell" in printed(tmp_path, "shell")
     assert "2 of shell" in printed(tmp_path, "shell")
 
@@ -353,7 +355,7 @@ def test_the_memory_of_a_task_is_that_of_its_whole_tree_with_shared_pages_once(r
     assert tasks["shared"]["outcome"] == "succeeded"
     assert tasks["shared"]["attempts"][0]["peak_rss_bytes"] >= 100 << 20
     full, told = map(float, (tmp_path / "itself.txt").read_text().split())
-    assert told - full <= 0.1 + 0.25, "looked at every 100 ms, and asked to end when its stack was written"
+    assert told - full <= 0.1 + 0.5, "looked at every 100 ms, and asked to end when its stack was written"
 
 
 def test_a_higher_priority_is_started_first(run: Run) -> None:

@@ -15,6 +15,7 @@ import pytest
 SECRET = "tok-'4f\"8\\\nsecond-line-ü"
 PARTS = ("tok-", "4f", "second-line")
 """What would be left of it in any form."""
+REPORTS = ("out.json", "out.xml", "out.html", "out.md", "out.trace.json")
 TASKS = """\
 import os, signal, sys, time
 
@@ -114,9 +115,11 @@ def parts_in(data: bytes) -> list[str]:
 
 def test_nothing_that_a_run_leaves_or_shows_holds_a_secret(private: Path, workflow: Callable[..., Any]) -> None:
     """Whatever its tasks do with it, and however much is shown of them."""
+    reports = [part for name in REPORTS for part in ("--report", name)]
     ran = workflow(
-        "run", "-v", "--var", f"token={SECRET}", "--report", "out.json", "--events", "events.jsonl", "--state-dir", "st"
-    )
+        "run", "-v", "--var", f"token={SECRET}", *reports, "--events", "events.jsonl", "--state-dir", "st",
+        env={"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(private / "summary.md")},
+    )  # fmt: skip
     assert ran.returncode == 1, ran.stderr
     report = json.loads((private / "out.json").read_text())
     outcomes = {task["id"].removeprefix("call@"): task["outcome"] for task in report["tasks"]}
@@ -125,7 +128,7 @@ def test_nothing_that_a_run_leaves_or_shows_holds_a_secret(private: Path, workfl
         "chained": "failed", "long": "failed", "hung": "timed_out", "crashed": "crashed", "cmd": "failed",
         "takes": "failed",
     }  # fmt: skip
-    files = [*told(private / "st"), private / "out.json", private / "events.jsonl"]
+    files = [*told(private / "st"), *(private / name for name in (*REPORTS, "events.jsonl", "summary.md"))]
     assert len(files) > 12
     assert {path.name: found for path in files if (found := parts_in(path.read_bytes()))} == {}
     assert parts_in(ran.stderr.encode() + ran.stdout.encode()) == []

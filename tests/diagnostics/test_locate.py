@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from workflow.diagnostics.locate import locate
@@ -84,3 +86,13 @@ def test_a_mistake_without_a_place_gets_no_position() -> None:
     """It is not about the text."""
     (found,) = locate(TEXT, [Mistake("c", (), "h")])
     assert found.line is None
+
+
+def test_very_many_mistakes_on_one_very_long_line_take_no_time_worth_mention() -> None:
+    """Nor memory: the line is there once."""
+    text = f'top = "{"x" * 1_000_000}"\n'
+    began = time.process_time()
+    found = locate(text, [Mistake("c", ("top",), f"h{number}") for number in range(20_000)])
+    assert time.process_time() - began < 3
+    assert len(found) == 20_000
+    assert len({id(each.source_line) for each in found}) == 1

@@ -206,3 +206,17 @@ def test_either_of_halt_and_max_failures_implies_the_other(
     path = write(f"[pipeline]\n{written}\n" + task("a", "matrix.n = {range = [0, 20]}", condition) + task("b"))
     settings = load_plan(path).settings
     assert (settings.halt, settings.max_failures) == (halt, count)
+
+
+def test_combinations_are_the_same_however_many_ways_there_are_to_make_them(write: Write) -> None:
+    """With several axes, with something excluded, with ids too long for a file system; each instance is its own."""
+    long = "x" * 150
+    plain = f'matrix = {{a = [1, "b-c", "{long}"], b = ["{long}y", true], c = [1.5]}}'
+    removed = plain.replace("c = [1.5]", "c = [1.5, 9], exclude = [{c = 9}]")
+    first, second = (load_plan(write(task("t", each))).tasks for each in (plain, removed))
+    assert [(each.id, each.matrix) for each in first] == [(each.id, each.matrix) for each in second]
+    assert len({each.id for each in first}) == 6
+    assert first[0].matrix is not first[1].matrix
+    for double in ('matrix = {a = [1, "1"], b = [1, 2]}', 'matrix.a = ["x", "y", "x"]'):
+        with pytest.raises(InvalidPipeline, match="has the instance t@.* twice"):
+            load_plan(write(task("t", double)))

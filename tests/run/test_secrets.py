@@ -7,19 +7,23 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from workflow.diagnostics.mistake import InvalidPipeline
 from workflow.engine.memory import MemoryFolder
-from workflow.outcome import Attempt, ErrorRecord, LogRange, Outcome
+from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, LogRange, Outcome
 from workflow.plan.build import load_plan
+from workflow.plan.plan import SecretSource
 from workflow.run import logs as logs_module
 from workflow.run import secrets as secrets_module
 from workflow.run.logs import Cut, Logs, Streams, tail
 from workflow.run.mask import Mask
 from workflow.run.secrets import errors_masked, read_secrets
+from workflow.spec.reference import Reference, Template
 
 TASK = '[tasks.a]\ncmd = ["true"]\nenv = {T = "${secrets.T}"}\n'
 
@@ -280,3 +284,34 @@ def test_an_error_record_is_what_a_mask_leaves() -> None:
     assert _masked_error(ErrorRecord("E", "hunter2", "in hunter2", None), Mask(["hunter2"])) == ErrorRecord(
         "E", "***", "in ***", None
     )
+
+
+def test_what_is_kept_of_a_task_leads_to_nothing_that_is_not_masked(
+    go: Callable[..., Any],
+    make_plan: Callable[..., Any],
+    make_task: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Reports of whatever kind are made of the records: of their own texts, and of the logs they name."""
+    monkeypatch.setenv("X_TOKEN", "hunter2-hunter2")
+    reference = Template((Reference("secrets", ("T",)),), "text")
+    plan = make_plan(make_task("a", env={"T": reference}), secrets={"T": SecretSource("env", "X_TOKEN", ".")})
+    plan = replace(plan, name="about hunter2-hunter2")
+
+    class Telling:
+        def acts(self: Any, handle: Any) -> None:
+            log = self.print("it is hunter2-hunter2\n")
+            error = CallbackRecord("callback", Outcome.FAILED, ErrorRecord("E", "hunter2-hunter2"), log)
+            self.end(handle, Outcome.FAILED, error="no hunter2-hunter2", log=log, callback=error)
+
+    ran = go(plan, Telling, argv=("run", "--var", "t=hunter2-hunter2"))
+    record = ran.records["a"]
+    assert "hunter2" not in repr(record)
+    assert "hunter2" not in ran.text
+    assert "hunter2" not in repr(ran.result.run)
+    assert record.attempts[0].log is None
+    assert record.callback.log is None
+    assert (ran.folder / record.log).read_text() == (
+        "it is ***\n--- error ---\nValueError: no ***\n--- callback ---\nit is ***\n"
+    )
+    assert not Path(ran.engine.options["log_dir"]).exists()

@@ -77,7 +77,7 @@ def _have_streams() -> None:
 
 
 def _run(args: list[str], engine: EngineFactory | None) -> int:
-    if not args:  # each click has its own idea of what that is
+    if not args and "_WORKFLOW_COMPLETE" not in os.environ:  # each click has its own idea of what that is
         _say(cli.get_help(click.Context(cli, info_name="workflow", **cli.context_settings)))
         return ExitCode.USAGE
     try:

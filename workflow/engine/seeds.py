@@ -1,9 +1,10 @@
 """The seed of an attempt: what ``random``, and numpy's global generator, begin with.
 
-Seeding takes longer than a task that does nothing, so it is done only where it can be seen: a generator whose module
-is loaded is seeded before the task runs, any other when its module is first imported, should that happen in the same
-attempt.  Then a function that imports ``random`` itself draws the same numbers, whether its worker had it before or
-not.  What the import of the task's own module draws is drawn once for each worker, so it comes before the seed.
+Seeding takes 7 µs, a fifth of what a task of a file costs that does nothing, so it is done only where it can be seen: a
+generator whose module is loaded is seeded before the task runs, any other when its module is first imported, should
+that happen in the same attempt.  Then a function that imports ``random`` itself draws the same numbers, whether its
+worker had it before or not.  What the import of the task's own module draws is drawn once for each worker, so it comes
+before the seed.
 
 Alternatives: to import ``random`` into every worker (5 ms at the start of each, and the price of seeding for tasks that
 draw nothing), or to put a state in place that was made before (a tuple of 625 numbers: as slow as seeding).

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 LOOK_S = 0.02
 
-_ROLES = {f"wf-{role}": role for role in ("guardian", "warden", "dispatcher", "template", "worker")}
+_ROLES = {f"wf-{role}": role for role in ("guardian", "warden", "dispatcher", "template", "worker", "cleaner")}
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  it is looked at, not written to
 _NAMED_S = 0.1
 """For so long after it was first seen, the command of a process is looked at again: it may be about to exec."""
@@ -42,7 +42,8 @@ class Sighting(NamedTuple):
     start: int
     """Its start time, in ticks since boot: with the pid, who it is."""
     role: str
-    """``parent``, ``guardian``, ``warden``, ``dispatcher``, ``template``, ``worker``; ``task`` for what tasks start."""
+    """``parent``, ``guardian``, ``warden``, ``dispatcher``, ``template``, ``worker``, ``cleaner``; ``task`` for what
+    tasks start."""
     parent: int
     """Pid of its parent when it was first seen."""
     worker: int
@@ -203,7 +204,10 @@ def _shared_memory() -> set[str]:
 
 
 def _has_open(pid: int, path: str) -> bool:
-    """Mapped or open.  By the inode: a named semaphore is mapped under the name that it had when it was made."""
+    """Mapped or open, or something in it is.
+
+    By the inode: a named semaphore is mapped under the name that it had when it was made.
+    """
     try:
         status = os.stat(path)
     except OSError:
@@ -212,9 +216,10 @@ def _has_open(pid: int, path: str) -> bool:
     if f" {device} {status.st_ino} ".encode() in _read(f"/proc/{pid}/maps"):
         return True
     try:
-        return any(os.readlink(f"/proc/{pid}/fd/{name}") == path for name in os.listdir(f"/proc/{pid}/fd"))
+        opened = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
     except OSError:
         return False
+    return any(name == path or name.startswith(f"{path}/") for name in opened)
 
 
 class _Stat(NamedTuple):

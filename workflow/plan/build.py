@@ -8,7 +8,7 @@ done for each instance: a matrix of a hundred thousand is planned in about a sec
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil
@@ -186,7 +186,7 @@ def _instances(
     pipeline: Pipeline, spec: TaskSpec, edges: Edges, instances: Mapping[str, Instances]
 ) -> tuple[list[PlannedTask], list[Mistake]]:
     table, name = spec.table, spec.name
-    expanded: list[tuple[str, Mapping[str, object] | None]] = [(name, None)]
+    expanded: Iterable[tuple[str, Mapping[str, object] | None]] = [(name, None)]
     if table.matrix is not None:
         for axis, written in table.matrix.axes.items():
             if isinstance(written, Like) and not (written.task in instances and instances[written.task].has((axis,))):
@@ -197,7 +197,7 @@ def _instances(
             return instances[task].values(axis)
 
         try:
-            expanded = list(expand(name, table.matrix, home, axis_of))
+            expanded = expand(name, table.matrix, home, axis_of)
         except Findings as error:
             return [], [
                 Mistake(

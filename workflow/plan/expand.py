@@ -5,27 +5,34 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from workflow.plan.ids import instance_id
+from workflow.plan.ids import escaped, instance_id, joined_id
 from workflow.spec.matrix import LARGEST, Axis, Finding, Findings, Glob, Like, Lines, Matrix, Range
+from workflow.spec.reference import as_text
 
 Instance = tuple[str, Mapping[str, object]]
 
 
 def expand(
     name: str, matrix: Matrix, folder: Path, axis_of: Callable[[str, str], tuple[object, ...]]
-) -> list[Instance]:
+) -> Iterable[Instance]:
     """Ids and values of all instances; ``axis_of`` answers the values of an axis of another task, for ``like``.
 
-    Raises Findings, their places being inside ``matrix``.
+    Raises Findings, their places being inside ``matrix``; at once, though the instances are made one by one.
     """
     axes = {axis: _values(axis, written, folder, axis_of) for axis, written in matrix.axes.items()}
     names = matrix.names
     count = math.prod(len(values) for values in axes.values()) if axes else 0
     if count > LARGEST:
         raise Findings([Finding(f"has {count:,} instances, more than {LARGEST:,}", None, ())])
+    if axes and not matrix.exclude and not matrix.include:
+        texts = [[escaped(as_text(value)) for value in values] for values in axes.values()]
+        # Ids are the same only where all their parts are.
+        if all(len(set(each)) == len(each) for each in texts):
+            pairs = [zip(values, each, strict=True) for values, each in zip(axes.values(), texts, strict=True)]
+            return _combined(name, names, pairs)
     rows = list(itertools.product(*axes.values())) if axes else []
     if matrix.exclude:
         rows = _without_excluded(rows, names, matrix.exclude)
@@ -38,7 +45,19 @@ def expand(
         if id_ in instances:
             raise Findings([_double(id_, number - (len(rows) - len(matrix.include)))])
         instances[id_] = dict(zip(names, row, strict=True))
-    return list(instances.items())
+    return instances.items()
+
+
+def _combined(name: str, names: tuple[str, ...], pairs: Sequence[Iterable[tuple[object, str]]]) -> Iterator[Instance]:
+    """All combinations of values, each with its text in an id."""
+    if len(names) == 1:  # maybe a million values, which itertools.product would gather first
+        (axis,) = names
+        for value, text in pairs[0]:
+            yield joined_id(name, text), {axis: value}
+        return
+    for combination in itertools.product(*pairs):
+        id_ = joined_id(name, "-".join([text for _, text in combination]))
+        yield id_, dict(zip(names, [value for value, _ in combination], strict=True))
 
 
 def _values(axis: str, written: Axis, folder: Path, axis_of: Callable[[str, str], tuple[object, ...]]) -> list[object]:

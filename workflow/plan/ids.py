@@ -21,7 +21,12 @@ _UNSAFE = re.compile(rb"[^A-Za-z0-9._=+]")
 
 def instance_id(name: str, values: Iterable[object]) -> str:
     """The id of the instance of a task with these values, one for each axis."""
-    whole = f"{name}@{'-'.join(escaped(as_text(value)) for value in values)}"
+    return joined_id(name, "-".join([escaped(as_text(value)) for value in values]))
+
+
+def joined_id(name: str, parts: str) -> str:
+    """The same of values that are escaped and joined."""
+    whole = f"{name}@{parts}"
     if len(whole) <= LONGEST:
         return whole
     digest = hashlib.sha256(whole.encode()).hexdigest()[:20]

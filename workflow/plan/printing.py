@@ -12,8 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from itertools import compress
 from math import inf
-from operator import attrgetter
+from operator import attrgetter, is_not
 from typing import Any
 
 from workflow.info_task import RetryPolicy
@@ -110,10 +111,9 @@ def _task_lines(plan: Plan) -> Iterator[str]:
     for task in plan.tasks:
         found = _RAW(task)
         if before:
-            for place, value in enumerate(found):
-                if value is not before[place]:
-                    for key in _CHANGES[place]:
-                        written[key] = f"{_KEYS[key]}:{_line(_SHAPES[key](task))}"
+            for keys in compress(_CHANGES, map(is_not, found, before)):
+                for key in keys:
+                    written[key] = f"{_KEYS[key]}:{_line(_SHAPES[key](task))}"
         else:
             written = [f"{key}:{_line(shape(task))}" for key, shape in zip(_KEYS, _SHAPES, strict=True)]
         before = found

@@ -101,6 +101,8 @@ class Book:
                 self._slow(number, attempt.number, attempt.started_at, attempt.duration_s)
             self._events.attempt_finished(record.id, attempt)
             self._said_slow.discard((number, attempt.number))
+        if self._mask:  # what stands there is not masked, and nobody else is to read it
+            record.attempts = tuple(replace(attempt, log=None) for attempt in record.attempts)
         self._add(number, record)
 
     def task_concluded(self, number: int, outcome: Outcome, reason: str | None, cause: int | None = None) -> None:
@@ -121,7 +123,7 @@ class Book:
             return
         callback = _masked_callback(callback, self._mask)
         record = self.records[number]
-        record.callback = callback
+        record.callback = replace(callback, log=None) if self._mask else callback
         if callback.log is not None:
             try:
                 record.log = self._logs.keep_callback(record.id, callback.log, record.log)

@@ -18,6 +18,8 @@ dispatcher is not known: it is renewed after what it is in the middle of, so the
 
 from __future__ import annotations
 
+from itertools import islice
+
 from workflow.scheduler import states as st
 from workflow.scheduler.effects import Effect, Retire, Run, Spawn
 from workflow.scheduler.events import Task
@@ -203,4 +205,9 @@ class Pool:
         first = tasks.backlog.first()
         if first is None:
             return []
-        return [seat for seat in self._laden() if any(task.priority < -first[0] for task in [*seat.tasks.values()][1:])]
+        highest = -first[0]
+        return [
+            seat
+            for seat in self._laden()
+            if any(task.priority < highest for task in islice(seat.tasks.values(), 1, None))
+        ]

@@ -57,6 +57,16 @@ def hint(lines: Sequence[str], line: int, column: int, problem: str) -> str | No
     return _unquoted(text) or _of_another_language(text) or _punctuation(text, column, problem)
 
 
+def one_header(lines: Sequence[str], line: int, names: Sequence[str]) -> str:
+    """What to do about the second header of a table, in this line."""
+    keys = (rf"""["']?{re.escape(name)}["']?""" for name in names)
+    dotted = r"[ \t]*\.[ \t]*".join(keys)
+    header = re.compile(rf"[ \t]*\[[ \t]*{dotted}[ \t]*\]")
+    first = next((number for number, text in enumerate(lines[: line - 1], 1) if header.match(text)), None)
+    where = "one header" if first is None else f"the header in line {first}"
+    return f"write all its keys below {where}"
+
+
 def _already(lines: Sequence[str], line: int) -> str | None:
     """Where the key of this line, or of the last line that has one, stands first."""
     while line > 1 and "=" not in lines[line - 1]:

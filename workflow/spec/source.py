@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workflow.diagnostics.mistake import InvalidPipeline, Mistake
-from workflow.spec.hints import hint
+from workflow.spec.hints import hint, one_header
 from workflow.spec.toml11 import find_newer_syntax
 
 DEEPEST = 64
@@ -118,6 +118,7 @@ def _not_toml(text: str, message: str) -> Mistake:
     found = _POSITION.search(message)
     problem = message[: found.start()] if found else message
     headline = problem[:1].lower() + problem[1:]
+    names: list[str] = []
     if twice := _TABLE_TWICE.fullmatch(headline):
         names = [each[0] or each[1] for each in _QUOTED.findall(twice.group(1))]
         headline = f"[{'.'.join(names)}] stands twice"
@@ -132,7 +133,7 @@ def _not_toml(text: str, message: str) -> Mistake:
         "not-toml",
         (),
         f"not TOML: {headline}",
-        "write all its keys below one header" if twice else hint(lines, line, column, problem),
+        one_header(lines, line, names) if twice else hint(lines, line, column, problem),
         line=line,
         column=column,
         end=column + 1,
