@@ -267,8 +267,12 @@ def test_when_nothing_struck_nothing_was_tested(workflow: Workflow, file: Path) 
     [
         ("[pipeline]\ntimeout = 0.5\n" + LONG, "it leaves with exit code 124, and says: "),
         ('[pipeline]\npreload = ["nothing_of_that_name"]\n' + LONG, "it leaves with exit code 4, and says: "),
+        (
+            '[secrets]\nx = { env = "NOT_SET" }\n[defaults.env]\nX = "${secrets.x}"\n' + LONG,
+            "it leaves no report, and says: pipeline.toml:2:5: secrets.x: the variable NOT_SET of the environment is",
+        ),
     ],
-    ids=["timeout", "preload"],
+    ids=["timeout", "preload", "secret"],
 )
 def test_a_pipeline_that_does_not_run_by_itself_is_exit_code_4(
     workflow: Workflow, file: Path, toml: str, says: str

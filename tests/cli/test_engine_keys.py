@@ -350,7 +350,7 @@ def test_the_memory_of_a_task_is_that_of_its_whole_tree_with_shared_pages_once(r
         assert task["outcome"] == "memory_exceeded", name
         (attempt,) = task["attempts"]
         assert attempt["error"]["type"] == "MemoryLimitExceeded"
-        assert f"killed at its memory limit of {160 << 20} bytes" in attempt["error"]["message"]
+        assert "killed at its memory limit of 160 MiB, with " in attempt["error"]["message"]
         assert attempt["peak_rss_bytes"] > 160 << 20
     assert tasks["shared"]["outcome"] == "succeeded"
     assert tasks["shared"]["attempts"][0]["peak_rss_bytes"] >= 100 << 20

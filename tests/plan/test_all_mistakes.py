@@ -39,3 +39,11 @@ def test_a_refused_task_still_exists(tmp_path: Path) -> None:
     text = '[tasks.a]\ntimeout = true\nneeds = ["b"]\ncmd = ["true"]\n[tasks.b]\nneeds = "c"\ncmd = ["true"]\n'
     text += '[tasks.c]\nneeds = ["a", "b${vars.x}"]\ncmd = ["echo", "${tasks.a.result}"]\n'
     assert _codes(tmp_path, text) == ["bad-duration", "unknown-variable"]
+
+
+@pytest.mark.parametrize("line", ["timout = 1", "timeout = true", 'env = {X = "${vars.nowhere}"}', "matrix.x = []"])
+def test_a_task_that_takes_the_axis_of_a_refused_one_is_not_blamed(tmp_path: Path, line: str) -> None:
+    """It has no instances, for the other has none: that is no mistake in it."""
+    wrong = f'[tasks.a]\n{line}\ncmd = ["true"]\n' + ("" if "matrix" in line else "matrix.x = [1]\n")
+    other = '[tasks.b]\nmatrix.x = {like = "a"}\nneeds = {task = "a", match = ["x"]}\ncmd = ["true"]\n'
+    assert len(_codes(tmp_path, wrong + other)) == 1

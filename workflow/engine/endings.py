@@ -148,8 +148,8 @@ def _told(
         return "TaskTimeout", f"killed at its limit of {limit:g} s, {where}"
     if outcome == "memory_exceeded":
         limit = options.get("memory", 0)
-        used = f", with {died.used} in use" if died.used else ""
-        return "MemoryLimitExceeded", f"killed at its memory limit of {limit} bytes{used}, after {took}, {where}"
+        used = f", with {_size(died.used)} in use" if died.used else ""
+        return "MemoryLimitExceeded", f"killed at its memory limit of {_size(limit)}{used}, after {took}, {where}"
     if outcome == "cancelled":
         return "TaskCancelled", f"cancelled after {took}, {where}"
     if died.signal is None and died.exit_code == 70:
@@ -166,6 +166,14 @@ def _told(
     if died.signal == "SIGKILL":
         hint = "; nobody here sent it: often it is the kernel's out-of-memory killer (see the kernel log)"
     return "TaskCrashed", f"its process died by {died.signal} after {took}, {where}{hint}"
+
+
+def _size(number: int) -> str:
+    """A size as a person would write it: in the largest unit that it fills, and no longer than it takes to compare."""
+    for unit, size in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if number >= size:
+            return f"{number / size:.4g} {unit}"
+    return f"{number} bytes"
 
 
 def how_it_died(died: messages.WorkerDied) -> str:

@@ -124,11 +124,11 @@ def run_control(subject: Subject) -> Control:
         evidence = perform(run_of(subject, {}), Expected({}, longest_s=longest_s), folder)
     if evidence.exit_code is None:
         raise NoControl(f"it had not ended after {longest_s:g} s, without any fault")
-    last = evidence.stderr.strip().rpartition("\n")[2]
-    if evidence.report is None:
-        raise NoControl(f"without any fault it leaves no report, and says: {last}")
+    said = evidence.stderr.strip().split("\n")
+    if evidence.report is None:  # nothing was run: what is in the way stands first, and below it what helps
+        raise NoControl(f"without any fault it leaves no report, and says: {said[0]}")
     if evidence.exit_code not in _COMPARABLE:
-        raise NoControl(f"without any fault it leaves with exit code {evidence.exit_code}, and says: {last}")
+        raise NoControl(f"without any fault it leaves with exit code {evidence.exit_code}, and says: {said[-1]}")
     return Control(evidence, {entry.task: entry.detail for entry in evidence.journal if entry.what == journal.ENDED})
 
 

@@ -68,7 +68,10 @@ def _values(axis: str, written: Axis, folder: Path, axis_of: Callable[[str, str]
     if isinstance(written, Lines):
         return list(_lines(axis, written.file, folder))
     if isinstance(written, Like):
-        return list(axis_of(written.task, axis))
+        values = list(axis_of(written.task, axis))
+        if not values:
+            raise Findings([])  # the other task has a mistake, which is told there: nothing here is wrong
+        return values
     return list(written.values)
 
 
