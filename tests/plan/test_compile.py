@@ -12,7 +12,7 @@ import pytest
 from workflow.attempt_text import AttemptText
 from workflow.info_task import InfoTask, RetryPolicy
 from workflow.plan.build import load_plan
-from workflow.plan.compile import MissingResult, Surroundings, compile_task, derived_seed
+from workflow.plan.compile import MissingResult, Surroundings, compile_task, derived_seed, filled
 from workflow.plan.plan import Ended
 
 AROUND = Surroundings("/root-of-plan", "20260101-000000-000-abcdef", "/state/runs/20260101-000000-000-abcdef", 5)
@@ -248,3 +248,16 @@ def test_a_command_is_told_its_seed(last: Last) -> None:
     info = last('shell = "true"', None)
     assert (info.env or {})["WORKFLOW_SEED"] == str(derived_seed(5, "last"))
     assert info.seed is None
+
+
+def test_cached_and_succeeded_are_the_same_in_a_key(tmp_path: Path) -> None:
+    """The task itself is told which of the two it was."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text(
+        '[tasks.x]\ncmd = ["true"]\n[tasks.last]\ncall = "m:f"\nargs = ["${tasks.x.items}"]\n', encoding="utf-8"
+    )
+    task = load_plan(path).tasks[-1]
+    keyed = [filled(task, {"x": Ended(None, outcome, 1)}, AROUND) for outcome in ("succeeded", "cached", "failed")]
+    assert keyed[0] == keyed[1] != keyed[2]
+    told = [{"id": "x", "matrix": None, "outcome": "cached", "result": 1}]
+    assert compile_task(task, {"x": Ended(None, "cached", 1)}, AROUND).args == ("m:f", [told], {})

@@ -101,7 +101,7 @@ def compile_task(
 
 def filled(task: PlannedTask, results: Mapping[str, Ended], around: Surroundings) -> Filled:
     """What ``compile_task`` makes a task of, for its key.  Raises MissingResult."""
-    fill = _Filler(task, results, around)
+    fill = _Filler(task, results, around, for_key=True)
     env = {name: fill(value) for name, value in task.env.items()}
     cwd = task.cwd if isinstance(task.cwd, str) else os.path.join(task.base, str(fill(task.cwd)))
     return Filled(fill(task.target), fill(task.args), fill(task.kwargs), env, os.path.normpath(cwd))
@@ -163,8 +163,11 @@ def _for_each_attempt(value: object) -> object:
 class _Filler:
     """Puts what became of other tasks in the place of references."""
 
-    def __init__(self, task: PlannedTask, results: Mapping[str, Ended], around: Surroundings) -> None:
+    def __init__(
+        self, task: PlannedTask, results: Mapping[str, Ended], around: Surroundings, *, for_key: bool = False
+    ) -> None:
         self._task = task.id
+        self._for_key = for_key
         self._needs = {need.name: need for need in task.needs if not need.by_files}
         self._results = results
         self._around = around
@@ -214,7 +217,7 @@ class _Filler:
         elif part == "results":
             value = [ended.result for _, ended in self._all(reference) if _succeeded(ended)]
         else:
-            value = [_item(id_, ended) for id_, ended in self._all(reference)]
+            value = [_item(id_, ended, for_key=self._for_key) for id_, ended in self._all(reference)]
         walked = "the result" if part == "result" else f"{name}.{part}"
         for step in path:
             value = follow(_handed_on(value, read=True) if isinstance(value, Deferred) else value, (step,), walked)
@@ -281,11 +284,13 @@ def _succeeded(ended: Ended) -> bool:
     return Outcome(ended.outcome).is_success
 
 
-def _item(id_: str, ended: Ended) -> dict[str, object]:
+def _item(id_: str, ended: Ended, *, for_key: bool) -> dict[str, object]:
+    # Cached is as good as succeeded: were they two things in a key, who takes items would run once more for nothing.
+    outcome = Outcome.SUCCEEDED.value if for_key and ended.outcome == Outcome.CACHED.value else ended.outcome
     return {
         "id": id_,
         "matrix": None if ended.matrix is None else dict(ended.matrix),
-        "outcome": ended.outcome,
+        "outcome": outcome,
         "result": ended.result if _succeeded(ended) else None,
     }
 
