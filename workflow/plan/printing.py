@@ -131,12 +131,6 @@ def _part(key: int, task: PlannedTask) -> str:
 
 
 DEFAULTS: dict[str, object] = {
-    "name": None,
-    "needs": [],
-    "matrix": None,
-    "args": [],
-    "kwargs": {},
-    "timeout_s": 3600.0,
     "grace_s": 5.0,
     "callback_timeout_s": 30.0,
     "env": {},
@@ -159,7 +153,7 @@ DEFAULTS: dict[str, object] = {
     "if": None,
     "skipped": False,
 }
-"""What is left out of a task's line, which mostly is nearly all of it.  A task without ``name`` is called by its id."""
+"""What is left out of a task's line, which is most of it.  What a reader looks for first always stands there."""
 
 
 def _task(task: PlannedTask) -> dict[str, object]:
@@ -174,9 +168,9 @@ def _hooks(task: PlannedTask) -> dict[str, str]:
 
 _WRITTEN: dict[str, tuple[Any, ...]] = {
     "id": (lambda task: task.id, "id"),
+    "name": (lambda task: task.name, "name"),
     "kind": (lambda task: task.kind, "kind"),
     "module": (lambda task: _info_task(task)[0], "kind", "target"),
-    "name": (lambda task: None if task.name == task.id else task.name, "id", "name"),
     "needs": (lambda task: [_need(need) for need in task.needs], "needs"),
     "matrix": (lambda task: None if task.matrix is None else dict(task.matrix), "matrix"),
     "args": (lambda task: _info_task(task)[1], "kind", "target", "args", "kwargs"),

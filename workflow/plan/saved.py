@@ -210,8 +210,6 @@ def _line(value: object, number: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _Wrong(f"must be an object, not {describe(value)}", where)
     given = {**_DEFAULTS, **value}
-    if given["name"] is None:
-        given["name"] = given.get("id")
     return _table(given, where, _LINE)
 
 
