@@ -106,7 +106,7 @@ class Striker:
 
     def _strike(self, blow: Blow, entries: Sequence[journal.Entry]) -> bool:
         if blow.role == "group":
-            self._note("group", self._root, blow.signal)
+            self._note(time.monotonic(), "group", self._root, blow.signal)
             os.killpg(self._root, _number(blow.signal))
             return True
         hit = [(pid, role) for pid, role in self._targets(blow, entries) if self._send(pid, role, blow.signal)]
@@ -140,15 +140,17 @@ class Striker:
 
     def _send(self, pid: int, role: str, name: str) -> bool:
         """Whether there was somebody to get it."""
+        # The time before, not after: on a busy machine what follows from a blow may be noted before we go on.
+        at_s = time.monotonic()
         try:
             os.kill(pid, _number(name))
         except ProcessLookupError:
             return False
-        self._note(role, pid, name)
+        self._note(at_s, role, pid, name)
         return True
 
-    def _note(self, role: str, pid: int, name: str) -> None:
-        self.struck.append(Struck(time.monotonic(), role, pid, name))
+    def _note(self, at_s: float, role: str, pid: int, name: str) -> None:
+        self.struck.append(Struck(at_s, role, pid, name))
 
 
 def _number(name: str) -> int:
