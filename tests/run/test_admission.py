@@ -158,6 +158,19 @@ def test_only_so_many_tasks_are_pushed_at_once(
     assert admission.handle(TaskEnded(1, Outcome.SUCCEEDED)) == [Push(3)]
 
 
+@pytest.mark.parametrize("halt", ["soon", "now"])
+def test_a_run_that_may_halt_sends_nothing_ahead(
+    make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings], halt: str
+) -> None:
+    """What stands behind a task that fails would begin before the failure was heard of."""
+    tasks = [make_task(str(number)) for number in range(10)]
+    admission = Admission(tasks, make_settings(halt=halt, max_failures=1), pool=2)
+    assert admission.begin() == [Push(0), Push(1)]
+    assert admission.handle(TaskEnded(1, Outcome.SUCCEEDED)) == [Push(2)]
+    effects = admission.handle(TaskEnded(0, Outcome.FAILED))
+    assert not any(isinstance(effect, Push) for effect in effects)
+
+
 @pytest.mark.parametrize(
     ("facts", "code"),
     [

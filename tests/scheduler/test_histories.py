@@ -59,12 +59,12 @@ def start(*workers: int) -> list[Turn]:
 
 
 HISTORIES: dict[str, tuple[int, bool, list[Turn]]] = {
-    "few tasks are spread evenly over idle workers": (
+    "few tasks are dealt out to idle workers one by one": (
         3,
         False,
         [
             *start(1, 2, 3),
-            (0.0, Pushed(tasks(1, 2, 3, 4)), [Run(1, tasks(1, 2)), Run(2, tasks(3)), Run(3, tasks(4))]),
+            (0.0, Pushed(tasks(1, 2, 3, 4)), [Run(1, tasks(1, 4)), Run(2, tasks(2)), Run(3, tasks(3))]),
         ],
     ),
     "whoever has nothing gets the next task": (
@@ -83,8 +83,11 @@ HISTORIES: dict[str, tuple[int, bool, list[Turn]]] = {
         False,
         [
             (0.0, Pushed([*tasks(1, 2), *tasks(3, 4, priority=1), *tasks(5, priority=-1)]), [Spawn(1)]),
-            (0.0, WorkerStarted(1), [Run(1, [*tasks(3, 4, priority=1), *tasks(1, 2)])]),
-            (0.0001, Answered(1, [(T(n), "succeeded") for n in (3, 4, 1, 2)]), [Run(1, tasks(5, priority=-1))]),
+            (0.0, WorkerStarted(1), [Run(1, tasks(3, priority=1))]),
+            (0.1, Answered(1, [(T(3), "succeeded")]), [Run(1, tasks(4, priority=1))]),
+            (0.2, Answered(1, [(T(4), "succeeded")]), [Run(1, tasks(1))]),
+            (0.3, Answered(1, [(T(1), "succeeded")]), [Run(1, tasks(2))]),
+            (0.4, Answered(1, [(T(2), "succeeded")]), [Run(1, tasks(5, priority=-1))]),
         ],
     ),
     "what stands behind a task that takes long makes room for a task of a higher priority": (
@@ -115,12 +118,12 @@ HISTORIES: dict[str, tuple[int, bool, list[Turn]]] = {
         False,
         [
             *start(1, 2),
-            (0.0, Pushed(tasks(1, 2, 3, 4)), [Run(1, tasks(1, 2)), Run(2, tasks(3, 4))]),
-            (0.001, Answered(2, [(T(3), "succeeded"), (T(4), "succeeded")]), []),
+            (0.0, Pushed(tasks(1, 2, 3, 4)), [Run(1, tasks(1, 3)), Run(2, tasks(2, 4))]),
+            (0.001, Answered(2, [(T(2), "succeeded"), (T(4), "succeeded")]), []),
             (0.004, Woke(), []),
             (0.005, Woke(), [Recall(1)]),
             (0.006, Woke(), []),
-            (0.006, Recalled(1, T(1)), [Run(2, tasks(2))]),
+            (0.006, Recalled(1, T(1)), [Run(2, tasks(3))]),
             (0.007, Pushed(tasks(5, 6)), [Run(2, tasks(5, 6))]),
             (0.008, Answered(1, [(T(1), "succeeded")]), []),
             (0.009, Pushed(tasks(7)), [Run(1, tasks(7))]),
@@ -451,20 +454,20 @@ def test_a_worker_is_renewed_after_so_many_attempts_and_what_it_did_not_begin_do
     scheduler = Scheduler(2, attempts_max=3)
     turns: list[Turn] = [
         *start(1, 2),
-        (0.0, Pushed(tasks(*range(1, 10))), [Run(1, tasks(1, 2, 3)), Run(2, tasks(4, 5, 6))]),
-        (0.001, Answered(2, [(T(n), "succeeded") for n in (4, 5, 6)]), [Retire(2)]),
+        (0.0, Pushed(tasks(*range(1, 10))), [Run(1, tasks(1, 3, 5)), Run(2, tasks(2, 4, 6))]),
+        (0.001, Answered(2, [(T(n), "succeeded") for n in (2, 4, 6)]), [Retire(2)]),
         (0.002, WorkerExited(2, None, None), [Spawn(1)]),
         (0.003, WorkerStarted(3), [Run(3, tasks(7, 8, 9))]),
         (0.003, WorkerReady(3), []),
         (0.004, Answered(3, [(T(7), "succeeded"), (T(8), "failed")]), []),
         (0.5, WorkerExited(3, T(9), None), [Settle(T(9), "crashed", True, 3), Spawn(1)]),
         (0.5, WorkerStarted(4), [Recall(1)]),
-        (0.5, Recalled(1, T(1)), [Run(4, tasks(2, 3))]),
-        (0.501, Answered(4, [(T(2), "succeeded"), (T(3), "succeeded")]), []),
+        (0.5, Recalled(1, T(1)), [Run(4, tasks(3, 5))]),
+        (0.501, Answered(4, [(T(3), "succeeded"), (T(5), "succeeded")]), []),
         (0.502, Answered(1, [(T(1), "succeeded")]), []),
-        (0.7, Pushed(tasks(10, 11, 12, 13)), [Run(1, tasks(10, 11)), Run(4, tasks(12))]),
-        (0.8, Answered(4, [(T(12), "succeeded")]), [Retire(4)]),
-        (0.8, Answered(1, [(T(10), "succeeded"), (T(11), "succeeded")]), [Retire(1)]),
+        (0.7, Pushed(tasks(10, 11, 12, 13)), [Run(1, tasks(10, 12)), Run(4, tasks(11))]),
+        (0.8, Answered(4, [(T(11), "succeeded")]), [Retire(4)]),
+        (0.8, Answered(1, [(T(10), "succeeded"), (T(12), "succeeded")]), [Retire(1)]),
     ]
     for place, (now, event, effects) in enumerate(turns):
         assert scheduler.handle(event, now) == list(effects), f"turn {place}: {event}"

@@ -254,12 +254,16 @@ class Admission:
         effects.append(conclusion)
 
     def _room(self, now: float) -> int:
-        """How many tasks the engine is given at once: while tokens are used, little more than begin at once.
+        """How many tasks the engine is given at once.
+
+        Where a failure halts the run, as many as begin at once; while tokens are used, little more than that.
 
         Who has tokens must not stand long behind others there.  But an engine that is given a task only when one has
         ended is idle while that is told, which is most of the time where tasks are short: so there is more by what
         ends in an eighth of a second.
         """
+        if self._halt != "never":
+            return min(self._pool, self._pushed_max)  # what is sent ahead would begin before a failure was heard of
         if not self._using:
             return self._pushed_max
         return min(self._pool + self._pace.within(_QUEUE_S, now), self._pushed_max)

@@ -7,6 +7,10 @@ at which tasks were answered lately, and nothing more before half of that is don
 When a worker has nothing to do and another made no progress for ``recall_s``, what stands behind it is taken back;
 so it is when a task of a higher priority came meanwhile.
 
+*Order.*  Tasks begin in the order of the backlog as long as few are sent ahead: then they are dealt out one by one.
+Where priorities are used nothing is sent ahead at all, unless tasks are so short that a whole batch of them is nothing
+to wait for.  Price: a worker that has ended one waits some 50 µs for the next.
+
 *Isolated tasks* take their turn like others.  When it is theirs and no unused worker is there, a used one that has
 nothing to do makes room; when all have something to do, none is sent more until one has not.
 
@@ -129,12 +133,17 @@ class Pool:
 
     def _fill_shared(self, tasks: Tasks, now: float, effects: list[Effect]) -> None:
         depth, backlog = self.depth, tasks.backlog
+        if backlog.ranked and depth < self.max_prefetch:
+            depth = 1
         hungry = [
             (len(seat.tasks), worker, seat)
             for worker, seat in self.seats.items()
             if len(seat.tasks) * 2 <= depth and seat.state == OPEN and not seat.alone and seat.room > 0
         ]
         hungry.sort()  # whoever has least comes first, and gets as much as the others then have
+        if depth <= FIRST_PREFETCH:
+            self._deal(hungry, depth, tasks, now, effects)
+            return
         loads = sum([load for load, _, _ in hungry])
         for place, (load, _, seat) in enumerate(hungry):
             level = -(-(len(backlog.tasks) + loads) // (len(hungry) - place))
@@ -147,6 +156,26 @@ class Pool:
                 self._send(seat, batch, now, effects)
             if not backlog.tasks:
                 return
+
+    def _deal(
+        self, hungry: list[tuple[int, int, Seat]], depth: int, tasks: Tasks, now: float, effects: list[Effect]
+    ) -> None:
+        """Deal tasks out one by one, so that they begin in their order."""
+        backlog = tasks.backlog
+        hands: dict[int, list[Task]] = {worker: [] for _, worker, _ in hungry}
+        room = {worker: self.max_bytes - seat.bytes for _, worker, seat in hungry}
+        for load in range(depth):
+            for had, worker, seat in hungry:
+                hand = hands[worker]
+                if had > load or len(hand) >= seat.room or not backlog.tasks:
+                    continue
+                dealt = backlog.take(1, room[worker], least=0 if had or hand else 1)
+                hand += dealt
+                room[worker] -= sum([task.size for task in dealt])
+        for _, worker, seat in hungry:
+            if hands[worker]:
+                tasks.move(st.QUEUED, st.RUN, hands[worker][0].number)
+                self._send(seat, hands[worker], now, effects)
 
     def _fill_isolated(self, tasks: Tasks, now: float, effects: list[Effect]) -> bool:
         """Send isolated tasks whose turn it is to unused workers.  True when others must wait until one can be made."""
