@@ -72,6 +72,8 @@ def draw_blows(seed: int, tasks: int, moments: Mapping[str, int] = MOMENTS) -> t
     """The blows of this seed, to a run of so many tasks; ``moments`` are what they follow, with weights."""
     pick = random.Random(f"blows {seed}")
     roles = pick.choices(list(_ROLES), list(_ROLES.values()), k=pick.randint(2, 7))
+    if set(roles) == {"task"}:
+        roles[0] = "worker"  # there may be no process of a task at that moment, and then nothing was tried
     blows = [_blow(pick, role, tasks, moments) for role in roles]
     last = pick.choices(list(_LAST), list(_LAST.values()))[0]
     if last == "parent" and pick.random() < 0.6:
