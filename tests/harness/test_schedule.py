@@ -6,7 +6,7 @@ from workflow.harness.schedule import draw
 
 
 def test_every_schedule_strikes_somebody_who_is_always_there() -> None:
-    """A process of a task may be gone at the moment that was drawn, and a round in which nobody was hit tests nothing."""
+    """A process of a task may be gone at the moment that was drawn, and then nothing was tested."""
     for seed in range(5000):
         assert {blow.role for blow in draw(seed).blows} - {"task"}, seed
 
