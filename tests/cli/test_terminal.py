@@ -140,16 +140,20 @@ def test_ctrl_backslash_shows_where_the_running_tasks_are_and_they_go_on(
         "def waits():\n    while not os.path.exists('gate'):\n        time.sleep(0.02)\n"
     )
     pipeline(
-        '[pipeline]\npool = 2\n[tasks.holds]\ncall = "mine:holds"\ntimeout = "20s"\ngrace = 0\nallow_failure = true\n'
-        '[tasks.waits]\ncall = "mine:waits"\n'
+        '[pipeline]\npool = 3\n[tasks.holds]\ncall = "mine:holds"\ntimeout = "20s"\ngrace = 0\nallow_failure = true\n'
+        '[tasks.waits]\ncall = "mine:waits"\n[tasks.shell]\nshell = "until test -e gate; do sleep 0.02; done"\n'
     )
     seen = terminal(100, "run")
-    seen.read_until(lambda: all(any(name in line for line in seen.text) for name in ("  holds", "  waits", "0/2")))
+    seen.read_until(
+        lambda: all(any(name in line for line in seen.text) for name in ("  holds", "  waits", "  shell", "0/3"))
+    )
     os.write(seen.master, b"\x1c")
     seen.read_until(lambda: b"in waits" in seen.seen and b"in holds" in seen.seen)
     assert re.search(rb"holds \(process \d+\) is at", seen.seen)
+    assert re.search(rb"process \d+: /bin/sh -c 'until test", seen.seen)
+    assert b"engine/worker.py" not in seen.seen
     (tmp_path / "gate").touch()
-    seen.read_until(lambda: any("1/2  1 succeeded" in line for line in seen.text))
+    seen.read_until(lambda: any("2/3  2 succeeded" in line for line in seen.text))
     os.write(seen.master, b"\x03")
     assert seen.ended() == 130
 

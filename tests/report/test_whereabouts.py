@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 import workflow.tasks
 from workflow.outcome import ErrorRecord
-from workflow.report.whereabouts import account, whereabouts
+from workflow.report.whereabouts import account, of_the_task, whereabouts
 
 HERE = __file__.rpartition("/")[0]
 
@@ -88,3 +89,17 @@ def test_a_command_is_nowhere_in_python() -> None:
     error = ErrorRecord("workflow.tasks.CommandFailed", "the command ended with exit code 3", text)
     assert whereabouts(error, "/here") == []
     assert account(error) == "CommandFailed: the command ended with exit code 3\n"
+
+
+def test_of_the_stacks_of_a_process_the_task_s_own_are_shown() -> None:
+    """Without the engine's frames; a thread that has no others is left out."""
+    engine = str(Path(workflow.__file__).parent / "engine/worker.py")
+    text = (
+        f'Thread 0x1 (most recent call first):\n  File "{engine}", line 3 in _watch\n\n'
+        f'Current thread 0x2 (most recent call first):\n  File "/home/mine.py", line 7 in waits\n'
+        f'  File "{engine}", line 9 in run\n  File "<string>", line 9 in <module>\n'
+    )
+    assert of_the_task(text) == (
+        'Current thread 0x2 (most recent call first):\n  File "/home/mine.py", line 7 in waits'
+    )
+    assert of_the_task(f'Thread 0x1 (most recent call first):\n  File "{engine}", line 3 in _watch\n') == ""

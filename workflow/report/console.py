@@ -202,7 +202,10 @@ class Console:
             text += f" (at attempt {len(record.attempts)})"
         if not record.outcome.is_success and record.headline and record.headline != self._ending:
             text += f": {neutral(record.headline)}"
-        left = sum(attempt.left for attempt in record.attempts)
+        if not record.outcome.is_success and len(record.attempts) > 1:
+            text += f" ({len(record.attempts)} attempts)"
+        # Of a task that was killed nobody wants to know that it had no time to tidy up.
+        left = sum(attempt.left for attempt in record.attempts if attempt.outcome not in _KILLED)
         if left:
             text += f" (left {left} {'process' if left == 1 else 'processes'} behind, killed)"
         return text + (" (allowed)" if record.allow_failure and record.outcome.is_failure else "")
@@ -232,4 +235,5 @@ class Console:
         self._pending = []
 
 
+_KILLED = frozenset({Outcome.TIMED_OUT, Outcome.MEMORY_EXCEEDED, Outcome.CANCELLED})
 _OUTCOME_WORDS = {Outcome.TIMED_OUT: "reached its time limit", Outcome.CRASHED: "crashed"}

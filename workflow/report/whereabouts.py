@@ -94,6 +94,25 @@ def account(error: ErrorRecord) -> str:
     return "\n".join(kept) + "\n"
 
 
+def of_the_task(stacks: str) -> str:
+    """The stacks of a process without the engine's frames, and without threads that have no others."""
+    kept: list[str] = []
+    thread: list[str] = []
+    foreign = False
+    for line in [*stacks.rstrip("\n").split("\n"), "Thread 0x"]:
+        if _THREAD.match(line):
+            kept += thread if foreign else []
+            thread, foreign = [line], False
+            continue
+        frames = _frames(line)
+        if not frames:
+            thread.append(line)
+        elif frames[0].is_foreign and frames[0].file != "<string>":
+            thread.append(line)
+            foreign = True
+    return "\n".join(line for line in kept if line)
+
+
 def _at(frame: _Frame | None, folder: str) -> list[str]:
     if frame is None:
         return []

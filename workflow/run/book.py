@@ -10,12 +10,15 @@ account, now or later, holds one.
 
 from __future__ import annotations
 
+import os
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from workflow.engine import processes
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
 from workflow.plan.plan import PlannedTask
 from workflow.report.console import Console
@@ -23,6 +26,7 @@ from workflow.report.events import EventLog
 from workflow.report.graph import graph_of
 from workflow.report.records import RunRecord, TaskRecord, Verdict
 from workflow.report.standing import RunningTask
+from workflow.report.whereabouts import of_the_task
 from workflow.run.ending import Ending, write_ending
 from workflow.run.engine import EngineHandle, EngineRunning, EngineStack
 from workflow.run.folder import RunFolder, StateError, disk_problem
@@ -164,9 +168,10 @@ class Book:
 
     def show_stacks(self, stacks: Sequence[tuple[int, EngineStack]]) -> None:
         """Show where the running tasks are."""
-        told = [
-            (self._tasks[number].id, each.attempt, each.pid, self._mask.text(each.stack)) for number, each in stacks
-        ]
+        told = []
+        for number, each in stacks:
+            place = of_the_task(each.stack) or "\n".join(_commands(each.pid)) or each.stack
+            told.append((self._tasks[number].id, each.attempt, each.pid, self._mask.text(place)))
         self._console.stacks(told, time.monotonic())
 
     def announce(self, stopped: str | None = None) -> None:
@@ -250,3 +255,16 @@ def _masked_callback(callback: CallbackRecord, mask: Mask) -> CallbackRecord:
 def _masked_error(error: ErrorRecord, mask: Mask) -> ErrorRecord:
     told = mask.text(error.type), mask.text(error.message), mask.maybe(error.traceback), mask.maybe(error.stack)
     return ErrorRecord(*told)
+
+
+def _commands(pid: int) -> list[str]:
+    """What a process has started and waits for: a line for each that is still there."""
+    lines = []
+    for below in processes.descendants(pid):
+        try:
+            words = Path(f"/proc/{below}/cmdline").read_bytes().split(b"\0")[:-1]
+        except OSError:
+            continue  # it has ended
+        if words:
+            lines.append(f"process {below}: {shlex.join(os.fsdecode(word) for word in words)}")
+    return lines
