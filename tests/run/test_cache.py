@@ -337,3 +337,24 @@ def test_a_large_result_is_in_the_key_by_its_content_too(again: Any, monkeypatch
     assert again() == BOTH_RUN
     assert again() == BOTH_CACHED
     assert [again.why[id_][0] for id_ in ("fetch", "use", "always")] == ["cached", "cached", "run"]
+
+
+def test_what_was_made_while_an_input_changed_is_not_recorded(tmp_path: Path, go: Callable[..., Any]) -> None:
+    """The key is of the content before the start, and the task has read another."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text('[tasks.a]\ncall = "m:f"\ninputs = "in"\noutputs = "out"\n')
+    (tmp_path / "in").write_text("v1")
+
+    class Late:
+        def acts(self, handle: Any) -> None:
+            (tmp_path / "in").write_text("v2")
+            (tmp_path / "out").write_text("of v2")
+            self.succeed(handle)  # type: ignore[attr-defined]
+
+    assert go(load_plan(path), Late).outcomes == {"a": "succeeded"}
+    (tmp_path / "in").write_text("v1")
+    ran = go(load_plan(path), Late)
+    assert ran.outcomes == {"a": "succeeded"}
+    assert ran.result.warning is None
+    assert go(load_plan(path), Late).outcomes == {"a": "succeeded"}  # v2 is there, and nothing was recorded for it
+    assert go(load_plan(path), Late).outcomes == {"a": "cached"}

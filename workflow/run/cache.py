@@ -91,13 +91,20 @@ class Keys:
                 return None
             results[need.name] = known[1]
         try:
-            own = frozenset(os.path.normpath(output) for output in task.outputs)
-            inputs = self._contents.snapshot(self._around.root, task.inputs, own)
-            parts = key_parts(task, filled, inputs, results, self._run_seed)
+            parts = key_parts(task, filled, self._inputs(task), results, self._run_seed)
         except (Unstable, OSError, TypeError, ValueError, RecursionError):
             return None
         self._of[task.id] = key_of(parts)
         return parts
+
+    def stays(self, task: PlannedTask, parts: Parts) -> bool:
+        """Whether its inputs are still those of which its key was made.  Raises Unstable, Stopped."""
+        before = {part: content for part, content in parts.items() if part.startswith("input ")}
+        return before == {f"input {path}": content for path, content in self._inputs(task).items()}
+
+    def _inputs(self, task: PlannedTask) -> dict[str, str]:
+        own = frozenset(os.path.normpath(output) for output in task.outputs)
+        return self._contents.snapshot(self._around.root, task.inputs, own)
 
 
 def find(
@@ -272,7 +279,15 @@ class Cache:
         return self._force is not None and (fnmatchcase(task.id, self._force) or fnmatchcase(task.name, self._force))
 
     def _note(self, task: PlannedTask, parts: Parts, result: Callable[[], bytes] | None) -> None:
+        """Record what a task has made, unless its inputs have moved.
+
+        Its key says what was in them before it started, and it reads them later: of one that was written in between,
+        nobody knows which of the two contents the outputs were made from.  To record them for the first would serve
+        them for ever to whoever goes back to it; so nothing is recorded, and the task runs once more.
+        """
         try:
+            if not self._keys.stays(task, parts):
+                return
             outputs = self._contents.snapshot(self._root, task.outputs)
             if MISSING not in outputs.values():
                 kept = None if result is None else self._write(result())
