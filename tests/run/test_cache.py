@@ -15,7 +15,7 @@ import pytest
 
 from workflow.outcome import Outcome
 from workflow.plan.build import load_plan
-from workflow.run.content import Stopped
+from workflow.run.content import Contents, Stopped
 from workflow.run.ledger import Ledger
 from workflow.run.why import explain
 
@@ -358,3 +358,56 @@ def test_what_was_made_while_an_input_changed_is_not_recorded(tmp_path: Path, go
     assert ran.result.warning is None
     assert go(load_plan(path), Late).outcomes == {"a": "succeeded"}  # v2 is there, and nothing was recorded for it
     assert go(load_plan(path), Late).outcomes == {"a": "cached"}
+
+
+APPENDED = """
+[tasks.a]
+call = "m:f"
+outputs = "OUT"
+[tasks.b]
+call = "m:g"
+inputs = "OUT"
+"""
+
+
+@pytest.mark.parametrize(("out", "written"), [("out", "out"), ("out/", "out/x"), ("out/", "out/new"), ("*.z", "x.z")])
+def test_an_output_that_a_later_task_writes_to_is_not_recorded(
+    tmp_path: Path, go: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, out: str, written: str
+) -> None:
+    """However late it is read: as it was when its task ended is how it counts, and nobody knows that any more."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text(APPENDED.replace("OUT", out))
+    later = threading.Event()
+    snapshot = Contents.snapshot
+
+    def late(self: Any, root: str, entries: Any, without: Any = frozenset()) -> dict[str, str]:
+        if entries == (out,) and not without and (tmp_path / "made").exists():
+            later.wait(5)
+        return snapshot(self, root, entries, without)
+
+    class Appending:
+        def acts(self, handle: Any) -> None:
+            if handle.id == "a":
+                (tmp_path / "made").write_text("")
+                if out == "out/":
+                    (tmp_path / "out").mkdir(exist_ok=True)
+                (tmp_path / {"out": "out", "out/": "out/x"}.get(out, "x.z")).write_text("made")
+            else:
+                with (tmp_path / written).open("a") as file:
+                    file.write("more")
+                later.set()
+            self.succeed(handle)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(Contents, "snapshot", late)
+    ran = go(load_plan(path), Appending)
+    assert ran.outcomes == {"a": "succeeded", "b": "succeeded"}
+    assert later.is_set()
+    assert ran.result.warning is None
+    assert explain(load_plan(path), tmp_path / ".workflow")[0][0].reasons == ("it has not been run yet",)
+
+
+def test_many_outputs_are_looked_at_later_and_recorded(again: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nothing waits for that."""
+    monkeypatch.setattr("workflow.run.cache.LOOK_MAX", 0)
+    assert again() == BOTH_RUN
+    assert again() == BOTH_CACHED
