@@ -256,12 +256,38 @@ def a_folder(path: Path) -> None:
     path.mkdir()
 
 
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_pipe_beside(path: Path) -> None:
+    Ledger(path.parent).close()
+    os.mkfifo(path.with_name("runs.db-wal"))
+
+
+def negative(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = -1")
+    db.close()
+
+
+def no_salt(path: Path) -> None:
+    Ledger(path.parent).close()
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE meta SET value = 'text'")
+    db.close()
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
         (broken, "is broken (file is not a database): move it away"),
         (newer, "was made by a newer version of workflow (schema 99, this one knows up to 1)"),
-        (a_folder, "cannot be opened: Is a directory"),
+        (a_folder, "cannot be opened: it is a folder, and no file"),
+        (a_pipe, "runs.db cannot be opened: it is a pipe, and no file"),
+        (a_pipe_beside, "runs.db-wal cannot be opened: it is a pipe, and no file"),
+        (negative, "is broken (schema -1): move it away, and what it knew is made again"),
+        (no_salt, "is broken (its salt is no salt): move it away, and what it knew is made again"),
     ],
 )
 def test_a_database_that_cannot_be_used_hinders_no_run(
@@ -271,7 +297,7 @@ def test_a_database_that_cannot_be_used_hinders_no_run(
     state = tmp_path / ".workflow"
     state.mkdir()
     spoil(state / "runs.db")
-    before = None if (state / "runs.db").is_dir() else (state / "runs.db").read_bytes()
+    before = (state / "runs.db").read_bytes() if (state / "runs.db").is_file() else None
     path = tmp_path / "pipeline.toml"
     path.write_text('[tasks.a]\ncall = "m:f"\noutputs = "out"\n')
     ran = go(load_plan(path))
@@ -279,6 +305,40 @@ def test_a_database_that_cannot_be_used_hinders_no_run(
     assert said in ran.result.warning
     assert before is None or (state / "runs.db").read_bytes() == before
     assert said in str(explain(load_plan(path), state)[1])
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("outputs", "[]"),
+        ("outputs", "null"),
+        ("outputs", '{"out": 1}'),
+        ("stamps", '{"x": [1]}'),
+        ("stamps", '{"out": [1, 2]}'),
+        ("stamps", '{"elsewhere": [1, 2, 3, 4, 5]}'),
+        ("stamps", "[" * 5000),
+        ("parts", "[]"),
+        ("result", "../x"),
+        ("run", b"x"),
+    ],
+)
+def test_a_row_of_another_form_is_a_broken_database(
+    tmp_path: Path, go: Callable[..., Any], column: str, value: object
+) -> None:
+    """It is told as one, by a look as by a run, and everything runs."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text('[tasks.a]\ncall = "m:f"\noutputs = "out"\n')
+    (tmp_path / "out").write_text("x")
+    assert go(load_plan(path)).outcomes == {"a": "succeeded"}
+    with sqlite3.connect(tmp_path / ".workflow/runs.db") as db:
+        db.execute(f"UPDATE made SET {column} = ?", (value,))
+    db.close()
+    told, problem = explain(load_plan(path), tmp_path / ".workflow")
+    assert [each.action for each in told] == ["run"]
+    assert "is broken" in str(problem)
+    ran = go(load_plan(path))
+    assert ran.outcomes == {"a": "succeeded"}
+    assert "is broken" in ran.result.warning
 
 
 def test_a_database_that_another_holds_is_waited_for_and_then_done_without(
