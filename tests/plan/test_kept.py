@@ -139,3 +139,15 @@ def test_where_nothing_can_be_written_nothing_is_kept(folder: Path) -> None:
     (folder / "cache").write_text("in the way")
     name, _ = keep(folder)
     assert read(folder, name) is None
+
+
+@pytest.mark.parametrize("named", ["files", "lists"])
+def test_a_pipe_that_a_kept_plan_names_is_not_opened(folder: Path, named: str) -> None:
+    """Nobody may ever write to it."""
+    name, _ = keep(folder)
+    os.mkfifo(folder / "pipe")
+    (path,) = (folder / "cache").iterdir()
+    spoiled = json.loads(path.read_text())
+    spoiled["facts"][named][str(folder / "pipe")] = []
+    path.write_text(json.dumps(spoiled))
+    assert read(folder, name) is None

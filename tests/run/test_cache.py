@@ -15,7 +15,7 @@ import pytest
 
 from workflow.outcome import Outcome
 from workflow.plan.build import load_plan
-from workflow.run.content import Stopped
+from workflow.run.content import Contents, Stopped
 from workflow.run.ledger import Ledger
 from workflow.run.why import explain
 
@@ -256,12 +256,38 @@ def a_folder(path: Path) -> None:
     path.mkdir()
 
 
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_pipe_beside(path: Path) -> None:
+    Ledger(path.parent).close()
+    os.mkfifo(path.with_name("runs.db-wal"))
+
+
+def negative(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = -1")
+    db.close()
+
+
+def no_salt(path: Path) -> None:
+    Ledger(path.parent).close()
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE meta SET value = 'text'")
+    db.close()
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
         (broken, "is broken (file is not a database): move it away"),
         (newer, "was made by a newer version of workflow (schema 99, this one knows up to 1)"),
-        (a_folder, "cannot be opened: Is a directory"),
+        (a_folder, "cannot be opened: it is a folder, and no file"),
+        (a_pipe, "runs.db cannot be opened: it is a pipe, and no file"),
+        (a_pipe_beside, "runs.db-wal cannot be opened: it is a pipe, and no file"),
+        (negative, "is broken (schema -1): move it away, and what it knew is made again"),
+        (no_salt, "is broken (its salt is no salt): move it away, and what it knew is made again"),
     ],
 )
 def test_a_database_that_cannot_be_used_hinders_no_run(
@@ -271,7 +297,7 @@ def test_a_database_that_cannot_be_used_hinders_no_run(
     state = tmp_path / ".workflow"
     state.mkdir()
     spoil(state / "runs.db")
-    before = None if (state / "runs.db").is_dir() else (state / "runs.db").read_bytes()
+    before = (state / "runs.db").read_bytes() if (state / "runs.db").is_file() else None
     path = tmp_path / "pipeline.toml"
     path.write_text('[tasks.a]\ncall = "m:f"\noutputs = "out"\n')
     ran = go(load_plan(path))
@@ -279,6 +305,40 @@ def test_a_database_that_cannot_be_used_hinders_no_run(
     assert said in ran.result.warning
     assert before is None or (state / "runs.db").read_bytes() == before
     assert said in str(explain(load_plan(path), state)[1])
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("outputs", "[]"),
+        ("outputs", "null"),
+        ("outputs", '{"out": 1}'),
+        ("stamps", '{"x": [1]}'),
+        ("stamps", '{"out": [1, 2]}'),
+        ("stamps", '{"elsewhere": [1, 2, 3, 4, 5]}'),
+        ("stamps", "[" * 5000),
+        ("parts", "[]"),
+        ("result", "../x"),
+        ("run", b"x"),
+    ],
+)
+def test_a_row_of_another_form_is_a_broken_database(
+    tmp_path: Path, go: Callable[..., Any], column: str, value: object
+) -> None:
+    """It is told as one, by a look as by a run, and everything runs."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text('[tasks.a]\ncall = "m:f"\noutputs = "out"\n')
+    (tmp_path / "out").write_text("x")
+    assert go(load_plan(path)).outcomes == {"a": "succeeded"}
+    with sqlite3.connect(tmp_path / ".workflow/runs.db") as db:
+        db.execute(f"UPDATE made SET {column} = ?", (value,))
+    db.close()
+    told, problem = explain(load_plan(path), tmp_path / ".workflow")
+    assert [each.action for each in told] == ["run"]
+    assert "is broken" in str(problem)
+    ran = go(load_plan(path))
+    assert ran.outcomes == {"a": "succeeded"}
+    assert "is broken" in ran.result.warning
 
 
 def test_a_database_that_another_holds_is_waited_for_and_then_done_without(
@@ -337,3 +397,77 @@ def test_a_large_result_is_in_the_key_by_its_content_too(again: Any, monkeypatch
     assert again() == BOTH_RUN
     assert again() == BOTH_CACHED
     assert [again.why[id_][0] for id_ in ("fetch", "use", "always")] == ["cached", "cached", "run"]
+
+
+def test_what_was_made_while_an_input_changed_is_not_recorded(tmp_path: Path, go: Callable[..., Any]) -> None:
+    """The key is of the content before the start, and the task has read another."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text('[tasks.a]\ncall = "m:f"\ninputs = "in"\noutputs = "out"\n')
+    (tmp_path / "in").write_text("v1")
+
+    class Late:
+        def acts(self, handle: Any) -> None:
+            (tmp_path / "in").write_text("v2")
+            (tmp_path / "out").write_text("of v2")
+            self.succeed(handle)  # type: ignore[attr-defined]
+
+    assert go(load_plan(path), Late).outcomes == {"a": "succeeded"}
+    (tmp_path / "in").write_text("v1")
+    ran = go(load_plan(path), Late)
+    assert ran.outcomes == {"a": "succeeded"}
+    assert ran.result.warning is None
+    assert go(load_plan(path), Late).outcomes == {"a": "succeeded"}  # v2 is there, and nothing was recorded for it
+    assert go(load_plan(path), Late).outcomes == {"a": "cached"}
+
+
+APPENDED = """
+[tasks.a]
+call = "m:f"
+outputs = "OUT"
+[tasks.b]
+call = "m:g"
+inputs = "OUT"
+"""
+
+
+@pytest.mark.parametrize(("out", "written"), [("out", "out"), ("out/", "out/x"), ("out/", "out/new"), ("*.z", "x.z")])
+def test_an_output_that_a_later_task_writes_to_is_not_recorded(
+    tmp_path: Path, go: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, out: str, written: str
+) -> None:
+    """However late it is read: as it was when its task ended is how it counts, and nobody knows that any more."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text(APPENDED.replace("OUT", out))
+    later = threading.Event()
+    snapshot = Contents.snapshot
+
+    def late(self: Any, root: str, entries: Any, without: Any = frozenset()) -> dict[str, str]:
+        if entries == (out,) and not without and (tmp_path / "made").exists():
+            later.wait(5)
+        return snapshot(self, root, entries, without)
+
+    class Appending:
+        def acts(self, handle: Any) -> None:
+            if handle.id == "a":
+                (tmp_path / "made").write_text("")
+                if out == "out/":
+                    (tmp_path / "out").mkdir(exist_ok=True)
+                (tmp_path / {"out": "out", "out/": "out/x"}.get(out, "x.z")).write_text("made")
+            else:
+                with (tmp_path / written).open("a") as file:
+                    file.write("more")
+                later.set()
+            self.succeed(handle)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(Contents, "snapshot", late)
+    ran = go(load_plan(path), Appending)
+    assert ran.outcomes == {"a": "succeeded", "b": "succeeded"}
+    assert later.is_set()
+    assert ran.result.warning is None
+    assert explain(load_plan(path), tmp_path / ".workflow")[0][0].reasons == ("it has not been run yet",)
+
+
+def test_many_outputs_are_looked_at_later_and_recorded(again: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nothing waits for that."""
+    monkeypatch.setattr("workflow.run.cache.LOOK_MAX", 0)
+    assert again() == BOTH_RUN
+    assert again() == BOTH_CACHED

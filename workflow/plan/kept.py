@@ -71,8 +71,8 @@ def read_kept(folder: Path, name: str) -> Plan | None:
         kept = json.loads(path.read_text(encoding="utf-8"))
         facts = kept["facts"]
         same = (
-            all(list(file_fact(each) or ()) == fact for each, fact in facts["files"].items())
-            and all(list(file_fact(each) or ()) == fact for each, fact in facts["lists"].items())
+            all(_is(file_fact(each), fact) for each, fact in facts["files"].items())
+            and all(_is(file_fact(each), fact) for each, fact in facts["lists"].items())
             and all(glob_fact(Path(place), pattern)[2] == fact for place, pattern, fact in facts["globs"])
             and environ_facts(facts["environ"], os.environ) == facts["environ"]
         )
@@ -114,15 +114,21 @@ def _forget_oldest(folder: Path) -> None:
 
 
 def file_fact(path: str) -> tuple[object, ...] | None:
-    """Digest, inode, size and times of a file; None where it cannot be read."""
+    """Digest, inode, size and times of a file; None where it cannot be read, or is none: a pipe would block."""
     try:
-        found = os.stat(path)
-        with open(path, "rb") as file:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                return None
             data = file.read()
     except OSError:
         return None
     digest = hashlib.sha256(data).hexdigest()
     return digest, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _is(now: tuple[object, ...] | None, before: object) -> bool:
+    return now is not None and list(now) == before
 
 
 def glob_fact(folder: Path, pattern: str) -> tuple[str, str, str]:

@@ -36,6 +36,8 @@ from workflow.run.ledger import Ledger, Made, Unusable
 
 RESULTS = "results"
 THREADS = 2
+LOOK_MAX = 2000
+"""Files of one task that are looked at before the tasks that wait for it may start; it takes a few milliseconds."""
 LEAVE_S = 2.0
 """What notes that are still to be written are given when the run does not end by itself."""
 
@@ -91,13 +93,20 @@ class Keys:
                 return None
             results[need.name] = known[1]
         try:
-            own = frozenset(os.path.normpath(output) for output in task.outputs)
-            inputs = self._contents.snapshot(self._around.root, task.inputs, own)
-            parts = key_parts(task, filled, inputs, results, self._run_seed)
+            parts = key_parts(task, filled, self._inputs(task), results, self._run_seed)
         except (Unstable, OSError, TypeError, ValueError, RecursionError):
             return None
         self._of[task.id] = key_of(parts)
         return parts
+
+    def stays(self, task: PlannedTask, parts: Parts) -> bool:
+        """Whether its inputs are still those of which its key was made.  Raises Unstable, Stopped."""
+        before = {part: content for part, content in parts.items() if part.startswith("input ")}
+        return before == {f"input {path}": content for path, content in self._inputs(task).items()}
+
+    def _inputs(self, task: PlannedTask) -> dict[str, str]:
+        own = frozenset(os.path.normpath(output) for output in task.outputs)
+        return self._contents.snapshot(self._around.root, task.inputs, own)
 
 
 def find(
@@ -203,13 +212,21 @@ class Cache:
         self._put(lambda: self._post(self._judge(number, task, what, taken)))
 
     def note(self, number: int, task: PlannedTask, result: Callable[[], bytes]) -> None:
-        """Write down what a task has made that succeeded, and have ``Noted`` posted."""
+        """Write down what a task has made that succeeded, and have ``Noted`` posted.
+
+        Call it before anything may start that has waited for the task: how its outputs look is taken now, and content
+        is read later, beside tasks that may write to them.  More than ``LOOK_MAX`` files are looked at later, too.
+        """
         parts = self._parts.pop(number, None)
         if parts is None or not task.outputs or self.problem is not None:
             return
+        try:
+            look = self._contents.look(self._root, task.outputs, LOOK_MAX)
+        except (Stopped, Unstable, OSError, ValueError):
+            return
         self._noting += 1
         taken = self._taken(task)
-        self._put(lambda: self._note(task, parts, result if taken else None))
+        self._put(lambda: self._note(task, parts, look, result if taken else None))
 
     def noted(self) -> None:
         """Hear of ``Noted``."""
@@ -271,10 +288,24 @@ class Cache:
     def _forced(self, task: PlannedTask) -> bool:
         return self._force is not None and (fnmatchcase(task.id, self._force) or fnmatchcase(task.name, self._force))
 
-    def _note(self, task: PlannedTask, parts: Parts, result: Callable[[], bytes] | None) -> None:
+    def _note(
+        self, task: PlannedTask, parts: Parts, look: dict[str, str] | None, result: Callable[[], bytes] | None
+    ) -> None:
+        """Record what a task has made, unless its inputs or its outputs have moved.
+
+        Its key says what was in them before it started, and it reads them later: of one that was written in between,
+        nobody knows which of the two contents the outputs were made from.  To record them for the first would serve
+        them for ever to whoever goes back to it; so nothing is recorded, and the task runs once more.
+
+        Nor is it when the outputs, once they are read, look other than at the end of the task: then a task that came
+        after has written to them, and whether it did so before or after they were read would be chance.
+        """
         try:
+            if not self._keys.stays(task, parts):
+                return
+            look = self._contents.look(self._root, task.outputs) if look is None else look
             outputs = self._contents.snapshot(self._root, task.outputs)
-            if MISSING not in outputs.values():
+            if MISSING not in outputs.values() and look == self._contents.look(self._root, task.outputs):
                 kept = None if result is None else self._write(result())
                 stamps = self._contents.stamps(self._root, outputs)
                 made = Made(task.id, key_of(parts), parts, self._run, outputs, stamps, kept)

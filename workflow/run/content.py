@@ -53,13 +53,26 @@ class Contents:
         """Digests by path.  ``without`` is left out of folders and globs.  Raises Unstable, Stopped."""
         found: dict[str, str] = {}
         for entry in entries:
-            files = dict(self._entry(root, entry, without))
+            files = dict(self._entry(root, entry, without, self.file))
             if len(files) > FILES_MAX:
                 whole = hashlib.sha256()
                 for path in sorted(files):
                     whole.update(f"{path!r} {files[path]}\n".encode("utf-8", "surrogateescape"))
                 files = {entry: f"{len(files)} files {whole.hexdigest()}"}
             found.update(files)
+        return found
+
+    def look(self, root: str, entries: Sequence[str], at_most: int | None = None) -> dict[str, str] | None:
+        """What tells by path whether anything was written since, without opening a file.
+
+        None where there are more than ``at_most``.  Raises Unstable, Stopped.
+        """
+        found: dict[str, str] = {}
+        for entry in entries:
+            for path, seen in self._entry(root, entry, frozenset(), _seen):
+                found[path] = seen
+                if at_most is not None and len(found) > at_most:
+                    return None
         return found
 
     def trust(self, stamp: Sequence[int], digest: str) -> None:
@@ -112,9 +125,11 @@ class Contents:
         finally:
             os.close(descriptor)
 
-    def _entry(self, root: str, entry: str, without: frozenset[str]) -> Iterator[tuple[str, str]]:
+    def _entry(
+        self, root: str, entry: str, without: frozenset[str], file: Callable[[str], str]
+    ) -> Iterator[tuple[str, str]]:
         if not has_magic(entry):
-            yield from self._path(root, entry.rstrip("/") or "/", without)
+            yield from self._path(root, entry.rstrip("/") or "/", without, file)
             return
         matches = sorted(glob(entry, root_dir=root, recursive=True), key=os.fsencode)
         if not matches:
@@ -122,9 +137,11 @@ class Contents:
         for match in matches:
             path = match.rstrip("/")
             if path and path not in without:
-                yield from self._path(root, path, without)
+                yield from self._path(root, path, without, file)
 
-    def _path(self, root: str, path: str, without: frozenset[str]) -> Iterator[tuple[str, str]]:
+    def _path(
+        self, root: str, path: str, without: frozenset[str], file: Callable[[str], str]
+    ) -> Iterator[tuple[str, str]]:
         whole = os.path.join(root, path)
         try:
             mode = os.stat(whole).st_mode
@@ -134,13 +151,15 @@ class Contents:
         except OSError as error:
             raise Unstable(f"{path} cannot be read: {error.strerror or error}") from None
         if stat.S_ISREG(mode):
-            yield path, self.file(whole)
+            yield path, file(whole)
         elif stat.S_ISDIR(mode):
-            yield from self._folder(root, path, without)
+            yield from self._folder(root, path, without, file)
         else:
             yield path, "no file"
 
-    def _folder(self, root: str, top: str, without: frozenset[str]) -> Iterator[tuple[str, str]]:
+    def _folder(
+        self, root: str, top: str, without: frozenset[str], file: Callable[[str], str]
+    ) -> Iterator[tuple[str, str]]:
         waiting = [top]
         while waiting:
             if self._stopped():
@@ -157,21 +176,29 @@ class Contents:
                 if path in without:
                     continue
                 if each.is_symlink():
-                    yield path, self._link(each.path)
+                    yield path, _link(each.path, file)
                 elif each.is_dir():
                     waiting.append(path)
                 elif each.is_file():
-                    yield path, self.file(each.path)
+                    yield path, file(each.path)
                 else:
                     yield path, "no file"
 
-    def _link(self, path: str) -> str:
-        try:
-            target = os.readlink(path)
-            content = self.file(path) if os.path.isfile(path) else ""
-        except OSError as error:
-            raise Unstable(f"{path} cannot be read: {error.strerror or error}") from None
-        return hashlib.sha256(f"link {target!r} {content}".encode("utf-8", "surrogateescape")).hexdigest()
+
+def _link(path: str, file: Callable[[str], str]) -> str:
+    try:
+        target = os.readlink(path)
+        content = file(path) if os.path.isfile(path) else ""
+    except OSError as error:
+        raise Unstable(f"{path} cannot be read: {error.strerror or error}") from None
+    return hashlib.sha256(f"link {target!r} {content}".encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _seen(path: str) -> str:
+    try:
+        return repr(stamp_of(os.stat(path)))
+    except OSError as error:
+        raise Unstable(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def stamp_of(found: os.stat_result) -> Stamp:

@@ -13,11 +13,11 @@ is for whoever knows what to do about it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import secrets
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -63,8 +63,7 @@ class Ledger:
         if not create and not self._path.exists():
             raise Unusable(f"there is no {self._path}")
         with self._told():
-            if self._path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            self._regular()
             if create:
                 # SQLite would make it, and its companions after it, readable for others.
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -79,12 +78,30 @@ class Ledger:
                 self._db.close()
                 raise
 
+    def _regular(self) -> None:
+        """Before SQLite opens it or what lies beside it: to open a pipe would block for ever."""
+        for name in (NAME, f"{NAME}-wal", f"{NAME}-shm", f"{NAME}-journal"):
+            path = self._path.with_name(name)
+            with contextlib.suppress(FileNotFoundError):
+                mode = path.stat().st_mode
+                if not stat.S_ISREG(mode):
+                    what = (
+                        "a folder"
+                        if stat.S_ISDIR(mode)
+                        else "a pipe"
+                        if stat.S_ISFIFO(mode)
+                        else "a device or a socket"
+                    )
+                    raise Unusable(f"{path} cannot be opened: it is {what}, and no file")
+
     def _open(self, create: bool) -> None:
         if self._version() > len(_MIGRATIONS):  # before anything is changed
             raise Unusable(
                 f"{self._path} was made by a newer version of workflow (schema {self._version()}, this one knows up to "
                 f"{len(_MIGRATIONS)})"
             )
+        if self._version() < 0:
+            raise Unusable(self._broken(f"schema {self._version()}"))
         if create:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
@@ -93,6 +110,8 @@ class Ledger:
             raise Unusable(f"{self._path} holds nothing yet")
         ((self.salt,),) = self._db.execute("SELECT value FROM meta WHERE name = 'salt'").fetchall()
         """What secrets are digested with."""
+        if not isinstance(self.salt, bytes):
+            raise ValueError("its salt is no salt")  # noqa: TRY004  as of the rest of what is in it
 
     def close(self) -> None:
         """Let it go."""
@@ -104,10 +123,7 @@ class Ledger:
         query = "SELECT key, parts, run, outputs, stamps, result FROM made WHERE root = ? AND task = ? ORDER BY at DESC"
         with self._told():
             rows = self._db.execute(query, (root, task)).fetchall()
-            return [
-                Made(task, key, json.loads(parts), run, json.loads(outputs), _stamps(stamps), result)
-                for key, parts, run, outputs, stamps, result in rows
-            ]
+            return [_made(task, *row) for row in rows]
 
     def record(self, root: str, made: Made) -> list[str]:
         """Keep what a task has made; answers the digests of results that nobody has any more."""
@@ -125,7 +141,7 @@ class Ledger:
             ).fetchall()
             for key, _ in old:
                 self._db.execute("DELETE FROM made WHERE root = ? AND task = ? AND key = ?", (root, made.task, key))
-            gone = {result for _, result in old if result}
+            gone = {result for _, result in old if result and _is_name(result)}
             return [each for each in gone if not self._kept(each)]
 
     def _kept(self, result: str) -> bool:
@@ -159,7 +175,7 @@ class Ledger:
         with self._lock:
             try:
                 yield
-            except (sqlite3.Error, OSError, ValueError, TypeError) as error:
+            except (sqlite3.Error, OSError, ValueError, TypeError, RecursionError) as error:
                 raise Unusable(self._sentence(error)) from error
 
     def _sentence(self, error: Exception) -> str:
@@ -172,11 +188,38 @@ class Ledger:
             return f"{self._path} cannot be written: {text}"
         if isinstance(error, sqlite3.OperationalError) and "no such" not in text:
             return f"{self._path}: {text}"
+        return self._broken(text)
+
+    def _broken(self, text: str) -> str:
         return f"{self._path} is broken ({text}): move it away, and what it knew is made again"
 
 
-def _stamps(text: str) -> dict[str, tuple[int, ...]]:
-    return {path: tuple(stamp) for path, stamp in json.loads(text).items()}
+def _made(task: str, key: object, parts: str, run: object, outputs: str, stamps: str, result: object) -> Made:
+    """A row; raises ValueError unless everything in it is what it has to be."""
+    if not isinstance(key, str) or not isinstance(run, str) or not (result is None or _is_name(result)):
+        raise ValueError(f"a row of {task} is spoiled")
+    made = _texts(task, outputs)
+    looked: object = json.loads(stamps)
+    if not isinstance(looked, dict) or not looked.keys() <= made.keys() or not all(map(_is_stamp, looked.values())):
+        raise ValueError(f"a row of {task} is spoiled")
+    at = {path: tuple(stamp) for path, stamp in looked.items()}
+    return Made(task, key, _texts(task, parts), run, made, at, None if result is None else str(result))
+
+
+def _texts(task: str, text: str) -> dict[str, str]:
+    found: object = json.loads(text)
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise ValueError(f"a row of {task} is spoiled")
+    return found
+
+
+def _is_stamp(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 5 and all(type(each) is int for each in value)
+
+
+def _is_name(result: object) -> bool:
+    """Whether it can be a file of the folder of kept results, and none elsewhere."""
+    return isinstance(result, str) and result.isalnum()
 
 
 def _first(db: sqlite3.Connection) -> None:

@@ -44,12 +44,14 @@ def explain(plan: Plan, state_dir: Path) -> tuple[list[Why], str | None]:
     told = [look.at(task) for task in plan.tasks]
     if ledger is not None:
         ledger.close()
-    return told, problem
+    return told, problem or look.problem
 
 
 class _Look:
     def __init__(self, plan: Plan, ledger: Ledger | None, kept: Path) -> None:
         self._ledger = ledger
+        self.problem: str | None = None
+        """Why the database cannot be used after all; then everything runs."""
         self._kept = kept
         self._root = str(plan.root)
         self._contents = Contents()
@@ -131,7 +133,8 @@ class _Look:
             self._keys.settle(task, parts)
             return find(ledger, self._contents, self._root, task, parts, kept, write=False)
         except Unusable as error:
-            return None, [str(error)]
+            self._ledger, self.problem = None, str(error)
+            return None, ["what is known of it cannot be read"]
 
 
 class _Large(Deferred):
