@@ -31,6 +31,7 @@ from workflow.diagnostics.mistake import InvalidPipeline
 from workflow.plan.plan import Plan
 from workflow.plan.printing import FORMAT, plan_json
 from workflow.plan.saved import read_saved
+from workflow.spec.reading import open_regular
 
 FOLDER = "cache"
 TASKS_MAX = 20_000
@@ -117,7 +118,7 @@ def file_fact(path: str) -> tuple[object, ...] | None:
     """Digest, inode, size and times of a file; None where it cannot be read."""
     try:
         found = os.stat(path)
-        with open(path, "rb") as file:
+        with open_regular(Path(path)) as file:
             data = file.read()
     except OSError:
         return None
