@@ -151,3 +151,10 @@ def test_a_path_that_no_system_takes_is_a_mistake_on_the_command_line(workflow: 
         ran = workflow(command, "x" * 5000)
         assert ran.returncode == 2
         assert "File name too long" in ran.stderr
+
+
+def test_schemas_cannot_be_written_into_what_is_no_folder(workflow: Callable[..., Any]) -> None:
+    """That is a mistake on the command line."""
+    ran = workflow("schema", "--dir", "/dev/null")
+    assert ran.returncode == 2
+    assert "--dir: cannot write /dev/null/pipeline.schema.json" in ran.stderr
