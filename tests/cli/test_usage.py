@@ -131,3 +131,30 @@ def test_a_table_that_stands_twice_is_named_as_it_is_written(
     pipeline(GOOD + GOOD)
     ran = workflow("validate")
     assert "[tasks.a] stands twice" in ran.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "validate", "chaos"])
+def test_a_pipe_is_not_waited_for(workflow: Callable[..., Any], tmp_path: Path, command: str) -> None:
+    """And it is said that it is one: to a shell, ``<(…)`` is the name of a file."""
+    os.mkfifo(tmp_path / "ff")
+    ran = workflow(command, "ff")
+    assert ran.returncode == 2
+    assert "a pipe, not a regular file" in ran.stderr
+    ran = workflow(command, "/dev/stdin", stdin=None, input=GOOD)
+    assert ran.returncode == 2
+    assert "a pipe, not a regular file" in ran.stderr
+
+
+def test_a_path_that_no_system_takes_is_a_mistake_on_the_command_line(workflow: Callable[..., Any]) -> None:
+    """It is too long for a name."""
+    for command in ("run", "validate", "plan"):
+        ran = workflow(command, "x" * 5000)
+        assert ran.returncode == 2
+        assert "File name too long" in ran.stderr
+
+
+def test_schemas_cannot_be_written_into_what_is_no_folder(workflow: Callable[..., Any]) -> None:
+    """That is a mistake on the command line."""
+    ran = workflow("schema", "--dir", "/dev/null")
+    assert ran.returncode == 2
+    assert "--dir: cannot write /dev/null/pipeline.schema.json" in ran.stderr

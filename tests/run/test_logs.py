@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -186,3 +187,38 @@ def test_a_look_at_a_flood_leaves_time_for_others(shared: Path) -> None:
     assert streams.behind("a", 1, part)
     assert flat(streams.news("a", 1, part, 4)) == ["c"]
     assert not streams.behind("a", 1, part)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("kind", ["pipe", "link", "link to nothing", "second name"])
+@pytest.mark.parametrize("tasks", [10, 10_001])
+def test_what_a_task_has_put_in_the_place_of_a_log_is_left_alone(shared: Path, kind: str, tasks: int) -> None:
+    """Nobody waits at a pipe, and what a link leads to is not written into: that the log cannot be kept is told."""
+    shared.write_bytes(b"out")
+    folder = shared.parent.parent
+    precious = folder.parent / "precious"
+    if kind != "link to nothing":
+        precious.write_text("precious")
+    for log in (folder / "b.log", folder / "failures.log"):
+        if kind == "pipe":
+            os.mkfifo(log)
+        elif kind == "second name":
+            os.link(precious, log)
+        else:
+            log.symlink_to(precious)
+    logs = Logs(folder, tasks=tasks, max_bytes=None)
+    with pytest.raises(OSError, match="what is there is not a log"):
+        logs.keep("b", [failed(shared, 0, 3)])
+    with pytest.raises(OSError, match="what is there is not a log"):
+        logs.keep_reason("b", "no such result")
+    if tasks == 10:
+        with pytest.raises(OSError, match="what is there is not a log"):
+            logs.keep_callback("b", LogRange(str(shared), 0, 3), "logs/b.log")
+    assert not precious.exists() if kind == "link to nothing" else precious.read_text() == "precious"
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_in_the_place_of_what_workers_share_is_not_waited_for(shared: Path) -> None:
+    """It has nothing to show."""
+    os.mkfifo(shared)
+    assert tail([attempt(shared, 0, 4)]) == ()

@@ -11,7 +11,7 @@ import pytest
 from workflow.diagnostics.mistake import InvalidPipeline
 from workflow.diagnostics.render import headline
 from workflow.plan.build import load_plan
-from workflow.spec.load import load_pipeline
+from workflow.spec.load import Given, load_pipeline
 
 VALID = sorted((Path(__file__).parents[1] / "corpus/valid").glob("*.toml"))
 Write = Callable[[str], Path]
@@ -255,3 +255,30 @@ def damaged(draw: random.Random, text: str) -> str:
             text = "\n".join(lines)
         text = text or "x"
     return text
+
+
+def test_a_text_that_cannot_be_written_is_no_value_of_an_axis(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id is made of it; it comes from bytes of the environment or of the command line that are not UTF-8."""
+    path = write('[tasks.d]\ncmd = ["true"]\nmatrix.x = ["${env.ZZ}"]\n')
+    monkeypatch.setenv("ZZ", "\udcff")
+    said = 'the text "\\udcff" cannot be a value here'
+    assert mistakes(path) == [f"F:3:13: tasks.d.matrix.x[0]: {said}"]
+    path = write('[tasks.d]\ncmd = ["true"]\nmatrix = {include = [{x = "${env.ZZ}"}]}\n')
+    assert mistakes(path) == [f"F:3:27: tasks.d.matrix.include[0].x: {said}"]
+    path = write('[tasks.d]\ncmd = ["true"]\nmatrix.x = [1]\n')
+    with pytest.raises(InvalidPipeline, match="cannot be a value here"):
+        load_pipeline(path, Given(sets=('tasks.d.matrix.x=["\udcff"]',)))
+    path = write('[tasks.d]\ncmd = ["true"]\ntimeout = "${env.ZZ}"\n')
+    assert mistakes(path) == ['F:3:11: tasks.d.timeout: the text "\\udcff" is not a duration']
+
+
+def test_a_long_chain_of_includes_is_a_mistake(tmp_path: Path) -> None:
+    """However long it is; a hundred are read."""
+    for number in range(1500):
+        text = f'[pipeline]\ninclude = ["{number + 1}.toml"]\n[tasks.t{number}]\ncmd = ["true"]\n'
+        (tmp_path / f"{number}.toml").write_text(text)
+    found = mistakes(tmp_path / "0.toml")
+    assert len(found) == 1
+    assert found[0].endswith("100.toml:2:12: pipeline.include[0]: files include each other more than 100 deep")
+    (tmp_path / "100.toml").write_text('[tasks.last]\ncmd = ["true"]\n')
+    assert len(load_plan(tmp_path / "0.toml").tasks) == 101

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -163,8 +165,19 @@ def selection_options(command: Command) -> Command:
 
 def existing(file: Path) -> Path:
     """Answer the file, if there is one.  Raises UsageError."""
-    if file.is_file():
-        return file
+    try:
+        mode = file.stat().st_mode
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            raise click.UsageError(f"{str(file)!r} cannot be read: {error.strerror or error}") from None
+    except ValueError:
+        raise click.UsageError(f"{str(file)!r}: a path cannot hold a NUL character") from None
+    else:
+        if stat.S_ISREG(mode):
+            return file
+        from workflow.spec.reading import kind
+
+        raise click.UsageError(f"{str(file)!r} is {kind(mode)}, not a regular file")
     hint = "; give the path of a pipeline file" if str(file) == DEFAULT_FILE else ""
     raise click.UsageError(
         f"there is no file {str(file)!r} here{hint}" if not file.is_absolute() else f"there is no file {str(file)!r}"

@@ -75,8 +75,10 @@ def _file(context: click.Context) -> Path:
 def _table(context: click.Context, section: str) -> dict[str, Any]:
     import tomli
 
+    from workflow.spec.reading import read_regular
+
     try:
-        table = tomli.loads(_file(context).read_text(encoding="utf-8")).get(section, {})
+        table = tomli.loads(read_regular(_file(context)).decode("utf-8")).get(section, {})
     except (OSError, ValueError, RecursionError):
         return {}
     return table if isinstance(table, dict) else {}

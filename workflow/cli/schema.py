@@ -23,8 +23,11 @@ def schema(folder: Path, *, check: bool) -> int:
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
                 stale.append(path)
         else:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise click.UsageError(f"--dir: cannot write {path}: {error.strerror or error}") from None
             tell(path)
     for path in stale:
         click.echo(f"{path} is not current; python -m workflow schema --dir {folder} writes it", err=True)

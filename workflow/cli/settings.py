@@ -62,10 +62,12 @@ def origins(file: Path, environ: Mapping[str, str] = os.environ) -> dict[str, st
 
 def _project_table(folder: Path) -> tuple[Path | None, dict[str, object]]:
     """Answer the nearest pyproject.toml at or above the folder that has something to say, and what it says."""
+    from workflow.spec.reading import read_regular
+
     for parent in (folder, *folder.parents):
         path = parent / "pyproject.toml"
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_regular(path).decode("utf-8")
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, UnicodeDecodeError) as error:

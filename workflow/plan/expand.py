@@ -10,9 +10,12 @@ from pathlib import Path
 
 from workflow.plan.ids import escaped, instance_id, joined_id
 from workflow.spec.matrix import LARGEST, Axis, Finding, Findings, Glob, Like, Lines, Matrix, Range
+from workflow.spec.reading import Unfit, read_regular
 from workflow.spec.reference import as_text
 
 Instance = tuple[str, Mapping[str, object]]
+_MOST_OF_LINES = 256 * 2**20
+"""Bytes of a file of lines: as many as there may be instances, and each as long as an address on the web."""
 
 
 def expand(
@@ -79,12 +82,14 @@ def _lines(axis: str, written: str, folder: Path) -> list[str]:
     """The lines of a file without their ends, those that hold nothing but blanks left out."""
     place = (axis, "lines")
     try:
-        text = (folder / written).read_text(encoding="utf-8-sig")
+        text = read_regular(folder / written, _MOST_OF_LINES).decode("utf-8-sig")
     except FileNotFoundError:
         help_ = f"it is relative to the folder of the file, {folder}"
         raise Findings([Finding(f"there is no file {written!r}", help_, place)]) from None
     except UnicodeDecodeError:
         raise Findings([Finding(f"{written!r} is not UTF-8", "save the file as UTF-8", place)]) from None
+    except Unfit as error:
+        raise Findings([Finding(f"{written!r} {error}", None, place)]) from None
     except OSError as error:
         raise Findings([Finding(f"{written!r} cannot be read: {error.strerror or error}", None, place)]) from None
     if "\0" in text:

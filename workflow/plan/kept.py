@@ -31,6 +31,7 @@ from workflow.diagnostics.mistake import InvalidPipeline
 from workflow.plan.plan import Plan
 from workflow.plan.printing import FORMAT, plan_json
 from workflow.plan.saved import read_saved
+from workflow.spec.reading import open_regular
 
 FOLDER = "cache"
 TASKS_MAX = 20_000
@@ -116,10 +117,8 @@ def _forget_oldest(folder: Path) -> None:
 def file_fact(path: str) -> tuple[object, ...] | None:
     """Digest, inode, size and times of a file; None where it cannot be read, or is none: a pipe would block."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open_regular(Path(path)) as file:
             found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                return None
             data = file.read()
     except OSError:
         return None

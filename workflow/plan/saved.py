@@ -33,6 +33,7 @@ from workflow.plan.plan import (
     count_failures,
 )
 from workflow.plan.printing import DEFAULTS, FORMAT, MODELS, plan_hash
+from workflow.spec.reading import Unfit, open_regular
 from workflow.spec.reference import Mode, Template, describe, parse
 from workflow.spec.values import LONGEST_S, NAME, Refused, function_path, model_path
 
@@ -42,7 +43,7 @@ def looks_saved(path: Path) -> bool:
     if path.suffix == ".json":
         return True
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(256).lstrip().startswith(b"{")  # no TOML begins with it
     except OSError:
         return False
@@ -55,9 +56,12 @@ def load_saved(path: Path, root: Path | None = None) -> Plan:
     """
     shown = str(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        with open_regular(path) as opened:
+            text = opened.read().decode("utf-8")
     except UnicodeDecodeError:
         _refuse(shown, "is not a plan: it is not UTF-8")
+    except Unfit as error:
+        _refuse(shown, str(error), code="unreadable-file")
     except OSError as error:
         _refuse(shown, f"cannot be read: {error.strerror or error}", code="unreadable-file")
     file = Path(path.absolute())

@@ -13,8 +13,10 @@ above 10,000 tasks all output is together in that one more file.  The memory is 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +43,7 @@ _HOLE = 4096
 _ZEROS = bytes(_HOLE)
 _PAGE = 4096
 _WAITING_MAX = 10_000
+_NO_LOG = "what is there is not a log"
 
 
 class Logs:
@@ -191,7 +194,7 @@ class _Memory:
 
     def _punch(self, offset: int, size: int) -> None:
         with contextlib.suppress(OSError):
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             punch_hole(descriptor, offset, size)
             os.close(descriptor)
 
@@ -371,11 +374,11 @@ def _masked(pieces: Iterable[bytes], stream: MaskedStream) -> Iterator[bytes]:
 def _read(path: str, offset: int, size: int) -> Iterator[bytes]:
     """Answer a part of a file in chunks; less than asked for, if the file is shorter or gone."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
-        while size > 0:
+        while size > 0 and stat.S_ISREG(os.fstat(descriptor).st_mode):
             data = os.pread(descriptor, min(size, _CHUNK), offset)
             if not data:
                 return
@@ -387,10 +390,24 @@ def _read(path: str, offset: int, size: int) -> Iterator[bytes]:
 
 
 def _ends_line(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read() == b"\n"
+    """Whether the last byte of a log is a newline; also where there is none."""
+    with open(path, "ab+", opener=_private) as file:
+        size = file.seek(0, os.SEEK_END)
+        return size == 0 or os.pread(file.fileno(), 1, size - 1) == b"\n"
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+    """Open a log to write it.  Raises OSError for what a task may have put in its place, instead of waiting or harm."""
+    try:
+        descriptor = os.open(path, (flags & ~os.O_TRUNC) | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ELOOP):  # a pipe that nobody reads, a link
+            raise OSError(errno.EEXIST, _NO_LOG, path) from None
+        raise
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(descriptor)
+        raise OSError(errno.EEXIST, _NO_LOG, path)
+    if flags & os.O_TRUNC:
+        os.ftruncate(descriptor, 0)
+    return descriptor

@@ -53,7 +53,8 @@ def _refused(error: Refused) -> PydanticCustomError:
         "code": error.code,
         "needle": error.needle,
     }
-    return PydanticCustomError("refused", "{headline}", {"headline": error.headline, "findings": [story]})
+    # Its own message is empty, for it cannot hold what is not UTF-8.
+    return PydanticCustomError("refused", "{headline}", {"headline": "", "findings": [story]})
 
 
 def array(example: str, *, single: bool = False) -> BeforeValidator:

@@ -27,6 +27,8 @@ from workflow.spec.source import Source, read_source
 SECTIONS = ("pipeline", "vars", "secrets", "limits", "defaults", "templates", "profiles", "tasks")
 _OF_INCLUDED = ("format", "doc", "include", "path", "preload")
 _ADDED_UP = ("path", "preload")
+_DEEPEST = 100
+"""Files of which each includes the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,10 @@ class _Reader:
             self._wrong(source, "include-cycle", place, f"files include each other in a circle: {shown}", None)
             return
         if real in self.sources:
+            return
+        if len(chain) > _DEEPEST:
+            headline = f"files include each other more than {_DEEPEST} deep"
+            self._wrong(source, "bad-include", place, headline, "include several files from one")
             return
         try:
             included = read_source(file)

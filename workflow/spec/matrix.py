@@ -15,10 +15,10 @@ from typing import Union
 from workflow.diagnostics.mistake import Place
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.spec.reference import describe
-from workflow.spec.values import NAME, Refused, json_value, task_name
+from workflow.spec.values import NAME, Refused, encodable, json_value, task_name
 
-LARGEST = 10_000_000
-"""Instances of one task; more is a mistake in a number, and would not fit in memory."""
+LARGEST = 1_000_000
+"""Instances of one task; more is a mistake in a number, and would take minutes to plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _axis(written: object) -> Axis:
     if isinstance(written, list):
         if not written:
             raise Refused("an axis needs at least one value", "an empty axis would make the task disappear")
-        json_value(written)
+        encodable(json_value(written))
         return Values(tuple(written))
     if isinstance(written, dict):
         if len(written) == 1 and "range" in written:
@@ -199,7 +199,7 @@ def _tables(value: dict[str, object], key: str, findings: list[Finding]) -> tupl
     good: list[dict[str, object]] = []
     for number, table in enumerate(written):
         try:
-            json_value(table)
+            encodable(json_value(table))
         except Refused as error:
             findings.append(Finding(error.headline, error.help, (key, number, *error.below)))
             continue

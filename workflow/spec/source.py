@@ -9,6 +9,7 @@ from pathlib import Path
 
 from workflow.diagnostics.mistake import InvalidPipeline, Mistake
 from workflow.spec.hints import hint, one_header
+from workflow.spec.reading import Unfit, read_regular
 from workflow.spec.toml11 import find_newer_syntax
 
 DEEPEST = 64
@@ -38,12 +39,14 @@ def read_source(path: Path) -> Source:
     if "\0" in shown:
         raise InvalidPipeline(shown, [Mistake("unreadable-file", (), "a path cannot hold a NUL character")])
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except FileNotFoundError:
         raise InvalidPipeline(shown, [_missing(path)]) from None
     except IsADirectoryError:
         help_ = f"name the file in it: {os.path.join(shown, 'pipeline.toml')}"
         raise InvalidPipeline(shown, [Mistake("unreadable-file", (), "is a folder, not a file", help_)]) from None
+    except Unfit as error:
+        raise InvalidPipeline(shown, [Mistake("unreadable-file", (), str(error))]) from None
     except OSError as error:
         mistake = Mistake("unreadable-file", (), f"cannot be read: {error.strerror or error}")
         raise InvalidPipeline(shown, [mistake]) from None

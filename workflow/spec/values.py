@@ -331,6 +331,24 @@ def environment_text(value: object) -> str | None:
     return plain_text(value)
 
 
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+"""What Python makes of bytes of the environment or the command line that are not UTF-8."""
+
+
+def encodable(value: object, below: tuple[str | int, ...] = ()) -> object:
+    """A value of JSON whose texts can be written: they become parts of ids and of names of files."""
+    if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
+        raise Refused(f"{describe(value)} cannot be a value here", "it holds bytes that are not UTF-8", below)
+    if isinstance(value, dict):
+        for key, each in value.items():
+            encodable(key, below)
+            encodable(each, (*below, key))
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            encodable(each, (*below, number))
+    return value
+
+
 def json_value(value: object, below: tuple[str | int, ...] = ()) -> object:
     """A value that JSON has too: what goes into a plan must mean the same everywhere."""
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
