@@ -437,8 +437,16 @@ def _limits_of(table: TaskTable, layers: tuple[Layer, ...], limits: Mapping[str,
         place = place_of(layers, ("deadline",))
         if "timeout" in {key for layer in layers for key in layer.ready}:
             headline = f"is shorter than the timeout of one attempt, {timeout:g} s"
-            help_ = "the deadline is for all attempts together"
+            help_ = "the deadline is for all attempts together: lower timeout or raise deadline"
             mistakes.append(Mistake("contradiction", place, headline, help_))
+    warn_after = table.warn_after
+    if isinstance(timeout, float) and isinstance(warn_after, float) and warn_after >= timeout:
+        # A common warn_after in a lower layer is no mistake of a task that has a shorter timeout.
+        from_ = next(number for number, layer in enumerate(layers) if "warn_after" in layer.ready)
+        if not any("timeout" in layer.ready for layer in layers[:from_]):
+            headline = f"can never be told: an attempt ends at its timeout, {timeout:g} s"
+            place = place_of(layers, ("warn_after",))
+            mistakes.append(Mistake("contradiction", place, headline, "lower warn_after or raise timeout"))
     return mistakes
 
 
