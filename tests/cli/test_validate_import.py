@@ -185,3 +185,14 @@ def test_a_signal_ends_what_is_being_imported(
         os.kill(process.pid, number)
         assert process.wait(20) == 128 + number
     assert not sleeper.is_running() or sleeper.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_hook_that_cannot_be_given_the_outcome_is_told_at_the_hook(
+    workflow: Callable[..., Any], modules: Path
+) -> None:
+    """Not at the arguments of its task, which are right."""
+    (modules / "none.py").write_text("def f(): pass\n")
+    (modules / "hook.toml").write_text('[tasks.a]\ncall = "math:sqrt"\nargs = [1]\non.failure = "none:f"\n')
+    ran = workflow("validate", "--import", "hook.toml", cwd=modules)
+    assert ran.returncode == 2
+    assert "hook.toml:4:14: tasks.a.on.failure: " in ran.stderr

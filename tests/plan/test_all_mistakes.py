@@ -47,3 +47,26 @@ def test_a_task_that_takes_the_axis_of_a_refused_one_is_not_blamed(tmp_path: Pat
     wrong = f'[tasks.a]\n{line}\ncmd = ["true"]\n' + ("" if "matrix" in line else "matrix.x = [1]\n")
     other = '[tasks.b]\nmatrix.x = {like = "a"}\nneeds = {task = "a", match = ["x"]}\ncmd = ["true"]\n'
     assert len(_codes(tmp_path, wrong + other)) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "codes"),
+    [
+        (
+            'retries = {count = 3, backoff = "2", delay = true}',
+            ["bad-duration", "bad-value", "bad-value", "unknown-key"],
+        ),
+        ('needs = [{tusk = "a", status = 3}]', ["bad-value", "bad-value", "unknown-key"]),
+        ('needs = [{name = "a"}]', ["bad-value", "unknown-key"]),
+        ("memory = 512\ntimeout = true", ["bad-duration", "bad-size"]),
+    ],
+)
+def test_a_missing_key_hides_nothing_in_its_table(tmp_path: Path, line: str, codes: list[str]) -> None:
+    """The key that should have been it is likely to be there, under another name."""
+    assert _codes(tmp_path, f'[tasks.b]\n{line}\ncmd = ["true"]\n') == codes
+
+
+def test_a_limit_without_tokens_hides_nothing(tmp_path: Path) -> None:
+    """The same of [limits]."""
+    text = '[limits]\nweb = {token = 3, per = true}\n[tasks.b]\ncmd = ["true"]\n'
+    assert _codes(tmp_path, text) == ["bad-duration", "bad-value", "unknown-key"]

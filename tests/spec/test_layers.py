@@ -323,3 +323,13 @@ def test_the_environment_is_read_when_planned_and_recorded(write: Write, monkeyp
     assert plan.name == "n3"
     assert plan.tasks[0].target == ("echo", "3", "", "", "e", "d")
     assert plan.environ == {"W_EMPTY": "", "W_NOT": None, "W_SET": "3"}
+
+
+def test_a_key_of_defaults_that_two_files_have_cannot_be_renamed(tmp_path: Path) -> None:
+    """One of the two goes."""
+    (tmp_path / "b.toml").write_text("[defaults]\ntimeout = 3\n")
+    path = tmp_path / "pipeline.toml"
+    path.write_text('[pipeline]\ninclude = ["b.toml"]\n[defaults]\ntimeout = 2\n[tasks.a]\ncmd = ["true"]\n')
+    with pytest.raises(InvalidPipeline) as caught:
+        load_plan(path)
+    assert [each.help for each in caught.value.mistakes] == ["keep one of the two"]

@@ -161,7 +161,8 @@ _ALL = (
     _code(
         "bad-size",
         "Not a size",
-        'A size is a number of bytes, or text such as "512MiB", "2GB", of at least one byte; "none" for no limit.',
+        'A size is a number of bytes, or text such as "512MiB", "2GB", of at least one byte; "none" for no limit. '
+        "The memory of a task is at least 1 MiB: no process runs in less.",
         '[pipeline]\nmax_log = "10 megs"\n' + _HELLO,
         '[pipeline]\nmax_log = "10MB"\n' + _HELLO,
     ),

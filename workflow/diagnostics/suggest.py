@@ -19,7 +19,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches
 
     names = sorted(set(known))
-    close = get_close_matches(name, names, 1) or get_close_matches(name.lower(), [n for n in names if n.islower()], 1)
+    same = [each for each in names if each.casefold() == name.casefold()]
+    close = (
+        same
+        or get_close_matches(name, names, 1)
+        or get_close_matches(name.lower(), [n for n in names if n.islower()], 1)
+    )
     return close[0] if close else None
 
 

@@ -425,7 +425,7 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "call": values.function_path,
     "deadline": values.limit_s,
     "warn_after": values.limit_s,
-    "memory": values.size_bytes,
+    "memory": values.memory_bytes,
     "priority": checks.priority,
     "seed": checks.seed,
 }

@@ -137,8 +137,9 @@ def _placed(pipeline: Pipeline, target: _Target, problem: Problem) -> list[Mista
         uses = uses[:1]  # of a module that cannot be imported, the first who wants it
     mistakes = []
     for use in uses:
-        place = pipeline.place(use.task, *(problem.below or use.key))
-        at_key = len(problem.below) > 1 and place[-1] == problem.below[-1]
+        below = () if target.kind == "hook" else problem.below  # what a hook is given does not stand in the file
+        place = pipeline.place(use.task, *(below or use.key))
+        at_key = len(below) > 1 and place[-1] == below[-1]
         mistakes.append(Mistake(problem.code, place, problem.headline, problem.help, at_key=at_key))
     return list(dict.fromkeys(mistakes))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -141,9 +141,21 @@ class SecretTable:
     value: str | tuple[str, ...]
 
 
-def table_of(value: dict[str, object], keys: Mapping[str, Callable[[object], object]]) -> dict[str, Any]:
+class Needed(NamedTuple):
+    """A key that a small table must have, and what to say where it has not."""
+
+    key: str
+    headline: str
+    help: str
+
+
+def table_of(
+    value: dict[str, object], keys: Mapping[str, Callable[[object], object]], needed: Needed | None = None
+) -> dict[str, Any]:
     """Check a small table whose keys are all scalars.  Raises pydantic's error with everything that is wrong in it."""
     findings: list[dict[str, object]] = []
+    if needed is not None and needed.key not in value:
+        findings.append({"headline": needed.headline, "help": needed.help, "below": (), "code": "bad-value"})
     checked: dict[str, Any] = {}
     for key, each in value.items():
         if key not in keys:
@@ -183,9 +195,8 @@ def need(value: object) -> NeedTable:
     if not isinstance(value, dict):
         example = 'such as "fetch" or {task = "fetch", status = "any"}'
         raise Refused(f"must be the name of a task or a table, not {describe(value)}", example)
-    if "task" not in value:
-        raise Refused("does not say which task", 'such as {task = "fetch", status = "any"}')
-    return NeedTable(**table_of(value, {"task": values.task_name, "status": values.status, "match": _axes}))
+    needed = Needed("task", "does not say which task", 'such as {task = "fetch", status = "any"}')
+    return NeedTable(**table_of(value, {"task": values.task_name, "status": values.status, "match": _axes}, needed))
 
 
 def _factor(value: object) -> float:
@@ -232,10 +243,8 @@ _POLICY_FIELDS = {"delay": "delay_s", "max_delay": "max_delay_s"}
 def retries(value: object) -> RetryPolicy:
     """A number of tries after the first, or a table that says when and which."""
     if isinstance(value, dict):
-        if "max" not in value:
-            example = 'such as retries = {max = 3, delay = "1s", backoff = 2}'
-            raise Refused("does not say how many times to try again", example)
-        found = table_of(value, _RETRIES)
+        example = 'such as retries = {max = 3, delay = "1s", backoff = 2}'
+        found = table_of(value, _RETRIES, Needed("max", "does not say how many times to try again", example))
         return RetryPolicy(**{_POLICY_FIELDS.get(key, key): each for key, each in found.items()})
     if isinstance(value, int) and not isinstance(value, bool):
         return RetryPolicy(max=_tries(value))
@@ -266,9 +275,9 @@ def _token_count(value: object) -> int:
 def limit(value: object) -> LimitTable:
     """One entry of [limits]."""
     if isinstance(value, dict):
-        if "tokens" not in value:
-            raise Refused("does not say how many tokens there are", 'such as web = {tokens = 10, per = "1s"}')
-        found = table_of(value, {"tokens": _token_count, "per": values.duration_s})
+        example = 'such as web = {tokens = 10, per = "1s"}'
+        needed = Needed("tokens", "does not say how many tokens there are", example)
+        found = table_of(value, {"tokens": _token_count, "per": values.duration_s}, needed)
         return LimitTable(found["tokens"], found.get("per"))
     if isinstance(value, int) and not isinstance(value, bool):
         return LimitTable(_token_count(value))

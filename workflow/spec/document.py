@@ -193,7 +193,8 @@ class _Reader:
                     other = self._home((section, key))
                     what = "the key" if section == "defaults" else f"{section}.{key}"
                     headline = f"{what} is defined in {other} too" if what != "the key" else f"{other} has this key too"
-                    self._wrong(source, "defined-twice", (section, key), headline, "rename one of the two", at_key=True)
+                    help_ = "keep one of the two" if section == "defaults" else "rename one of the two"
+                    self._wrong(source, "defined-twice", (section, key), headline, help_, at_key=True)
                     continue
                 mine[key] = value
                 self.origins[section, key] = Origin("file", source, (section, key))

@@ -74,7 +74,10 @@ def _already(lines: Sequence[str], line: int) -> str | None:
     key = re.match(rf"\s*({_KEY})\s*=", lines[line - 1])
     if key is None:
         return None
+    above, dot, _ = key[1].rpartition(".")
     for number in range(line - 1, 0, -1):
+        if dot and re.match(rf"\s*{re.escape(above)}\s*=", lines[number - 1]):
+            return f"{above} has a value already, in line {number}: write all of it there, as a table {{…}}"
         if _HEADER.match(lines[number - 1]):
             return None
         if re.match(rf"\s*{re.escape(key[1])}\s*=", lines[number - 1]):

@@ -87,7 +87,9 @@ def check_document(document: Document, variables: Mapping[str, str]) -> tuple[Pi
         help_ = 'a task is a table: [tasks.hello] with cmd = ["echo", "hello"]'
         mistakes.append(Mistake("no-tasks", (), "there are no tasks in this file", help_, line=1))
     mistakes = stray_keys(document, keys_of(TaskTable), KINDS, mistakes)
-    _check_profiles(_table(value, "profiles"), names, mistakes)
+    # Where [defaults] say what runs, a profile may add a task without a kind of its own.
+    there = None if {*KINDS, "extends"} & set(_table(value, "defaults")) else written
+    _check_profiles(_table(value, "profiles"), names, there, mistakes)
     broken = frozenset(written) - set(tasks)
     mentions = tuple(mention for name in written if name in broken for mention in _mentions(name, context))
     pipeline = Pipeline(
@@ -198,7 +200,9 @@ def _reached(table: dict[str, object], place: Place, mistake: Mistake) -> Mistak
     return replace(mistake, place=layer.place_of(path) or place) if path else mistake
 
 
-def _check_profiles(profiles: Mapping[str, object], names: Names, mistakes: list[Mistake]) -> None:
+def _check_profiles(
+    profiles: Mapping[str, object], names: Names, tasks: Mapping[str, object] | None, mistakes: list[Mistake]
+) -> None:
     """A profile that is not asked for today has no mistakes either: its keys are checked one table at a time."""
     for name, profile in profiles.items():
         place: Place = ("profiles", name)
@@ -220,6 +224,15 @@ def _check_profiles(profiles: Mapping[str, object], names: Names, mistakes: list
                 _checked_layer(here, table, names, mistakes)
             elif section in ("tasks", "templates"):
                 for each, task in table.items():
+                    if (
+                        section == "tasks"
+                        and tasks is not None
+                        and each not in tasks
+                        and not (isinstance(task, dict) and {*KINDS, "extends"} & set(task))
+                    ):
+                        near = did_you_mean(each, tasks)
+                        message = f"there is no task {each!r}" + (f", {near}" if near else "")
+                        mistakes.append(Mistake("unknown-task", (*here, each), message, at_key=True))
                     if isinstance(task, dict):
                         _checked_layer((*here, each), task, names, mistakes)
                     else:
@@ -437,8 +450,16 @@ def _limits_of(table: TaskTable, layers: tuple[Layer, ...], limits: Mapping[str,
         place = place_of(layers, ("deadline",))
         if "timeout" in {key for layer in layers for key in layer.ready}:
             headline = f"is shorter than the timeout of one attempt, {timeout:g} s"
-            help_ = "the deadline is for all attempts together"
+            help_ = "the deadline is for all attempts together: lower timeout or raise deadline"
             mistakes.append(Mistake("contradiction", place, headline, help_))
+    warn_after = table.warn_after
+    if isinstance(timeout, float) and isinstance(warn_after, float) and warn_after >= timeout:
+        # A common warn_after in a lower layer is no mistake of a task that has a shorter timeout.
+        from_ = next(number for number, layer in enumerate(layers) if "warn_after" in layer.ready)
+        if not any("timeout" in layer.ready for layer in layers[:from_]):
+            headline = f"can never be told: an attempt ends at its timeout, {timeout:g} s"
+            place = place_of(layers, ("warn_after",))
+            mistakes.append(Mistake("contradiction", place, headline, "lower warn_after or raise timeout"))
     return mistakes
 
 

@@ -207,7 +207,7 @@ class TaskTable(Table):
         Union[int, Template], checked(checks.priority, template=True), json_schema(schemas.PRIORITY)
     ] = Field(default=0, description="Tasks that may start are started in this order, higher first (0).")
     memory: Annotated[
-        Union[int, Template, None], checked(values.size_bytes, template=True), json_schema(schemas.SIZE)
+        Union[int, Template, None], checked(values.memory_bytes, template=True), json_schema(schemas.MEMORY)
     ] = Field(
         default=None, description='Limit on the memory of it and all processes it starts, such as "512MiB" (none).'
     )

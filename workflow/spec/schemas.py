@@ -24,6 +24,7 @@ SIZE = {
         REFERENCE,
     ]
 }
+MEMORY = {"anyOf": [{"type": "integer", "minimum": values.LEAST_MEMORY}, *SIZE["anyOf"][1:]]}
 DOTTED = r"[^\W\d]\w*(\.[^\W\d]\w*)"
 MODEL = {"anyOf": [{"type": "string", "pattern": rf"^{DOTTED}+$"}, REFERENCE], "examples": ["package.module.Class"]}
 FUNCTION = {

@@ -59,6 +59,7 @@ OF_TASK: Mapping[str, str] = {
              "on_failure_callback", "errback"),
     **_named("isolate = true", "isolated", "sandbox", "own_process", "fork"),
     **_named("retries = 3", "retry", "attempts", "max_attempts", "tries", "max_retries", "retry_count"),
+    **_named('retries = {max = 3, delay = "3s"}', "delay", "backoff", "retry_delay", "max_delay", "jitter"),
     **_named('if = "vars.level == 3"', "when", "condition", "only_if", "run_if", "rules"),
     **_named('memory = "512MiB"', "memory_limit", "mem", "max_memory", "mem_limit", "mem_mb"),
     **_named('outputs = ["out.txt"]', "output", "targets", "creates", "produces", "artifacts", "generates"),

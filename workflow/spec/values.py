@@ -182,6 +182,19 @@ def size_bytes(value: object) -> int | None:
     return size
 
 
+LEAST_MEMORY: Final = 2**20
+"""Bytes.  No process runs in less, so a lower number lacks its unit."""
+
+
+def memory_bytes(value: object) -> int | None:
+    """Bytes that a process can run in, or None for ``"none"``."""
+    size = size_bytes(value)
+    if size is not None and size < LEAST_MEMORY:
+        help_ = f'write "{value}MiB"' if isinstance(value, int) else 'such as "512MiB"'
+        raise NoSize(f"must be at least 1 MiB, not {describe(value)}", help_)
+    return size
+
+
 def _parse_size(text: str) -> int:
     found = _SIZE.fullmatch(text)
     if found and found.group(3) in _UNITS_BYTES and len(text) < 100:
