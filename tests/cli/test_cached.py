@@ -54,7 +54,27 @@ def test_a_run_a_change_and_force(workflow: Run, pipeline: Any, tmp_path: Path) 
         "2 would run",
     ]
     told = json.loads(workflow("plan", "--why", "--json").stdout)
-    assert told["tasks"][0] == {"id": "make", "action": "run", "reasons": ["inputs: in changed"]}
+    assert told["tasks"][0] == {"id": "make", "action": "run", "reasons": ["inputs: in changed"], "warnings": []}
+
+
+def test_an_input_that_is_not_there_fails_its_task(workflow: Run, pipeline: Any, tmp_path: Path) -> None:
+    """A slip in its name is told, by a look as by a run; a glob may match nothing, and a look warns of it."""
+    pipeline('[tasks.a]\nshell = "cat *.txt > out"\ninputs = ["inn.txt", "*.csv"]\noutputs = "out"\n')
+    (tmp_path / "in.txt").write_text("1")
+    said = "its input 'inn.txt' is not there, did you mean 'in.txt'?"
+    assert workflow("plan", "--why").stdout.splitlines() == [
+        f"a  run     {said}; it fails if that is still so when it may start; warning: nothing matches its input '*.csv'",
+        "1 would run",
+    ]
+    ran = workflow("run")
+    assert ran.returncode == 1
+    assert said in ran.stdout + ran.stderr
+    assert outcomes(tmp_path) == {"a": "failed"}
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "inn.txt").write_text("1")
+    assert workflow("run").returncode == 0
+    why = json.loads(workflow("plan", "--why", "--json").stdout)["tasks"]
+    assert (why[0]["action"], why[0]["warnings"]) == ("cached", ["nothing matches its input '*.csv'"])
 
 
 def test_force_names_what_it_does_not_find(workflow: Run, pipeline: Any) -> None:

@@ -471,3 +471,44 @@ def test_many_outputs_are_looked_at_later_and_recorded(again: Any, monkeypatch: 
     monkeypatch.setattr("workflow.run.cache.LOOK_MAX", 0)
     assert again() == BOTH_RUN
     assert again() == BOTH_CACHED
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (None, "its input 'data/in' is not there, did you mean 'data/inn'?"),
+        (os.mkfifo, "its input 'data/in' is a pipe: only files and folders have a content to compare"),
+        (lambda path: path.symlink_to("/dev/null"), "its input 'data/in' is a device: only files and folders"),
+    ],
+)
+@pytest.mark.parametrize("outputs", ["", 'outputs = "out"'])
+def test_an_input_that_is_no_file_and_no_folder_fails_its_task(
+    tmp_path: Path, go: Callable[..., Any], spoil: Callable[[Path], None] | None, said: str, outputs: str
+) -> None:
+    """It is not pushed, and what needs it is skipped."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text(f'[tasks.a]\ncall = "m:f"\ninputs = "data/in"\n{outputs}\n[tasks.b]\ncall = "m:g"\nneeds = "a"\n')
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/inn").write_text("")
+    if spoil is not None:
+        spoil(tmp_path / "data/in")
+    ran = go(load_plan(path))
+    assert ran.outcomes == {"a": "failed", "b": "skipped"}
+    assert ran.records["a"].reason.startswith(said)
+    assert ran.records["a"].attempts == ()
+    assert ran.engine.handles == []
+
+
+def test_an_input_that_a_task_of_the_plan_makes_is_that_tasks_affair(tmp_path: Path, go: Callable[..., Any]) -> None:
+    """Who runs although its maker failed does not need it."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text(
+        '[tasks.a]\ncall = "m:f"\noutputs = "data/"\n'
+        '[tasks.b]\ncall = "m:g"\ninputs = "data/x"\nneeds = {task = "a", status = "any"}\n'
+    )
+
+    class Failing:
+        def acts(self, handle: Any) -> None:
+            self.end(handle, Outcome.FAILED if handle.id == "a" else Outcome.SUCCEEDED, error="no")  # type: ignore[attr-defined]
+
+    assert go(load_plan(path), Failing).outcomes == {"a": "failed", "b": "succeeded"}

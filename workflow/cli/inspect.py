@@ -157,12 +157,16 @@ def _tell_why(planned: Plan, file: Path, state_dir: Path | None, *, as_json: boo
     if problem is not None:
         click.echo(f"workflow: nothing is known of earlier runs: {problem}", err=True)
     if as_json:
-        tasks = [{"id": each.id, "action": each.action, "reasons": list(each.reasons)} for each in told]
+        tasks = [
+            {"id": each.id, "action": each.action, "reasons": list(each.reasons), "warnings": list(each.warnings)}
+            for each in told
+        ]
         tell(json.dumps({"format": 1, "tasks": tasks}, indent=2))
         return ExitCode.SUCCEEDED
     width = min(60, max(len(each.id) for each in told))
     for each in told:
-        tell(f"{each.id:<{width}}  {each.action:<6}  {neutral('; '.join(each.reasons))}")
+        said = [*each.reasons, *(f"warning: {warning}" for warning in each.warnings)]
+        tell(f"{each.id:<{width}}  {each.action:<6}  {neutral('; '.join(said))}")
     counts = {action: sum(each.action == action for each in told) for action in ("run", "cached", "skip")}
     tell(", ".join(f"{count:,} {_WOULD[action]}" for action, count in counts.items() if count))
     return ExitCode.SUCCEEDED

@@ -35,6 +35,7 @@ from workflow.run.facts import Broken, Fact, Interrupted, RunTimedOut, TaskBegan
 from workflow.run.folder import RunFolder, new_run_folder
 from workflow.run.git import git_commit
 from workflow.run.inbox import Ended, Judged, KeptResult, Noted, Settled, StacksAsked
+from workflow.run.inputs import Inputs
 from workflow.run.mask import Mask
 from workflow.run.results import KeptResults
 from workflow.run.secrets import Secrets, errors_masked, read_secrets
@@ -158,6 +159,7 @@ class _Conductor:
         seed = settings.seed if options.seed is None else options.seed
         seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
         self._around = Surroundings(str(plan.root), folder.id, str(folder.path), seed, secrets.values)
+        self._inputs = Inputs(plan)
         self._judging: set[int] = set()  # tasks that may start, of which the cache is asked
         self._cache: Cache | None = None
         self._warning: str | None = None
@@ -387,6 +389,9 @@ class _Conductor:
     def _begin_task(self, number: int) -> list[Effect]:
         """Have it run, unless the cache has it; that is heard later, because files may have to be read."""
         task = self._plan.tasks[number]
+        problem = self._inputs.problem(task) if task.inputs and self._admission.stopped is None else None
+        if problem is not None:
+            return self._not_pushed(number, Outcome.FAILED, problem)
         if self._cache is not None and self._admission.stopped is None and self._cache.concerns(task):
             with contextlib.suppress(Exception):  # values of results: what is wrong with them is found out below
                 self._cache.ask(number, task, self._results.ended)

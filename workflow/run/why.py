@@ -17,6 +17,7 @@ from workflow.plan.key import Parts, key_of
 from workflow.plan.plan import Deferred, Ended, Plan, PlannedTask
 from workflow.run.cache import RESULTS, Keys, find, keyed, read_result
 from workflow.run.content import Contents
+from workflow.run.inputs import Inputs
 from workflow.run.ledger import Ledger, Made, Unusable
 from workflow.run.plain import Opaque, read_plain
 from workflow.run.stored import LARGE_BYTES
@@ -32,6 +33,8 @@ class Why:
     id: str
     action: Action
     reasons: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    """What may not be as it was meant."""
 
 
 def explain(plan: Plan, state_dir: Path) -> tuple[list[Why], str | None]:
@@ -55,6 +58,7 @@ class _Look:
         self._kept = kept
         self._root = str(plan.root)
         self._contents = Contents()
+        self._inputs = Inputs(plan)
         around = Surroundings(self._root, "", "", 0, dict.fromkeys(plan.settings.secrets, ""))
         self._keys = Keys(around, plan.settings.seed, b"", self._contents)
         self._wanted = keyed(plan.tasks)
@@ -67,7 +71,8 @@ class _Look:
         self._action[task.id] = action
         if action == "skip":
             self._ended[task.id] = Ended(task.matrix, "skipped", None)
-        return Why(task.id, action, tuple(reasons))
+        empty = self._inputs.empty(task) if action != "skip" else []
+        return Why(task.id, action, tuple(reasons), tuple(f"nothing matches its input {glob!r}" for glob in empty))
 
     def _decide(self, task: PlannedTask) -> tuple[Action, list[str]]:
         if task.skipped:
@@ -77,6 +82,9 @@ class _Look:
                 return "skip", [f"it needs {gone}, which is skipped"]
             if need.status == "failure" and all(self._action[id_] != "run" for id_ in need.ids):
                 return "skip", [f"it needs a failure of {need.name}, and there is none"]
+        problem = self._inputs.problem(task)
+        if problem is not None:
+            return "run", [problem, "it fails if that is still so when it may start"]
         waits = [need for need in task.needs if self._first(need.every, "run")]
         taken = [need for need in waits if not need.by_files and not task.uses_results.isdisjoint(need.every)]
         reasons = [f"{self._first(need.every, 'run')} will run, and it takes its result" for need in taken]
