@@ -153,6 +153,42 @@ def test_quietly_and_without_a_terminal_it_is_the_same(private: Path, workflow: 
     assert "    | ***" in ran.stderr
 
 
+def test_neither_the_line_of_an_error_nor_broken_off_output_tells_a_secret(
+    tmp_path: Path, pipeline: Callable[[str], Path], workflow: Callable[..., Any]
+) -> None:
+    """It is quoted for a shell in the ``repr`` of the line; and its beginning is all that was written."""
+    pipeline(
+        """
+        [secrets]
+        s = {env = "PRIVATE"}
+
+        [tasks.g]
+        call = "os:getenv"
+        args = ["S"]
+        env = {S = "${secrets.s}"}
+
+        [tasks.h]
+        shell = "echo ${tasks.g.result}; exit 3"
+
+        [tasks.dies]
+        call = "broken:off"
+        args = ["${secrets.s}"]
+        """
+    )
+    (tmp_path / "broken.py").write_text(
+        "import os\ndef off(secret):\n    os.write(1, secret[:10].encode())\n    os.kill(os.getpid(), 9)\n"
+    )
+    ran = workflow("run", "-v", "--report", "out.json", "--events", "events.jsonl", env={"PRIVATE": "it's-a-Secret99"})
+    assert ran.returncode == 1, ran.stderr
+    files = [*told(tmp_path / ".workflow"), tmp_path / "out.json", tmp_path / "events.jsonl"]
+    assert {path.name for path in files} >= {"h.log", "dies.log", "report.json"}
+    assert [path.name for path in files if b"s-a-S" in path.read_bytes()] == []
+    assert "s-a-S" not in ran.stderr + ran.stdout
+    logs = (tmp_path / ".workflow/latest").resolve() / "logs"
+    assert (logs / "dies.log").read_text().startswith("***\n")
+    assert "exit 3" in (logs / "h.log").read_text()
+
+
 def test_a_run_that_is_killed_leaves_no_secret(private: Path, environ: dict[str, str]) -> None:
     """Not on the disk, because it never was there; and not in memory, which is given back within two seconds."""
     before = set(Path("/dev/shm").iterdir())

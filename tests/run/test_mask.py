@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import base64
 import json
+import re
 import shlex
 import urllib.parse
+from collections.abc import Callable
 from html import escape
 
 import pytest
@@ -116,6 +118,74 @@ def test_what_programs_make_of_a_secret_is_masked(shown: str) -> None:
         assert "***" in masked
         for part in ("s3cr3t", "quoted", "tail", shown[8:14], shown[-14:-8]):
             assert part not in masked
+
+
+SHOWS: list[Callable[[str], str]] = [
+    repr,
+    ascii,
+    json.dumps,
+    shlex.quote,
+    lambda text: "'" + text.replace("'", "'\\''") + "'",
+]
+
+
+@given(
+    st.text("ab'\"\\\n é€", max_size=6),
+    st.lists(st.sampled_from(SHOWS), min_size=1, max_size=2),
+    st.sampled_from(["", "'", '"', "it's"]),
+)
+@settings(max_examples=400, deadline=None)
+def test_a_secret_that_was_shown_twice_is_masked(middle: str, shows: list[Callable[[str], str]], around: str) -> None:
+    """A shell line in the ``repr`` of an error, say: whatever quotes are in the secret, and beside it."""
+    secret = f"K{middle}Z"
+
+    def shown(word: str) -> str:
+        text = f"<{word}>"
+        for show in shows:
+            text = show(f"{around} {text}")
+        return re.sub(r"[\\'\"]", "", text)
+
+    mask = Mask([secret])
+    text = f"<{secret}>"
+    for show in shows:
+        text = show(f"{around} {text}")
+    assert re.sub(r"[\\'\"]", "", mask.text(text)) == shown("***")
+    assert re.sub(r"[\\'\"]", "", mask.data(text.encode()).decode()) == shown("***")
+
+
+def test_a_secret_in_the_line_of_an_error_in_a_document_is_masked() -> None:
+    """Three deep."""
+    secret = "it's-a-Secret99"
+    text = json.dumps({"message": f"the shell line {f'echo {shlex.quote(secret)}; exit 3'!r}"})
+    assert "***; exit 3" in Mask([secret]).text(text).replace("\\", "").replace("'", "")
+    assert "Secret" not in Mask([secret]).text(text)
+
+
+def test_what_is_no_ascii_is_masked_where_it_was_escaped() -> None:
+    """As on a standard error that is ASCII, and as ``faulthandler`` has it."""
+    secret = "a\\b\n-é€😀"
+    mask = Mask([secret])
+    assert mask.text(f"<{secret.encode('ascii', 'backslashreplace').decode()}>") == "<***>"
+    assert mask.text(r"<a\b\x0a-\xe9\u20ac\U0001f600>") == "<***>"
+
+
+def test_a_mask_of_many_lines_with_quotes_is_made_in_no_time() -> None:
+    """What is looked for is bounded: each line of a long secret has its forms."""
+    mask = Mask(["\n".join(f'it\'s "line" {number}\\' for number in range(100))])
+    assert len(mask._text.forms) < 100 * 25
+
+
+@given(st.text("abc'", min_size=5, max_size=12), st.text("xy", max_size=5), st.integers(4, 12))
+@settings(max_examples=200, deadline=None)
+def test_the_beginning_of_a_secret_is_masked_where_output_breaks_off(secret: str, before: str, size: int) -> None:
+    """From 4 characters on, in pieces as well: who wrote it may have died of it."""
+    mask = Mask([secret])
+    begun = secret[:size]
+    assert mask.data((before + begun).encode(), broken_off=True).decode() == f"{before}***"
+    stream = mask.stream()
+    pieces = [stream.feed(bytes([byte])) for byte in (before + begun).encode()]
+    assert (b"".join(pieces) + stream.end(broken_off=True)).decode() == f"{before}***"
+    assert Mask(["secret"]).data(b"x sec", broken_off=True) == b"x sec"
 
 
 def test_lines_are_masked_by_themselves_but_not_the_shortest() -> None:

@@ -206,7 +206,7 @@ def tail(attempts: Sequence[Attempt], lines: int = TAIL_LINES, mask: Mask = NO_M
         return ()
     size = min(part.size, _TAIL_BYTES)
     data = b"".join(_read(part.file, part.offset + part.size - size, size)).lstrip(b"\0")
-    data = mask.data(data, cut_before=len(data) < part.size)
+    data = mask.data(data, cut_before=len(data) < part.size, broken_off=True)
     text = data.decode("utf-8", "replace").replace("\r\n", "\n").rstrip("\n")
     return tuple(text.split("\n")[-lines:]) if text else ()
 
@@ -324,7 +324,7 @@ class _Reading:
     def finish(self) -> Iterator[list[str] | Cut]:
         """The same, when nothing follows."""
         if self._masked is not None:
-            held = self._masked.end()
+            held = self._masked.end(broken_off=True)
             if self._cut:
                 self._cut += len(held)
             else:
@@ -358,7 +358,7 @@ def _kept(part: LogRange, limit: int | None, mask: Mask = NO_MASK) -> Iterator[b
     if head and not head.endswith(b"\n"):
         yield b"\n"
     yield f"… {cut} bytes cut …\n".encode()
-    yield mask.data(last, cut_before=True)
+    yield mask.data(last, cut_before=True, broken_off=True)
 
 
 def _masked(pieces: Iterable[bytes], stream: MaskedStream) -> Iterator[bytes]:
@@ -366,7 +366,7 @@ def _masked(pieces: Iterable[bytes], stream: MaskedStream) -> Iterator[bytes]:
         masked = stream.feed(piece)
         if masked:
             yield masked
-    rest = stream.end()
+    rest = stream.end(broken_off=True)
     if rest:
         yield rest
 

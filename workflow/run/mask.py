@@ -18,8 +18,8 @@ better: here it is masked, and whoever uses ``1`` as a password sees ``***`` whe
 
 What is found overlaps: of ``abcd`` and ``cdef`` nothing of ``abcdef`` may stay.  So every place where a form begins
 counts, and what they cover together becomes one ``***``.  Where text is cut, a part of a secret may stand at the cut;
-what may be one is masked there too, however short.  In a text that says where it was cut, by an ``…``, such a part
-needs 4 characters.
+what may be one is masked there too, however short.  In a text that says where it was cut, by an ``…``, and at the end
+of what a task printed, which may have died in the middle of it, such a part needs 4 characters.
 
 It cannot find what was encoded in another way: compressed, encrypted, in hexadecimal, spelled backwards.
 """
@@ -35,6 +35,10 @@ PART_MIN = 4
 """Characters of a line, or of a part of a secret at an ``…``, from which on it is masked by itself."""
 _ALIKE = 4
 """Characters with which forms of a group begin."""
+_DEEP_MAX = 256
+"""Characters of a secret, or of a line of one, up to which forms of quoting for a shell are looked for in others."""
+_DEEP_LINES = 20
+"""Lines of a secret up to which that is done for each of them: they are hundreds of forms."""
 _BASE64_MIN = 6
 """Characters of base64 that do not depend on what surrounds the secret: fewer would be found everywhere."""
 
@@ -62,14 +66,21 @@ class Mask:
         """The same, where there may be none."""
         return None if text is None else self.text(text)
 
-    def data(self, data: bytes, *, cut_before: bool = False, cut_behind: bool = False) -> bytes:
-        """The bytes without secrets; whether something is missing before or behind them, of which they are a part."""
+    def data(
+        self, data: bytes, *, cut_before: bool = False, cut_behind: bool = False, broken_off: bool = False
+    ) -> bytes:
+        """The bytes without secrets; whether something is missing before or behind them, of which they are a part.
+
+        ``broken_off`` is whether they may end in the middle of a secret of which there is no more.
+        """
         if not self._data.forms:
             return data
-        if not (cut_before or cut_behind):
+        if not (cut_before or cut_behind or broken_off):
             return self._data.whole(data)
         stream = self.stream(cut_before=cut_before)
-        return stream.feed(data, last=True) if not cut_behind else stream.feed(data) + stream.end(cut=True)
+        if not (cut_behind or broken_off):
+            return stream.feed(data, last=True)
+        return stream.feed(data) + stream.end(cut=cut_behind, broken_off=broken_off)
 
     def stream(self, *, cut_before: bool = False) -> MaskedStream:
         """For bytes that come in pieces."""
@@ -106,13 +117,18 @@ class MaskedStream:
         self._held = text[until:]
         return stars + b"".join(pieces)
 
-    def end(self, *, cut: bool = False) -> bytes:
-        """Answer what was held back.  ``cut`` is whether something is missing behind it."""
+    def end(self, *, cut: bool = False, broken_off: bool = False) -> bytes:
+        """Answer what was held back.
+
+        ``cut`` is whether something is missing behind it; ``broken_off``, whether it may end in the middle of a secret.
+        """
         held, covered = self._held, self._covered
         self._held, self._covered, self._cut_before = b"", 0, cut
         if not held:
             return b""
-        if not cut:  # what might have become a longer form may hold a shorter one
+        if not (
+            cut or (broken_off and len(held) >= PART_MIN)
+        ):  # what might have become a longer form may hold a shorter one
             return b"".join(self._finder.masked(held, covered, len(held))[0])
         return self._finder.stars if len(held) > covered else b""
 
@@ -239,27 +255,47 @@ def _forms(secret: str) -> Iterator[str]:
     yield from _encoded(secret)
     yield secret.replace("\r\n", "\n").replace("\n", "\r\n")  # as a terminal has it
     yield secret.replace("\r\n", "\n")
-    for part in (secret, *secret.splitlines()):
+    lines = secret.splitlines()
+    for part in (secret, *lines):
         stripped = part.strip()
         if stripped != secret and len(stripped) >= PART_MIN:
-            yield from _shown(stripped)
+            yield from _shown(stripped, deep=len(lines) <= _DEEP_LINES)
 
 
-def _shown(secret: str) -> Iterator[str]:
+def _shown(secret: str, *, deep: bool = True) -> Iterator[str]:
     """Itself, and how programs show it as a value, without the quotes around it."""
-    from shlex import quote
-
-    yield secret
-    for literal in _literals(secret):
-        yield literal
-        yield from _literals(literal)  # of an exception whose message holds what was shown already, say
-    quoted = quote(secret)
-    if quoted != secret:
-        yield quoted[1:-1]
-        yield secret.replace("'", "'\\''")
+    in_shell = _in_shell(secret)
+    yield from in_shell
+    short = deep and len(secret) <= _DEEP_MAX
+    if short:
+        in_shell |= {twice for once in in_shell for twice in _in_shell(once)}
+    for base in {secret, *(in_shell if short else ())}:
+        yield base
+        for literal in _literals(base):
+            yield literal
+            yield from _literals(literal)  # of an exception whose message holds what was shown already, say
+            if short:
+                yield from _in_shell(literal)
+    if not secret.isascii():
+        yield secret.encode("ascii", "backslashreplace").decode()  # on standard error, where that is ASCII
+    if not (secret.isascii() and secret.isprintable()):
+        yield "".join(map(_dumped, secret))
     in_xml = secret.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for double, single in (('"', "'"), ("&quot;", "'"), ("&quot;", "&#x27;"), ("&#34;", "&#39;"), ("&quot;", "&apos;")):
         yield in_xml.replace('"', double).replace("'", single)
+
+
+def _in_shell(text: str) -> set[str]:
+    """What stands between the outer quotes of a word of a shell line, other than itself."""
+    return {text.replace("'", "'\"'\"'"), text.replace("'", "'\\''")} - {text}
+
+
+def _dumped(character: str) -> str:
+    """As ``faulthandler`` writes it."""
+    if " " <= character <= "~":
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _literals(text: str) -> set[str]:

@@ -94,7 +94,9 @@ class Secrets:
             return []
         data = os.pread(self._engine_says, 1 << 20, self._heard)
         self._heard += len(data)
-        data = self._unheard + self._said.feed(data, last=last)
+        data = self._unheard + self._said.feed(data)
+        if last:
+            data += self._said.end(broken_off=True)
         whole, newline, self._unheard = data.rpartition(b"\n")
         if last and self._unheard:
             whole, newline = data, b"\n"
