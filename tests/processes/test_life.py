@@ -238,6 +238,8 @@ def test_ctrl_c_in_stop_kills_what_runs(tmp_path: Path, python: Program, wait_un
     import signal
 
     body = (
+        # Whoever runs these tests in the background of a shell has SIGINT ignored, and so have all below.
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"mp.push(InfoTask('victims.Grandchildren', 60, {str(tmp_path / 'pids')!r}, kwargs={{'stay': True}}))\n"
         "mp.stop()"
     )
