@@ -9,7 +9,7 @@ so it is when a task of a higher priority came meanwhile.
 
 *Order.*  Tasks begin in the order of the backlog as long as few are sent ahead: then they are dealt out one by one.
 Where priorities are used nothing is sent ahead at all, unless tasks are so short that a whole batch of them is nothing
-to wait for.  Price: a worker that has ended one waits some 50 µs for the next.
+to wait for.  Price: a worker that has ended one has nothing to do until it is sent the next.
 
 *Isolated tasks* take their turn like others.  When it is theirs and no unused worker is there, a used one that has
 nothing to do makes room; when all have something to do, none is sent more until one has not.
