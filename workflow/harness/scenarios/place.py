@@ -143,18 +143,22 @@ def _announced_is_written(evidence: Evidence) -> Iterator[str]:
             yield f"{task} was announced as {outcome}, and events.jsonl says {told.get(task)}"
 
 
+_OF_A_RUN = frozenset({"events.jsonl", "graph.json", "logs", "report.json"})
+"""What there may be in the folder of a run that has no results to keep."""
+
+
 def _no_half(folder: Path) -> Check:
     """A report that could not be written is not there, in whole or in part."""
 
     def check(_evidence: Evidence) -> Iterator[str]:
         for path in (folder / "state" / "runs").glob("*/*"):
-            if path.name not in ("events.jsonl", "logs", "report.json"):
+            if path.name not in _OF_A_RUN:
                 yield f"file {path.relative_to(folder)}"
-            elif path.name == "report.json":
+            elif path.suffix == ".json":
                 try:
                     json.loads(path.read_bytes())
                 except ValueError:
-                    yield "report.json is half written"
+                    yield f"{path.name} is half written"
 
     return check
 
@@ -601,7 +605,7 @@ def _hostile(folder: Path, _draw: random.Random) -> Trial:
         found = [path for path in folder.iterdir() if path.name not in known]
         found += [path for path in files.iterdir() if path != file]
         logs = next((folder / "state" / "runs").iterdir()) / "logs"
-        found += [path for path in logs.parent.iterdir() if path.name not in ("logs", "report.json", "events.jsonl")]
+        found += [path for path in logs.parent.iterdir() if path.name not in _OF_A_RUN]
         found += [path for path in logs.rglob("*") if path.parent != logs or path.suffix != ".log"]
         yield from (f"{path.relative_to(folder)} was written" for path in found)
 
