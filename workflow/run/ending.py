@@ -53,7 +53,7 @@ def write_ending(
     """
     problems: list[str] = []
     try:
-        folder.graph.write_text(json.dumps(graph) + "\n", encoding="ascii")
+        write_whole(folder.graph, [json.dumps(graph), "\n"])
     except OSError as error:
         problems.append(disk_problem(error, folder.graph))
         verdict = _broken(verdict, problems[0])
