@@ -50,8 +50,8 @@ CALLBACKS_S = 5.0
 """What callbacks are given to end in when the run does not end by itself."""
 STACKS_S = 1.0
 """What the engine is given to find out where the running tasks are."""
-TURN_MAX = 2000
-"""Endings taken in at once."""
+TURN_MAX = 500
+"""Endings taken in at once: more would keep a signal waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +275,7 @@ class _Conductor:
             limit_s, self._limit_s = self._limit_s, None
             effects += self._decide(RunTimedOut(limit_s))
         effects += self._broken(self._engine.failure)
+        effects += self._hear()
         for item in items:
             if isinstance(item, (Ended, Settled)):
                 if item.handle.number in self._handles:  # whichever of the two comes first
@@ -288,9 +289,14 @@ class _Conductor:
                 self._cache.noted()
             elif isinstance(item, StacksAsked):
                 self._show_stacks()
-            elif isinstance(item, Interrupted):
-                effects += self._decide(item)
         return effects + self._look()
+
+    def _hear(self) -> list[Effect]:
+        """Take in the signals that have arrived, before whatever else has."""
+        effects: list[Effect] = []
+        for number in self._signals.take():
+            effects += self._decide(Interrupted(number))
+        return effects
 
     def _task_ended(self, handle: EngineHandle) -> list[Effect]:
         number = self._tasks[handle.number]
@@ -368,6 +374,8 @@ class _Conductor:
             self._book.announce(self._admission.stopped)
             follow += self._broken(self._book.problem)
             for number in pushes:
+                if self._signals.pending:
+                    self._perform(self._hear())  # what runs is ended before it is written down what never will
                 follow += self._begin_task(number)
             if not follow:
                 return

@@ -19,6 +19,10 @@ class StacksAsked(NamedTuple):
     """SIGQUIT arrived: somebody wants to know where the running tasks are."""
 
 
+class Woken(NamedTuple):
+    """A signal arrived that ends the run; ``Signals`` knows which."""
+
+
 class Settled(NamedTuple):
     """A pushed task has ended and owes nothing more: its callback, if it has one, has ended too."""
 
