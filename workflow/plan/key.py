@@ -59,7 +59,7 @@ def key_parts(
     ``inputs`` are digests of content by path, ``results`` by name those of the keys of the tasks it takes results
     from.  ``run_seed`` is the one the file gives; one that each run draws would make each key another.
     """
-    parts = {task.kind: digest(filled.target)}
+    parts: Parts = {task.kind: digest(filled.target)}
     if filled.args:
         parts["args"] = digest(filled.args)
     if filled.kwargs:
@@ -87,7 +87,7 @@ class Whole:
         if task.inputs or task.uses_results or not isinstance(task.cwd, str):
             return None
         try:
-            parts = {task.kind: self._once(task.target)}
+            parts: Parts = {task.kind: self._once(task.target)}
             if task.args:
                 parts["args"] = _whole_digest(task.args)
             if task.kwargs:

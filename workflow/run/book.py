@@ -1,8 +1,8 @@
 """The account of a run while it goes on: records, logs, events, and the console's lines, from what has ended.
 
 Whatever is taken in is written at once or with the next ``announce``, which tells the console only after the ledger
-and the events are with the operating system.  A disk that cannot take something does not stop the account: ``problem`` says so, and
-what to do about it is decided elsewhere.
+and the events are with the operating system.  A disk that cannot take something does not stop the account: ``problem``
+says so, and what to do about it is decided elsewhere.
 
 This is where secrets end: what tasks and the engine say is masked as it is taken in, so nothing that is made of the
 account, now or later, holds one.
@@ -87,7 +87,7 @@ class Book:
             folder.logs, tasks=len(tasks), max_bytes=max_log_bytes, mask=self._mask, memory=secrets.folder
         )  # fmt: skip
         self._ledger = ledger
-        self._run = 0  # its number there
+        self._run: int | None = None  # its number there
         self._ended: list[EndedRow] = []  # that are not in it yet
         self._settled: list[SettledRow] = []
         self._unannounced: list[TaskRecord] = []
@@ -110,14 +110,18 @@ class Book:
         return str(self._logs.shared)
 
     def begin(self, run: RunRecord, root: str, seed_from: SeedFrom, earlier: Earlier | None) -> None:
-        """Open the account; ``earlier`` is the run that this one completes.  Raises StateError."""
+        """Open the account; ``earlier`` is the run that this one completes."""
+        before: dict[str, int] = {}
         try:
+            before = {} if earlier is None else earlier.ended()
             resumed = None if earlier is None else earlier.run.number
             self._run = self._ledger.begin_run(run, root, seed_from=seed_from, resumed=resumed)
         except Unusable as error:
-            raise StateError(str(error)) from error
+            self.problem = str(error)
         self._events.run_started(run)
         self._console.run_started(run, time.monotonic(), Counter(task.name for task in self._tasks))
+        if earlier is not None:
+            self._console.resuming(earlier.run.run.id, before, earlier.run.run.tasks, time.monotonic())
 
     def task_ended(
         self, number: int, handle: EngineHandle, outcome: Outcome, reason: str | None, known: Known = NOTHING_KNOWN
@@ -259,6 +263,8 @@ class Book:
         """Write down what has ended since; answers whether that was possible."""
         if not self._ended and not self._settled:
             return True
+        if self._run is None:
+            return False
         try:
             self._ledger.record_ended(self._run, self._ended, self._settled)
         except Unusable as error:
@@ -272,17 +278,21 @@ class Book:
     def _finish_run(self, verdict: Verdict) -> str | None:
         """Write down how the run ended, and answer why that was not possible."""
         counts = {outcome.value: number for outcome, number in count(self.records).items()}
+        if self._run is None:
+            return self.problem
         try:
             self._ledger.finish_run(self._run, verdict, counts)
         except Unusable as error:
             return str(error)
         return None
 
-    def close(self, run: RunRecord, verdict: Verdict, copies: Sequence[Path]) -> Ending:
+    def close(self, run: RunRecord, verdict: Verdict, copies: Sequence[Path], earlier: Earlier | None) -> Ending:
         """Close the account: every report, the last event, the end on the console."""
         self.announce()
         self.announce(self.problem)  # of what could not be written just now
         self._console.engine_said(self._secrets.heard(last=True), time.monotonic())
+        if earlier is not None:
+            self._console.resumed(earlier.run.run.id, earlier.carried, earlier.again, time.monotonic())
         self._logs.remove_shared()
         self.records = dict(sorted(self.records.items()))
         graph = graph_of(self._tasks)
@@ -318,23 +328,27 @@ class Book:
         self.records[number] = record
         self._unannounced.append(record)
         self._events.task_finished(record, time.time())
-        parts, result, outputs = known
-        key = inline = stored = None
-        if parts is not None:
-            key = key_of(parts)
-        if isinstance(result, Stored):
-            stored = json.dumps([result.size, result.checksum])
-        else:
-            inline = result
-        callback = None if record.callback is None else callback_text(record.callback)
-        told = None if parts is None else json.dumps(parts)
-        row = EndedRow(
-            number, record.id, record.outcome, key, told, task_head(record), record.log, callback, inline, stored, outputs
-        )  # fmt: skip
-        self._ended.append(row)
+        self._ended.append(_row(number, record, known))
 
     def _cannot(self, error: OSError, path: Path) -> None:
         self.problem = self.problem or disk_problem(error, path)
+
+
+def _row(number: int, record: TaskRecord, known: Known) -> EndedRow:
+    parts, result, outputs = known
+    return EndedRow(
+        place=number,
+        task=record.id,
+        outcome=record.outcome,
+        key=None if parts is None else key_of(parts),
+        parts=None if parts is None else json.dumps(parts),
+        head=task_head(record),
+        log=record.log,
+        callback=None if record.callback is None else callback_text(record.callback),
+        result=None if isinstance(result, Stored) else result,
+        stored=json.dumps([result.size, result.checksum]) if isinstance(result, Stored) else None,
+        outputs=outputs,
+    )
 
 
 def _masked_attempts(attempts: tuple[Attempt, ...], mask: Mask) -> tuple[Attempt, ...]:

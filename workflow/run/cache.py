@@ -11,8 +11,8 @@ digest; when it is not there or not as it was, the task runs.
 In a run that completes another (``resume``), what that has run comes first, whether it has outputs or not.
 
 Files are read by threads, so that the run goes on beside it: ``ask`` about a task that may start, and hear
-``Judged`` where there are any.  What a task has made is noted by the same threads, after its end: a run that is killed in between has a
-task more to run the next time, and never one too few.
+``Judged`` where there are any.  What a task has made is noted by the same threads, after its end: a run that is
+killed in between has a task more to run the next time, and never one too few.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import queue
 import secrets
 import stat
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -150,6 +150,11 @@ def find(
     if write and stamps != made.stamps:
         ledger.record(root, replace(made, stamps=stamps))
     return made, []
+
+
+def is_forced(task: PlannedTask, glob: str | None) -> bool:
+    """Whether it runs whatever is known of it."""
+    return glob is not None and (fnmatchcase(task.id, glob) or fnmatchcase(task.name, glob))
 
 
 def outputs_gone(
@@ -364,7 +369,7 @@ class Cache:
         return outputs_gone(self._ledger, self._contents, self._root, task, parts or {}, looked)
 
     def _forced(self, task: PlannedTask) -> bool:
-        return self._force is not None and (fnmatchcase(task.id, self._force) or fnmatchcase(task.name, self._force))
+        return is_forced(task, self._force)
 
     def _note(
         self, task: PlannedTask, parts: Parts, look: dict[str, str] | None, result: Callable[[], bytes] | None

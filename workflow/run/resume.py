@@ -29,11 +29,19 @@ from typing import NamedTuple
 from workflow.errors import WorkflowError
 from workflow.outcome import Outcome
 from workflow.plan.key import Parts, changes
+from workflow.plan.plan import Settings
 from workflow.run.folder import is_alive
-from workflow.run.ledger import EndedRow, KnownRun, Ledger
+from workflow.run.ledger import EndedRow, KnownRun, Ledger, SeedFrom
 from workflow.run.stored import Stored
 
 LATEST = "latest"
+
+
+class Resume(NamedTuple):
+    """To complete an earlier run."""
+
+    run: str | None
+    """Its id, the beginning of it, or ``latest``; None is the latest of the same file."""
 
 
 class CannotResume(WorkflowError):
@@ -74,10 +82,20 @@ class Earlier:
         """The one that is completed."""
         return self._runs[0]
 
+    def ended(self) -> dict[str, int]:
+        """How many of its tasks ended in each way.  Raises Unusable."""
+        return self._ledger.counts(self.run.number)
+
     def carried_from(self, carried: Carried) -> str:
         """The run that has really run it."""
         before = json.loads(carried.row.head + "}").get("carried_from")
         return before if isinstance(before, str) else carried.folder.name
+
+    def parts(self, place: int, task: str) -> Parts:
+        """The parts of the key that a task had there.  Raises Unusable."""
+        found = self._find(place, task)
+        parts: Parts = json.loads((found and found.row.parts) or "{}")
+        return parts
 
     def find(
         self, place: int, task: str, parts: Parts | None, key: str | None, results: Path | None
@@ -126,13 +144,14 @@ class Earlier:
         return self._ledger.ended_at(run.number, places[task]) if task in places else None
 
 
-def earlier_of(ledger: Ledger, file: Path, root: Path, wanted: str | None) -> Earlier:
-    """The run to complete: ``wanted`` (an id, a unique beginning of one, ``latest``), or the latest of this file.
+def earlier_of(ledger: Ledger, file: Path, root: Path, resume: Resume) -> Earlier:
+    """The run to complete.
 
     One of another file is refused, unless that lies in the same folder, as a saved plan may: what a key says of paths
     and modules is relative to it.
     Raises CannotResume, Unusable.
     """
+    wanted = resume.run
     runs = ledger.runs(str(file)) if wanted is None else ledger.runs() if wanted == LATEST else ledger.matching(wanted)
     place = ledger.folder / "runs.db"
     if not runs:
@@ -158,6 +177,32 @@ def earlier_of(ledger: Ledger, file: Path, root: Path, wanted: str | None) -> Ea
     return Earlier(ledger, chain)
 
 
+def seed_of(given: int | None, settings: Settings, earlier: Earlier | None) -> tuple[int, SeedFrom]:
+    """The seed of a run, and who chose it; ``given`` is what the command line says.
+
+    A run that completes another has its seed, unless somebody says another now: so what is still to be run comes out
+    as it would have.
+    """
+    before = None if earlier is None else earlier.run
+    if given is not None:
+        return given, "option"
+    if before is not None and before.seed_from == "option":
+        return before.run.seed, "option"
+    if settings.seed is not None:
+        return settings.seed, "file"
+    return int.from_bytes(os.urandom(4), "big") if before is None else before.run.seed, "drawn"
+
+
+def stored_there(row: EndedRow, folder: Path) -> Stored | None:
+    """The large result of a task in the folder of its run; None where that is gone."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        size, checksum = json.loads(row.stored or "")
+        path = folder / "results" / f"{row.task}.pickle"
+        if path.lstat().st_size == size:
+            return Stored(row.task, str(path), size, checksum)
+    return None
+
+
 def bring_log(log: str | None, old: Path, new: Path) -> str | None:
     """Have a log of one run folder in another too, and answer where; None if it is not there.
 
@@ -180,16 +225,17 @@ def bring_log(log: str | None, old: Path, new: Path) -> str | None:
 
 
 def _bring(row: EndedRow, old: Path, results: Path) -> Stored | None:
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        size, checksum = json.loads(row.stored or "")
-        name = f"{row.task}.pickle"
-        source, target = old / "results" / name, results / name
-        if source.lstat().st_size == size:
-            results.mkdir(mode=0o700, exist_ok=True)
-            if not target.exists():
-                _link(source, target)
-            return Stored(row.task, str(target), size, checksum)
-    return None
+    there = stored_there(row, old)
+    if there is None:
+        return None
+    target = results / Path(there.path).name
+    try:
+        results.mkdir(mode=0o700, exist_ok=True)
+        if not target.exists():
+            _link(Path(there.path), target)
+    except OSError:
+        return None
+    return Stored(row.task, str(target), there.size, there.checksum)
 
 
 def _link(source: Path, target: Path) -> None:
