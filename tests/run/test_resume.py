@@ -283,7 +283,7 @@ def test_a_run_that_goes_on_is_not_resumed(night: Any, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / ".workflow/runs.db") as db:
         db.execute("UPDATE run SET finished_at = NULL")
     db.close()
-    held = os.open(first.folder / "lock", os.O_RDWR)
+    held = os.open(first.folder / "lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(held, fcntl.LOCK_EX)
     with pytest.raises(CannotResume, match="still goes on"):
         night(THREE, resume=LATEST)

@@ -34,7 +34,7 @@ from workflow.run.ending import STATUS
 from workflow.run.engine import Engine, EngineFactory, EngineHandle
 from workflow.run.exit_code import ExitCode
 from workflow.run.facts import Broken, Fact, Interrupted, RunTimedOut, TaskBegan, TaskEnded, TimePassed
-from workflow.run.folder import RunFolder, StateError, hold, make_state_dir, new_run_folder
+from workflow.run.folder import RunFolder, StateError, hold, let_go, make_state_dir, new_run_folder
 from workflow.run.git import git_commit
 from workflow.run.inbox import Answer, Cached, Ended, Judged, KeptResult, Noted, Settled, StacksAsked
 from workflow.run.inputs import Inputs
@@ -132,7 +132,7 @@ def run_plan(
                 plan, options, console, make_engine, folder, started_at, inbox, signals, secrets, ledger, earlier
             ).run()
         finally:
-            os.close(held)
+            let_go(folder, held)
         concluded(result.exit_code)
     return result
 
