@@ -52,7 +52,8 @@ def _duration(_context: click.Context, _parameter: click.Parameter, value: str) 
     "--import",
     "imports",
     is_flag=True,
-    help="Also import what the tasks name, in a process that is thrown away, and compare arguments with signatures.",
+    help="Also import what the tasks name, in a process that is thrown away, compare arguments with signatures, and "
+    "look for programs and folders.",
 )
 @click.option(
     "--import-timeout",
@@ -84,16 +85,18 @@ def validate(file: Path, given: Given, form: Format, *, imports: bool, import_li
 
 
 def _import(file: Path, given: Given, checked: Plan, limit_s: float) -> None:
-    """Raise InvalidPipeline with what cannot be imported or called."""
+    """Raise InvalidPipeline with what cannot be imported or called, and the programs and folders that are not there."""
     from workflow.plan.saved import looks_saved
     from workflow.run.imports import check_imports
+    from workflow.run.programs import check_programs
     from workflow.spec import load
     from workflow.spec.pipeline import raise_mistakes
 
     if looks_saved(file):
         raise click.UsageError(f"--import is for a pipeline file; {file} is a saved plan")
     pipeline = load.load_pipeline(file, load.Given(given.variables, given.profile, given.sets))
-    raise_mistakes(pipeline.document, check_imports(pipeline, checked, limit_s, before_leaving))
+    missing = check_programs(pipeline, checked)
+    raise_mistakes(pipeline.document, [*missing, *check_imports(pipeline, checked, limit_s, before_leaving)])
 
 
 @click.command()

@@ -427,6 +427,26 @@ _ALL = (
             _IMPORT,
         ),
     ),
+    _code(
+        "no-program",
+        "A program that is not there",
+        "The first text of cmd is a program: by its name in PATH, as the environment of the task has it, or by a path "
+        "relative to the task's folder. One that another task makes is not missed, if it lies in its outputs.",
+        Example('[tasks.a]\ncmd = ["./cleen.sh"]\n', {"clean.sh": "#!/bin/sh\n"}, _IMPORT),
+        Example('[tasks.a]\ncmd = ["sh", "clean.sh"]\n', {"clean.sh": "#!/bin/sh\n"}, _IMPORT),
+    ),
+    _code(
+        "no-folder",
+        "A folder that is not there",
+        "cwd and pipeline.path name folders, relative to the file. One that another task makes is not missed, if it "
+        "lies in its outputs.",
+        Example('[tasks.a]\ncmd = ["ls"]\ncwd = "build"\n', options=_IMPORT),
+        Example(
+            '[tasks.a]\ncmd = ["ls"]\ncwd = "build"\nneeds = "b"\n'
+            '[tasks.b]\ncmd = ["mkdir", "build"]\noutputs = ["build/"]\n',
+            options=_IMPORT,
+        ),
+    ),
     # Faults files
     _code(
         "no-faults",
