@@ -13,8 +13,8 @@ from workflow.cli.arguments import (
     existing,
     file_argument,
     file_options,
-    nothing_selected,
     root_option,
+    selected,
     selection_options,
     tell,
 )
@@ -124,18 +124,14 @@ def plan(
 ) -> int:
     """Show what a run of FILE (pipeline.toml) would do, in its order."""
     from workflow.plan.printing import plan_json, plan_text
-    from workflow.plan.select import select
 
     if as_graph and (as_json or why):
         raise click.UsageError(f"--mermaid and {'--json' if as_json else '--why'} exclude each other")
     if state_dir is not None and not why:
         raise click.UsageError("--state-dir is for --why")
-    planned = given.plan(existing(file))
-    if globs or tags:
-        whole, planned = planned, select(planned, globs=globs, tags=tags)
-        if not planned.tasks:
-            nothing_selected(whole, globs, tags)
-            return ExitCode.NOTHING_SELECTED
+    planned = selected(given.plan(existing(file)), globs, tags)
+    if planned is None:
+        return ExitCode.NOTHING_SELECTED
     if why:
         return _tell_why(planned, file, state_dir, as_json=as_json)
     if as_graph:

@@ -59,7 +59,7 @@ class _Look:
             return  # and nothing is found from there
         program = task.target[0] if task.kind == "cmd" and isinstance(task.target, tuple) else None
         path = task.env.get("PATH", os.environ.get("PATH", os.defpath))
-        path = os.defpath if path is False else path
+        path = os.defpath if path is None else path  # the task removes it
         if not isinstance(program, str) or not (isinstance(path, str) or "/" in program):
             return
         key = (program, task.cwd, str(path))
