@@ -225,6 +225,7 @@ a16 = {cmd = ["${matrix.p}"], matrix = {p = ["true", "treu", "flase"]}}
 a17 = {cmd = ["nothing"], if = "env.NO_SUCH_THING == 'x'"}
 a18 = {cmd = ["ls -l"]}
 a19 = {shell = "nosuchprogram"}
+a20 = {cmd = ["nosuchprogram"], env = {PATH = false}}
 maker = {cmd = ["true"], outputs = ["made/"]}
 """
 
@@ -253,7 +254,7 @@ def test_programs_and_folders_are_looked_up_as_the_run_would(
         "tasks.a14.cwd": ("no-folder", f"there is no such folder: {tmp_path}/nowhere", None),
         "tasks.a15.cwd": ("no-folder", f"is no folder: {tmp_path}/bin/text", None),
         "tasks.a16.cmd.0": ("no-program", told["tasks.a16.cmd.0"][1], "did you mean 'true'?"),
-        "tasks.a21.cmd.0": ("no-program", told["tasks.a21.cmd.0"][1], None),
+        "tasks.a20.cmd.0": ("no-program", told["tasks.a20.cmd.0"][1], None),
         "tasks.a18.cmd.0": (
             "no-program",
             told["tasks.a18.cmd.0"][1],
