@@ -254,7 +254,9 @@ _ALL = (
     _code(
         "cycle",
         "Tasks that wait for each other",
-        "A task waits for those in its needs and for those whose results it takes. In a circle nobody can begin.",
+        "A task waits for those in its needs, for those whose results it takes, and for those that make its inputs. In a "
+        "circle nobody can begin. Instances of one task never wait for each other: where one reads what another one "
+        "makes, the steps are tasks of their own.",
         '[tasks.a]\ncmd = ["true"]\nneeds = ["b"]\n[tasks.b]\ncmd = ["true"]\nneeds = ["a"]\n',
         '[tasks.a]\ncmd = ["true"]\nneeds = ["b"]\n[tasks.b]\ncmd = ["true"]\n',
     ),
