@@ -185,6 +185,14 @@ class Client:
     def start(self) -> None:
         """Start the processes.  Returns at once; what is pushed waits for them.  Raises EngineError."""
         config = self._config
+        if not sys.executable or getattr(sys, "frozen", False):
+            message = (
+                "the engine cannot be started: its processes are further runs of the Python interpreter, and "
+                f"sys.executable is {sys.executable!r}, which is none; a program that was frozen into one file, or "
+                "that embeds Python, can set sys.executable to one with the same version and modules, and sys.frozen "
+                "to False"
+            )
+            raise EngineError(message)
         try:
             os.getcwd()
         except OSError:
