@@ -397,6 +397,14 @@ def test_blocked_and_ignored_signals_of_the_program_are_not_the_engines(tmp_path
     assert time.monotonic() - start < 15, "the task that was asked to end sat its grace out"
 
 
+def test_what_is_no_text_in_the_import_path_is_passed_over(
+    make_pool: Callable[..., MultiProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Python itself does."""
+    monkeypatch.setattr(sys, "path", [*sys.path, b"/bytes", None])
+    assert make_pool(1).push(InfoTask("workflow.tasks.Call", 10, "os:getpid")).result(20)
+
+
 def test_signals_that_a_preloaded_module_blocked_reach_the_tasks(
     make_pool: Callable[..., MultiProcess], tmp_path: Path
 ) -> None:

@@ -903,5 +903,5 @@ _CALLED = ("succeeded", None, (0, 0, 0))
 def _import_path(extra: tuple[str, ...]) -> list[str]:
     """The program's import path, absolute: the engine's processes may be elsewhere when they use it."""
     here = os.getcwd()
-    own = [os.path.join(here, entry) for entry in sys.path]
+    own = [os.path.join(here, entry) for entry in sys.path if isinstance(entry, str)]  # as the import system does
     return [*extra, *[entry for entry in own if entry not in extra]]
