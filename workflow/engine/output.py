@@ -130,6 +130,7 @@ class Output:
         self._file = (self._file & ~0xFFFF) | ((self._file + 1) & 0xFFFF)
 
     def _open_log(self) -> None:
+        path = ""
         for _ in range(_TRIES):
             path = os.path.join(self._folder or "", log_file_name(self._file))
             descriptor = open_log(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)

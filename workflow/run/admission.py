@@ -186,7 +186,7 @@ class Admission:
         effects.append(CancelAll(reason, None) if self._halt == "now" else CancelQueued(reason))
 
     def _run_timed_out(self, fact: RunTimedOut, effects: list[Effect]) -> None:
-        if self._ending is None:
+        if self._stopped is None:  # else what came first has ended the run, and says why
             self._ending = ExitCode.TIMED_OUT
         reason = f"the run reached its time limit of {fact.limit_s:g} s"
         self._stop(reason, effects)
@@ -196,16 +196,16 @@ class Admission:
         code = ExitCode.of_signal(fact.signal)
         reason = f"the run was ended by {_SIGNAL_NAMES[code]}"
         again = self._ending in _SIGNAL_NAMES
-        if not again:
-            self._ending = code
         self._stop(reason, effects)
+        if not again:
+            self._ending, self._stopped = code, reason
         effects.append(CancelAll(reason, 0.0 if again else self._bounded_grace()))
 
     def _broken(self, fact: Broken, effects: list[Effect]) -> None:
         # A signal comes first: whoever sent it to the whole group has ended the engine too, and knows it.
-        if self._ending not in _SIGNAL_NAMES:
-            self._ending = ExitCode.BROKEN
         self._stop(fact.reason, effects)
+        if self._ending not in {*_SIGNAL_NAMES, ExitCode.BROKEN}:
+            self._ending, self._stopped = ExitCode.BROKEN, fact.reason
         effects.append(CancelAll(fact.reason, None))
 
     def _bounded_grace(self) -> float | None:
