@@ -14,6 +14,7 @@ from workflow.info_task import InfoTask, RetryPolicy
 from workflow.plan.build import load_plan
 from workflow.plan.compile import MissingResult, Surroundings, compile_task, derived_seed, filled
 from workflow.plan.plan import Ended
+from workflow.plan.printing import plan_json
 
 AROUND = Surroundings("/root-of-plan", "20260101-000000-000-abcdef", "/state/runs/20260101-000000-000-abcdef", 5)
 Last = Callable[[str, object], InfoTask]
@@ -221,6 +222,18 @@ def test_the_folder_of_the_file_is_no_pattern(tmp_path: Path) -> None:
     path.write_text('[tasks.x]\ncmd = ["true"]\noutputs = ["*.csv", "a"]\n')
     info = compile_task(load_plan(path).tasks[0], {}, AROUND._replace(root="/r[1]"))
     assert info.outputs == ("/r[[]1]/*.csv", "/r[1]/a")
+
+
+def test_who_gives_out_tokens_is_asked_before_each_retry_of_a_task_that_uses_some(tmp_path: Path) -> None:
+    """Also where only faults, which are put in later, will have it tried again; it is nothing of the plan."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text(
+        "[limits]\ndb = 1\n[tasks.a]\ncmd = ['true']\nretries = 1\n"
+        "[tasks.b]\ncmd = ['true']\nretries = 1\nuses = 'db'\n[tasks.c]\ncmd = ['true']\nuses = 'db'\n"
+    )
+    plan = load_plan(path)
+    assert [compile_task(task, {}, AROUND).retries.held for task in plan.tasks] == [False, True, True]
+    assert "held" not in plan_json(plan)
 
 
 def test_jitter_is_drawn_from_the_run_s_seed_and_not_from_the_task_s(tmp_path: Path) -> None:

@@ -903,5 +903,6 @@ _CALLED = ("succeeded", None, (0, 0, 0))
 def _import_path(extra: tuple[str, ...]) -> list[str]:
     """The program's import path, absolute: the engine's processes may be elsewhere when they use it."""
     here = os.getcwd()
-    own = [os.path.join(here, entry) for entry in sys.path if isinstance(entry, str)]  # as the import system does
+    entries: list[object] = [*sys.path]  # anything may stand there, and what is no text is passed over, as by imports
+    own = [os.path.join(here, entry) for entry in entries if isinstance(entry, str)]
     return [*extra, *[entry for entry in own if entry not in extra]]

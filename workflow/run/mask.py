@@ -154,8 +154,10 @@ class _Finder(Generic[AnyStr]):
         self._groups: list[tuple[AnyStr, list[AnyStr]]] = [
             (_common_beginning(group), group) for group in groups.values()
         ]
-        self._begins = {form[:size] for form in forms for size in range(1, min(_EDGE, len(form)))}
-        self._ends = {form[len(form) - size :] for form in forms for size in range(1, min(_EDGE, len(form)))}
+        self._begins: set[AnyStr] = {form[:size] for form in forms for size in range(1, min(_EDGE, len(form)))}
+        self._ends: set[AnyStr] = {
+            form[len(form) - size :] for form in forms for size in range(1, min(_EDGE, len(form)))
+        }
 
     def whole(self, text: AnyStr) -> AnyStr:
         """All of a text, masked."""
