@@ -397,6 +397,32 @@ def test_blocked_and_ignored_signals_of_the_program_are_not_the_engines(tmp_path
     assert time.monotonic() - start < 15, "the task that was asked to end sat its grace out"
 
 
+REMOVED = """
+import os, signal
+from workflow import InfoTask, MultiProcess
+def run(target, *args, **options):
+    return mp.push(InfoTask("workflow.tasks.Call", 20, target, kwargs={"args": args}, **options))
+mp = MultiProcess(1)
+mp.start()
+run("os:getpid").result(20)
+os.rmdir(os.getcwd())
+print(run("os:_exit", 3).outcome, run("os:_exit", 3).exception(20) is not None)
+print(run("os:getcwd", cwd="/").result(20), type(run("os:getcwd").exception(20)).__name__)
+os.kill(mp._client.dispatcher_pid, signal.SIGKILL)
+print(mp.push(InfoTask("workflow.tasks.Command", 20, ["true"])).result(20) == "")
+mp.stop()
+"""
+
+
+def test_the_programs_folder_may_be_removed_while_the_pool_works(tmp_path: Path, python: Program) -> None:
+    """Workers and dispatchers are replaced there all the same, and a task in another folder leaves nobody in that."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "script.py").write_text(REMOVED)
+    out, err = python(folder, "../script.py").communicate(timeout=50)
+    assert (out, err) == ("None True\n/ FileNotFoundError\nTrue\n", "")
+
+
 def test_what_is_no_text_in_the_import_path_is_passed_over(
     make_pool: Callable[..., MultiProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,11 @@ class Place:
     __slots__ = ("_environment", "_folder", "changed")
 
     def __init__(self) -> None:
-        self._folder = os.getcwd()
+        self._folder: str | int
+        try:
+            self._folder = os.getcwd()
+        except OSError:  # somebody has removed it since the engine was started; it can be gone back to all the same
+            self._folder = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
         self._environment = dict(_raw())
         self.changed = False
         """Whether the interpreter told of a change."""
