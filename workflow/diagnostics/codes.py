@@ -254,8 +254,8 @@ _ALL = (
     _code(
         "cycle",
         "Tasks that wait for each other",
-        "A task waits for those in its needs, for those whose results it takes, and for those that make its inputs. In a "
-        "circle nobody can begin. Instances of one task never wait for each other: where one reads what another one "
+        "A task waits for those in its needs, for those whose results it takes, and for those that make its inputs. In "
+        "a circle nobody can begin. Instances of one task never wait for each other: where one reads what another one "
         "makes, the steps are tasks of their own.",
         '[tasks.a]\ncmd = ["true"]\nneeds = ["b"]\n[tasks.b]\ncmd = ["true"]\nneeds = ["a"]\n',
         '[tasks.a]\ncmd = ["true"]\nneeds = ["b"]\n[tasks.b]\ncmd = ["true"]\n',
