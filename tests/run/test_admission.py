@@ -14,7 +14,7 @@ from workflow.plan.plan import Need, PlannedTask, Settings
 from workflow.run.admission import Admission
 from workflow.run.effects import CancelAll, CancelQueued, Conclude, Push
 from workflow.run.exit_code import ExitCode
-from workflow.run.facts import Broken, Interrupted, RunTimedOut, TaskEnded
+from workflow.run.facts import Broken, Fact, Interrupted, RunTimedOut, TaskEnded
 
 FAILURES = [Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.MEMORY_EXCEEDED]
 
@@ -205,7 +205,7 @@ def test_of_a_halt_and_the_time_limit_the_first_ends_the_run(
     tasks = [make_task("a", id="a@1"), make_task("a", id="a@2")]
     admission = Admission(tasks, make_settings(halt=halt, max_failures=1), pool=2)
     admission.begin()
-    facts = [TaskEnded(0, Outcome.FAILED), RunTimedOut(9.0)]
+    facts: list[Fact] = [TaskEnded(0, Outcome.FAILED), RunTimedOut(9.0)]
     effects = [effect for fact in (facts if halted_first else facts[::-1]) for effect in admission.handle(fact)]
     assert any(isinstance(effect, CancelAll) for effect in effects), "what runs is ended at the limit all the same"
     admission.handle(TaskEnded(1, Outcome.CANCELLED))

@@ -222,7 +222,7 @@ def _retries(policy: RetryPolicy) -> dict[str, object]:
         return {}
     max_delay = None if policy.max_delay_s == inf else policy.max_delay_s
     written = {**policy._asdict(), "max_delay_s": max_delay, "on": list(policy.on)}
-    del written["seed"]  # of a run, not of a plan
+    del written["seed"], written["held"]  # of a run, not of a plan
     return written
 
 
