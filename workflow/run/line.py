@@ -5,55 +5,68 @@ front of it, by priority and then by how long it has been waiting, and cannot ha
 that it uses from those behind.  So a task that needs all tokens of a limit gets them when those who run have given
 them back, and is not passed for ever by small ones; the price is that tokens may be idle while it waits.  A task that
 uses nothing of that is not held up.
+
+Tasks stand in line as runs of numbers that follow each other: a million that could all start at once are one entry.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
-from workflow.plan.plan import PlannedTask
+from workflow.plan.tasks import Tasks
 from workflow.run.tokens import Tokens
 
 Uses = tuple[tuple[str, int], ...]
-_Place = tuple[int, int, int]
-"""Priority, negated; when it came; number.  What is smaller comes first."""
+_Run = tuple[int, int, int]
+"""Priority, negated; the first number; the one behind the last.  What is smaller comes first."""
+_Place = tuple[int, int, int, int]
+"""The same, with when they came after the priority."""
 
 
 class Line:
     """Tasks by their numbers, from when they could start until they do."""
 
-    def __init__(self, tasks: Sequence[PlannedTask], tokens: Tokens) -> None:
+    def __init__(self, tasks: Tasks, tokens: Tokens) -> None:
         self._tasks = tasks
         self._tokens = tokens
-        self._free: list[tuple[int, int]] = []  # a heap: they need no tokens
+        self._free: list[_Run] = []  # a heap: they need no tokens
         # Those that use the same have one queue: only its first one can be the next.
         self._queues: dict[Uses, list[_Place]] = {}
         self._came = 0
 
-    def join(self, numbers: Sequence[int]) -> None:
-        """Put in tasks that can start as far as their needs are concerned."""
+    def join(self, numbers: Iterable[int]) -> None:
+        """Put in tasks that can start as far as their needs are concerned; the numbers rise."""
         self._came += 1
-        for number in numbers:
-            task = self._tasks[number]
-            if not task.uses:
-                heapq.heappush(self._free, (-task.priority, number))
-            else:
-                key = tuple(sorted(task.uses.items()))
-                heapq.heappush(self._queues.setdefault(key, []), (-task.priority, self._came, number))
+        for first, end in _runs(numbers):
+            for priority, uses, start, stop in self._alike(first, end):
+                if not uses:
+                    heapq.heappush(self._free, (-priority, start, stop))
+                else:
+                    heapq.heappush(self._queues.setdefault(uses, []), (-priority, self._came, start, stop))
 
     def next(self, now: float) -> int | None:
         """Take out the next task that may start, its tokens with it; None if none may."""
         limited = self._first_limited(now)
-        if limited is None or (self._free and self._free[0] < (limited[1][0], limited[1][2])):
-            return heapq.heappop(self._free)[1] if self._free else None
-        key, place = limited
+        if limited is None or (self._free and self._free[0][:2] < (limited[1][0], limited[1][2])):
+            if not self._free:
+                return None
+            priority, start, stop = self._free[0]
+            if start + 1 < stop:
+                heapq.heapreplace(self._free, (priority, start + 1, stop))
+            else:
+                heapq.heappop(self._free)
+            return start
+        key, (priority, came, start, stop) = limited
         queue = self._queues[key]
-        heapq.heappop(queue)
-        if not queue:
-            del self._queues[key]
+        if start + 1 < stop:
+            heapq.heapreplace(queue, (priority, came, start + 1, stop))
+        else:
+            heapq.heappop(queue)
+            if not queue:
+                del self._queues[key]
         self._tokens.take(dict(key))
-        return place[2]
+        return start
 
     def wake_at(self, now: float) -> float | None:
         """When to ask for the next again, though nothing has happened: a token of a rate is back by then."""
@@ -64,6 +77,19 @@ class Line:
         """Forget them all."""
         self._free.clear()
         self._queues.clear()
+
+    def _alike(self, first: int, end: int) -> Iterator[tuple[int, Uses, int, int]]:
+        """The pieces of a run whose tasks have one priority and use the same."""
+        while first < end:
+            group, place = self._tasks.where(first)
+            stop = min(end, first - place + len(group))
+            if "priority" in group.shared and "uses" in group.shared:
+                yield group.shared["priority"], tuple(sorted(group.shared["uses"].items())), first, stop
+                first = stop
+            else:
+                task = self._tasks[first]
+                yield task.priority, tuple(sorted(task.uses.items())), first, first + 1
+                first += 1
 
     def _first_limited(self, now: float) -> tuple[Uses, _Place] | None:
         if not self._queues:
@@ -76,3 +102,16 @@ class Line:
                 return key, place
             held.update(uses)
         return None
+
+
+def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Numbers that follow each other, as the first of them and the one behind the last."""
+    first = end = -1
+    for number in numbers:
+        if number != end:
+            if first != end:
+                yield first, end
+            first = number
+        end = number + 1
+    if first != end:
+        yield first, end
