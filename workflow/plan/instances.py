@@ -81,6 +81,10 @@ class Instances(Group):
     def examples(self) -> Iterable[PlannedTask]:
         return (self.make(self.counting.numbers[0]),) if self.skipped < len(self) else ()
 
+    def needs(self) -> Iterator[tuple[Need, ...]]:
+        for number, (id_, matrix) in enumerate(self.rows):
+            yield self._needs(number, id_, matrix, skipped=self.is_skipped(number))[0]
+
     def views(self) -> Iterator[PlannedTask]:
         view = SimpleNamespace(**self.shared)
         known = view.__dict__

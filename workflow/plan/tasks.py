@@ -80,6 +80,10 @@ class Group(Sequence[PlannedTask]):
         """All of them, to be looked at and not to be kept: what one is changes when the next is asked for."""
         return iter(self)
 
+    def needs(self) -> Iterator[tuple[Need, ...]]:
+        """What each of them needs, which is nothing where it is skipped."""
+        return (() if task.skipped else task.needs for task in self)
+
     @property
     def examples(self) -> Iterable[PlannedTask]:
         """Those that are not skipped, but of those that refer to the same things only one."""
@@ -337,7 +341,7 @@ class Tasks(Sequence[PlannedTask]):
         """What tasks take the results of, and how many of them take just that."""
         for group in self.groups:
             if group.alike("uses_results") and len(group) > group.skipped:
-                yield group[group.counting.numbers[0]].uses_results, len(group) - group.skipped
+                yield next(iter(group.examples)).uses_results, len(group) - group.skipped
                 if group.skipped:
                     yield NOTHING_TAKEN, group.skipped
             else:

@@ -123,12 +123,12 @@ class Admission:
     @property
     def finished(self) -> bool:
         """Whether every task has its outcome."""
-        return len(self.outcomes) == len(self._tasks)
+        return self.outcomes.count == len(self._tasks)
 
     @property
     def pushed(self) -> int:
         """How many tasks the engine has that have not ended."""
-        return self._started - len(self.outcomes)
+        return self._started - self.outcomes.count
 
     @property
     def stopped(self) -> str | None:
@@ -152,7 +152,7 @@ class Admission:
             self._tokens.began(uses, fact.at)
 
     def _task_ended(self, fact: TaskEnded, effects: list[Effect]) -> None:
-        if self._unstarted[fact.task] or fact.task in self.outcomes:
+        if self._unstarted[fact.task] or self.outcomes.codes[fact.task]:
             state = "has not been pushed" if self._unstarted[fact.task] else f"is {self.outcomes[fact.task]}"
             message = f"{self._tasks.id(fact.task)} cannot end as {fact.outcome}: it {state}"
             raise AssertionError(message)
@@ -215,8 +215,11 @@ class Admission:
         while settled:
             task = settled.pop()
             outcome = self.outcomes[task]
+            gates = self._gates.of(task)
+            if not gates:
+                continue
             opened = array("I")
-            for gate in self._gates.of(task):
+            for gate in gates:
                 if not gate.take(outcome):
                     continue
                 for waiting in gate.waiting:
@@ -309,28 +312,29 @@ class Outcomes(Mapping[int, Outcome]):
     """How tasks ended, by their numbers: a byte for each."""
 
     def __init__(self, tasks: int) -> None:
-        self._codes = bytearray(tasks)
-        self._len = 0
+        self.codes = bytearray(tasks)
+        """0 while a task has none."""
+        self.count = 0
 
     def note(self, task: int, outcome: Outcome) -> None:
         """Take in how one ended."""
-        self._len += not self._codes[task]
-        self._codes[task] = _CODES[outcome]
+        self.count += not self.codes[task]
+        self.codes[task] = _CODES[outcome]
 
     def __getitem__(self, task: int) -> Outcome:
-        code = self._codes[task] if 0 <= task < len(self._codes) else 0
+        code = self.codes[task] if 0 <= task < len(self.codes) else 0
         if not code:
             raise KeyError(task)
         return _OUTCOMES[code - 1]
 
     def __contains__(self, task: object) -> bool:
-        return isinstance(task, int) and 0 <= task < len(self._codes) and self._codes[task] > 0
+        return isinstance(task, int) and 0 <= task < len(self.codes) and self.codes[task] > 0
 
     def __iter__(self) -> Iterator[int]:
-        return (task for task, code in enumerate(self._codes) if code)
+        return (task for task, code in enumerate(self.codes) if code)
 
     def __len__(self) -> int:
-        return self._len
+        return self.count
 
 
 _OUTCOMES = tuple(Outcome)
@@ -355,11 +359,12 @@ class _Gate:
         return chain.from_iterable(self._waiting)
 
     def wait(self, numbers: Sequence[int]) -> None:
-        last = self._waiting[-1] if self._waiting else None
-        if len(numbers) == 1 and isinstance(last, array):
-            last.append(numbers[0])
+        if len(numbers) > 1:
+            self._waiting.append(numbers)
+        elif self._waiting and isinstance(self._waiting[-1], list):
+            self._waiting[-1].append(numbers[0])
         else:
-            self._waiting.append(numbers if len(numbers) > 1 else array("I", numbers))
+            self._waiting.append([numbers[0]])
 
     def take(self, outcome: Outcome) -> bool:
         """Take in how one instance ended, and answer whether that decided the gate."""
@@ -391,11 +396,11 @@ class _Gates:
                 continue
             if group.alike("needs"):
                 numbers = tasks.numbers(group.counting)
-                for need in group[group.counting.numbers[0]].needs:
+                for need in next(iter(group.examples)).needs:
                     self._wait(need, numbers, known)
             else:
-                for number, task in enumerate(group.views(), start):
-                    for need in () if task.skipped else task.needs:
+                for number, needs in enumerate(group.needs(), start):
+                    for need in needs:
                         self._wait(need, (number,), known)
 
     def open(self) -> Iterator[int]:

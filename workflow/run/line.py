@@ -36,14 +36,10 @@ class Line:
         self._came = 0
 
     def join(self, numbers: Iterable[int]) -> None:
-        """Put in tasks that can start as far as their needs are concerned; the numbers rise."""
+        """Put in tasks that can start as far as their needs are concerned."""
         self._came += 1
         for first, end in _runs(numbers):
-            for priority, uses, start, stop in self._alike(first, end):
-                if not uses:
-                    heapq.heappush(self._free, (-priority, start, stop))
-                else:
-                    heapq.heappush(self._queues.setdefault(uses, []), (-priority, self._came, start, stop))
+            self._put(first, end)
 
     def next(self, now: float) -> int | None:
         """Take out the next task that may start, its tokens with it; None if none may."""
@@ -78,18 +74,22 @@ class Line:
         self._free.clear()
         self._queues.clear()
 
-    def _alike(self, first: int, end: int) -> Iterator[tuple[int, Uses, int, int]]:
-        """The pieces of a run whose tasks have one priority and use the same."""
+    def _put(self, first: int, end: int) -> None:
+        """A run, in the pieces of it whose tasks have one priority and use the same."""
         while first < end:
             group, place = self._tasks.where(first)
-            stop = min(end, first - place + len(group))
             if "priority" in group.shared and "uses" in group.shared:
-                yield group.shared["priority"], tuple(sorted(group.shared["uses"].items())), first, stop
-                first = stop
+                priority, uses, stop = group.shared["priority"], group.shared["uses"], first - place + len(group)
             else:
                 task = self._tasks[first]
-                yield task.priority, tuple(sorted(task.uses.items())), first, first + 1
-                first += 1
+                priority, uses, stop = task.priority, task.uses, first + 1
+            stop = min(stop, end)
+            if not uses:
+                heapq.heappush(self._free, (-priority, first, stop))
+            else:
+                key = tuple(sorted(uses.items()))
+                heapq.heappush(self._queues.setdefault(key, []), (-priority, self._came, first, stop))
+            first = stop
 
     def _first_limited(self, now: float) -> tuple[Uses, _Place] | None:
         if not self._queues:
