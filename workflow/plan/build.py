@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from workflow.diagnostics.mistake import Mistake
-from workflow.plan.expand import expand
+from workflow.plan.expand import Rows, expand
 from workflow.plan.files import Clash, Makers, canonical, edges_of, implied_needs
 from workflow.plan.graph import Edge, Edges, order, read_edges
 from workflow.plan.instances import Instances, Maker, Needs, has_axes, located, planned, relative
@@ -110,16 +110,18 @@ def _facts(pipeline: Pipeline) -> Facts | None:
 def _planned(pipeline: Pipeline) -> tuple[Plan, list[Mistake]]:
     edges, mistakes = read_edges(pipeline)
     ordered, cycles = order(edges)
-    mistakes += cycles
+    if cycles:  # in the order of the file: every task's own mistakes are still found
+        ordered = list(pipeline.tasks)
     instances: dict[str, Group] = {}
-    # In the order of the file where there are cycles: every task's own mistakes are still found.
-    for name in ordered if not cycles else pipeline.tasks:
+    for name in ordered:
         instances[name], wrong = _instances(pipeline, pipeline.tasks[name], edges, instances)
         mistakes += wrong
     tasks = Tasks(instances[name] for name in ordered)
-    if not cycles and any(spec.table.outputs for spec in pipeline.tasks.values()):
+    if any(spec.table.outputs for spec in pipeline.tasks.values()):
         tasks, wrong = _tied_by_files(pipeline, tasks, edges)
         mistakes += wrong
+    else:
+        mistakes += cycles
     settings = _settings(pipeline, len(tasks))
     table, document = pipeline.settings, pipeline.document
     plan = Plan(
@@ -247,38 +249,46 @@ def _instances(
     pipeline: Pipeline, spec: TaskSpec, edges: Edges, instances: Mapping[str, Group]
 ) -> tuple[Group, list[Mistake]]:
     table, name = spec.table, spec.name
-    rows = None
-    if table.matrix is not None:
-        for axis, written in table.matrix.axes.items():
-            if isinstance(written, Like) and not (
-                written.task in instances and has_axes(instances[written.task], (axis,))
-            ):
-                return Listed(name, ()), []  # there is no such axis, or its task has mistakes: both are told there
-        home = pipeline.document.home(pipeline.place(name, "matrix"))
-
-        def axis_of(task: str, axis: str) -> Sequence[object]:
-            group = instances[task]
-            return group.rows.values_of(axis) if isinstance(group, Instances) else ()
-
-        try:
-            rows = expand(name, table.matrix, home, axis_of)
-        except Findings as error:
-            return Listed(name, ()), [
-                Mistake(
-                    "bad-matrix",
-                    pipeline.place(name, "matrix", *each.below),
-                    each.headline,
-                    each.help,
-                    at_key=each.at_key,
-                )
-                for each in error.findings
-            ]
+    mistakes: list[Mistake] = []
+    rows = _rows(pipeline, spec, instances, mistakes)
+    if rows is None and (table.matrix or "matrix" in spec.refused) and _asks_matrix(spec):
+        return Listed(name, ()), mistakes
     maker = Maker(pipeline, spec, Needs(spec, edges[name], instances))
     group, bad = planned(name, maker, rows)
-    if bad is not None:
-        place = pipeline.place(name, *bad.path)
-        return group, [Mistake(bad.code, place, bad.headline, bad.help, needle=bad.needle)]
-    return group, _pointless(pipeline, maker.answers, group)
+    for each in bad:
+        place = pipeline.place(name, *each.path)
+        mistakes.append(Mistake(each.code, place, each.headline, each.help, needle=each.needle))
+    return group, mistakes + _pointless(pipeline, maker.answers, group)
+
+
+def _rows(pipeline: Pipeline, spec: TaskSpec, instances: Mapping[str, Group], mistakes: list[Mistake]) -> Rows | None:
+    """The instances of a matrix; None where there is no matrix, or something is wrong with it."""
+    matrix, name = spec.table.matrix, spec.name
+    if matrix is None:
+        return None
+    for axis, written in matrix.axes.items():
+        if isinstance(written, Like) and not (written.task in instances and has_axes(instances[written.task], (axis,))):
+            return None  # there is no such axis, or there are mistakes in its task: both are told there
+
+    def axis_of(task: str, axis: str) -> Sequence[object]:
+        group = instances[task]
+        return group.rows.values_of(axis) if isinstance(group, Instances) else ()
+
+    try:
+        return expand(name, matrix, pipeline.document.home(pipeline.place(name, "matrix")), axis_of)
+    except Findings as error:
+        for each in error.findings:
+            place = pipeline.place(name, "matrix", *each.below)
+            mistakes.append(Mistake("bad-matrix", place, each.headline, each.help, at_key=each.at_key))
+        return None
+
+
+def _asks_matrix(spec: TaskSpec) -> bool:
+    """Whether nothing can be said of the task without its matrix."""
+    asked = spec.table.if_.names if spec.table.if_ else ()
+    return any(each.namespace == "matrix" for _, each in spec.references) or any(
+        name.namespace == "matrix" for name in asked
+    )
 
 
 def _pointless(pipeline: Pipeline, answers: Answers | None, group: Group) -> list[Mistake]:

@@ -75,12 +75,6 @@ class Rows(Sequence[Instance]):
         self._added: dict[str, int] | None = None
         self._cut: dict[str, int] | None = None
 
-    def first(self, count: int) -> Rows:
-        """The same matrix, cut off behind so many instances."""
-        kept = self._kept if self._kept is not None else range(self.crossed)
-        cut = max(0, count - self.crossed)
-        return Rows(self.name, self.names, self.axes, kept[:count], self.included[:cut])
-
     @property
     def whole(self) -> bool:
         """Whether the instances are all combinations of the axes and nothing else."""

@@ -108,31 +108,38 @@ class Instances(Group):
         return ((*needs, *self._tied[number]) if number in self._tied else needs), used
 
 
-def planned(name: str, maker: Maker, rows: Rows | None) -> tuple[Group, BadInstance | None]:
-    """The instances of a task, up to the first in which something is wrong; and what that is."""
+def planned(name: str, maker: Maker, rows: Rows | None) -> tuple[Group, list[BadInstance]]:
+    """The instances of a task, and what is wrong in one of them: of each key of the file, the first thing."""
+    bad: list[BadInstance] = []
     if rows is None:
-        try:
-            skipped = maker.skips(None)
-            needs = maker.needs.of(name, None) if not skipped else _NOTHING_NEEDED
-            return Listed(name, [maker.task(name, None, needs, skipped=skipped)]), None
-        except BadInstance as error:
-            return Listed(name, []), error
+        while True:
+            try:
+                skipped = maker.skips(None)
+                needs = maker.needs.of(name, None) if not skipped else _NOTHING_NEEDED
+                return Listed(name, [maker.task(name, None, needs, skipped=skipped)]), bad
+            except BadInstance as error:
+                bad.append(error)
+                maker.pass_over(error.path)
     flags = None if maker.answers is None else bytearray(len(rows))
     unsure = maker.unsure(rows)
-    if flags is None and not unsure and not maker.needs.paired:
-        return Instances(maker, rows, None), None
     for number, (id_, matrix) in enumerate(rows):
-        try:
-            skipped = maker.skips(matrix)
-            if skipped and flags is not None:
-                flags[number] = 1
-            elif maker.needs.paired:
-                maker.needs.of(id_, matrix)
-            maker.filled(id_, matrix, unsure)
-        except BadInstance as error:
-            error.headline = f"for {id_}: {error.headline}"
-            return Instances(maker, rows.first(number), flags and flags[:number]), error
-    return Instances(maker, rows, flags), None
+        while maker.answers is not None or unsure or maker.needs.paired:
+            try:
+                skipped = maker.skips(matrix)
+                if skipped and flags is not None:
+                    flags[number] = 1
+                elif maker.needs.paired:
+                    maker.needs.of(id_, matrix)
+                maker.filled(id_, matrix, unsure)
+                break
+            except BadInstance as error:
+                error.headline = f"for {id_}: {error.headline}"
+                bad.append(error)
+                maker.pass_over(error.path)  # what is wrong with it in other instances is likely to be the same
+                unsure = maker.unsure(rows)
+        else:
+            break  # there is nothing that could be wrong
+    return Instances(maker, rows, flags), bad
 
 
 def has_axes(group: Group, axes: Sequence[str]) -> bool:
@@ -212,6 +219,10 @@ class Needs:
                 needs.append(matched)
             known = self._by_values[keys] = (tuple(needs), self._used(needs))
         return known
+
+    def match_nothing(self) -> None:
+        """From here on: there is an instance without its match."""
+        self._matched = {}
 
     def _used(self, needs: Sequence[Need]) -> frozenset[str]:
         return frozenset(id_ for need in needs if need.name in self._referred for id_ in need.every)
@@ -365,6 +376,16 @@ class Maker:
         """The keys of the file whose values may be wrong in one instance and right in another."""
         plain = {axis for at, axis in enumerate(rows.names) if _without_nul(rows, at)}
         return [key for key, value in self._filled.items() if not _sure(key, value, rows.names, plain)]
+
+    def pass_over(self, path: tuple[str | int, ...]) -> None:
+        """Look no further at a key that was found to be wrong in an instance."""
+        if path == ("if",):
+            self.answers = None
+        elif path == ("needs",):
+            self.needs.match_nothing()
+        else:
+            key = str(path[-1])
+            self.shared[self._names[key]] = self._filled.pop(key)
 
     def skips(self, matrix: Mapping[str, object] | None) -> bool:
         """Whether an instance does not run.  Raises BadInstance."""

@@ -6,12 +6,17 @@ that it uses from those behind.  So a task that needs all tokens of a limit gets
 them back, and is not passed for ever by small ones; the price is that tokens may be idle while it waits.  A task that
 uses nothing of that is not held up.
 
+Who is to be tried again stands in front of all others, whatever their priority, for the tokens of rates that another
+attempt takes: it holds the others that it uses meanwhile, so behind somebody who waits for those it would wait for
+ever.  By itself it waits for nothing but time.
+
 Tasks stand in line as runs of numbers that follow each other: a million that could all start at once are one entry.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from workflow.plan.tasks import Tasks
@@ -20,8 +25,10 @@ from workflow.run.tokens import Tokens
 Uses = tuple[tuple[str, int], ...]
 _Run = tuple[int, int, int]
 """Priority, negated; the first number; the one behind the last.  What is smaller comes first."""
-_Place = tuple[int, int, int, int]
+_Place = tuple[float, int, int, int]
 """The same, with when they came after the priority."""
+_FRONT = -math.inf
+"""Priority, negated, of who is tried again; behind it, in the place of when it came, its own."""
 
 
 class Line:
@@ -41,6 +48,20 @@ class Line:
         for first, end in _runs(numbers):
             self._put(first, end)
 
+    def rejoin(self, number: int) -> None:
+        """Put in a task that is to be tried again."""
+        uses, priority = self._tasks.value(number, "uses"), self._tasks.value(number, "priority")
+        key = tuple(sorted(self._tokens.of_rates(uses).items()))
+        heapq.heappush(self._queues.setdefault(key, []), (_FRONT, -priority, number, number + 1))
+
+    def leave(self, number: int) -> None:
+        """Take out a task that was to be tried again, and will not be."""
+        for key, queue in self._queues.items():
+            rest = [place for place in queue if place[0] != _FRONT or place[2] != number]
+            if len(rest) < len(queue):
+                self._replace(key, rest)
+                return
+
     def next(self, now: float) -> int | None:
         """Take out the next task that may start, its tokens with it; None if none may."""
         limited = self._first_limited(now)
@@ -53,10 +74,10 @@ class Line:
             else:
                 heapq.heappop(self._free)
             return start
-        key, (priority, came, start, stop) = limited
+        key, (ahead, came, start, stop) = limited
         queue = self._queues[key]
         if start + 1 < stop:
-            heapq.heapreplace(queue, (priority, came, start + 1, stop))
+            heapq.heapreplace(queue, (ahead, came, start + 1, stop))
         else:
             heapq.heappop(queue)
             if not queue:
@@ -70,9 +91,17 @@ class Line:
         return min((max(time, now) for time in times if time is not None), default=None)
 
     def clear(self) -> None:
-        """Forget them all."""
+        """Forget them all but those that have begun, and are to be tried again."""
         self._free.clear()
-        self._queues.clear()
+        for key in list(self._queues):
+            self._replace(key, [place for place in self._queues[key] if place[0] == _FRONT])
+
+    def _replace(self, key: Uses, places: list[_Place]) -> None:
+        heapq.heapify(places)
+        if places:
+            self._queues[key] = places
+        else:
+            del self._queues[key]
 
     def _put(self, first: int, end: int) -> None:
         """A run, in the pieces of it whose tasks have one priority and use the same."""
