@@ -13,14 +13,13 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from workflow.engine import processes
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
-from workflow.plan.plan import PlannedTask
+from workflow.plan.tasks import Tasks
 from workflow.report.console import Console
 from workflow.report.events import EventLog
 from workflow.report.graph import graph_of
@@ -43,7 +42,7 @@ class Book:
 
     def __init__(
         self,
-        tasks: Sequence[PlannedTask],
+        tasks: Tasks,
         folder: RunFolder,
         console: Console,
         *,
@@ -83,7 +82,7 @@ class Book:
     def begin(self, run: RunRecord) -> None:
         """Open the account."""
         self._events.run_started(run)
-        self._console.run_started(run, time.monotonic(), Counter(task.name for task in self._tasks))
+        self._console.run_started(run, time.monotonic(), self._tasks.names)
 
     def task_ended(self, number: int, handle: EngineHandle, outcome: Outcome, reason: str | None) -> None:
         """Take in a task that was pushed."""

@@ -164,7 +164,7 @@ class _Conductor:
         self._judging: set[int] = set()  # tasks that may start, of which the cache is asked
         self._cache: Cache | None = None
         self._warning: str | None = None
-        if any(task.outputs for task in plan.tasks):
+        if any(task.outputs for task in plan.tasks.differing("outputs")):
             from workflow.run.cache import open_cache  # the database is nothing that every run needs
 
             self._cache, self._warning = open_cache(

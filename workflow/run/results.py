@@ -14,6 +14,7 @@ from typing import Protocol
 
 from workflow.outcome import Outcome
 from workflow.plan.plan import Deferred, Ended, PlannedTask
+from workflow.plan.tasks import Tasks
 from workflow.run.plain import read_plain
 from workflow.run.stored import LARGE_BYTES, LostResult, Stored, store
 
@@ -31,8 +32,11 @@ class KeptResults:
     def __init__(self, tasks: Sequence[PlannedTask], folder: str) -> None:
         """``folder`` is where large ones are stored; it is made when there is one."""
         self._folder = folder
-        groups = {id(task.uses_results): task.uses_results for task in tasks}
-        self._waiting = Counter(id(task.uses_results) for task in tasks)  # of each group
+        groups: dict[int, frozenset[str]] = {}
+        self._waiting: Counter[int] = Counter()  # of each group
+        for used, count in Tasks.of(tasks).taken():
+            groups[id(used)] = used
+            self._waiting[id(used)] += count
         self._users = Counter(used for group in groups.values() for used in group)  # of each id, in groups
         self._ended: dict[str, Ended] = {}
         self._arrived: dict[str, object] = {}  # of tasks whose end has not been taken in
