@@ -262,8 +262,8 @@ class Worker:
                 row[STAGE] = AT_RESULT
                 try:
                     body = dumps(value, 5)
-                except Exception as error:
-                    raise _unsendable(value, error) from error
+                except Exception as error:  # noqa: BLE001  # it is the user's code
+                    body = _dumps_by_name(value, error)
                 if len(body) > self._max_result:
                     message = f"the result takes {len(body)} bytes, more than max_result = {self._max_result}"
                     raise ValueError(message)  # noqa: TRY301  # it is described like whatever the task raises
@@ -435,6 +435,18 @@ def leave(code: int) -> NoReturn:
 
 
 _NO_OPTIONS: dict[str, Any] = {}
+
+
+def _dumps_by_name(value: object, error: Exception) -> bytes:
+    """What pickle refused for this reason, if it is for names of ``__main__`` only."""
+    if "__main__" in str(error):
+        from workflow.engine import main_names
+
+        try:
+            return main_names.dumps(value)
+        except Exception as second:
+            raise _unsendable(value, second) from second
+    raise _unsendable(value, error) from error
 
 
 def _unsendable(value: object, error: Exception) -> TypeError:
