@@ -29,10 +29,16 @@ from workflow.engine.system import usable_cpus
 from workflow.engine.task_future import TaskFuture, refused
 from workflow.errors import EngineError, ExecutorBroken
 from workflow.info_task import POOL_MAX, InfoTask, RetryPolicy
+from workflow.restarts import INITIALIZER_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from multiprocessing.context import BaseContext
     from types import TracebackType
+
+    from typing_extensions import TypeVarTuple, Unpack
+
+    Ts = TypeVarTuple("Ts")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +55,12 @@ class WorkflowExecutor(Executor):
             results = list(patient.map(work, range(100)))
 
     ``max_workers``  workers; None is one for each processor this process may use
+    ``mp_context``   accepted, for code that was written for ``ProcessPoolExecutor`` gives one, and without effect:
+                     workers are always forked from a process of the engine's own, which has one thread and nothing
+                     of the program's.  So they start as fast as by "fork", and are as clean as by "spawn".
+    ``initializer``  called once in each new worker, with ``initargs``.  Where it raises or dies there is no worker;
+                     after five in a row the executor is broken, and all that pend end with ``ExecutorBroken``.  It
+                     has two minutes, or ``timeout`` if that is longer; no limit where there is no ``timeout``.
     ``max_tasks_per_child``  calls after which a worker is renewed (None: never)
 
     The rest are the options of a call; ``with_options`` makes a view of the same pool with others.
@@ -69,6 +81,9 @@ class WorkflowExecutor(Executor):
     def __init__(
         self,
         max_workers: int | None = None,
+        mp_context: BaseContext | None = None,
+        initializer: Callable[[Unpack[Ts]], object] | None = None,
+        initargs: tuple[Unpack[Ts]] = (),  # type: ignore[assignment]  # typeshed needs overloads for the same
         *,
         max_tasks_per_child: int | None = None,
         timeout: float | None = None,
@@ -79,6 +94,11 @@ class WorkflowExecutor(Executor):
         env: Mapping[str, str | None] | None = None,
         name: str | None = None,
     ) -> None:
+        if mp_context is not None:
+            _check_context(mp_context)
+        if initializer is not None and not callable(initializer):
+            message = f"initializer must be a callable, not {initializer!r}"
+            raise TypeError(message)
         self._take_options(
             {
                 "timeout": timeout,
@@ -93,6 +113,9 @@ class WorkflowExecutor(Executor):
         self._pool = SharedPool(
             usable_cpus() if max_workers is None else count("max_workers", max_workers, POOL_MAX),
             None if max_tasks_per_child is None else count("max_tasks_per_child", max_tasks_per_child),
+            initializer,
+            tuple(initargs),
+            None if self._timeout is None else max(self._timeout, INITIALIZER_S),
         )
         self._max_workers = self._pool.size  # asked for by libraries that want to know how much to submit
 
@@ -199,6 +222,14 @@ class WorkflowExecutor(Executor):
         if kind is not None and not issubclass(kind, Exception):
             self._pool.interrupt()
         self.shutdown()
+
+
+def _check_context(context: object) -> None:
+    from multiprocessing.context import BaseContext
+
+    if not isinstance(context, BaseContext):
+        message = f"mp_context must be a context of multiprocessing (multiprocessing.get_context()), not {context!r}"
+        raise TypeError(message)
 
 
 def _chunks(rows: Iterator[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PATH = b"workflow.engine.calls.Called"
 """The class of such a task, as it stands in its frame."""
 
+_MAINS = ("__main__", "__mp_main__")
 _MAIN = b"_main__"
 """In bytes that may name ``__main__``, or ``__mp_main__``, which it is in a process that multiprocessing spawned."""
 
@@ -34,12 +35,36 @@ class Called(Model):
 
     def runnable(self, function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]) -> object:
         """Call it."""
+        if initialized:
+            _give_initialized(function)
         return function(*args, **kwargs)
 
 
 def call_each(function: Callable[..., object], rows: Sequence[Sequence[object]]) -> list[object]:
     """A chunk of ``map``: one call for each row."""
+    if initialized:
+        _give_initialized(function)
     return [function(*row) for row in rows]
+
+
+initialized: dict[str, object] = {}
+"""In a worker: what its initializer left in the global names of the program's ``__main__``."""
+
+
+def _give_initialized(function: Callable[..., object]) -> None:
+    own = globals_of(function)
+    if own is not None:
+        own.update({name: value for name, value in initialized.items() if name in own})
+
+
+def globals_of(function: object) -> dict[str, object] | None:
+    """The global names that came with a function of ``__main__``, also below a partial or a method; else None."""
+    while not hasattr(function, "__globals__"):
+        function = getattr(function, "func", None) or getattr(function, "__func__", None)
+        if function is None:
+            return None
+    own: dict[str, object] = function.__globals__
+    return own if own.get("__name__") in _MAINS else None
 
 
 def pack_call(function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, Any]) -> bytes:

@@ -124,6 +124,10 @@ class Config(NamedTuple):
     path: tuple[str, ...]
     env: Mapping[str, str] | None
     main: str | None
+    initializer: bytes | None = None
+    """A packed call that every worker makes first."""
+    initializer_s: float | None = None
+    """What it gets; None is no limit."""
 
 
 class Client:
@@ -203,7 +207,7 @@ class Client:
                 theirs.callback(channel.close)
                 file = system.anonymous_file("workflow-config")
                 theirs.callback(os.close, file)
-                os.write(file, marshal_dumps(self._settings(control.fileno(), channel.fileno())))
+                system.write_all(file, marshal_dumps(self._settings(control.fileno(), channel.fileno())))
                 os.lseek(file, 0, os.SEEK_SET)
                 flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
                 self._mark = marks.new_mark()
@@ -254,6 +258,8 @@ class Client:
             "preload": config.preload,
             "main": config.main,
             "path": _import_path(config.path),
+            "initializer": config.initializer,
+            "initializer_s": config.initializer_s,
             "control": control,
             "channel": channel,
             "scoreboard": self._board,

@@ -15,6 +15,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from workflow.engine import parent
+from workflow.engine.calls import pack_call
 from workflow.engine.client import Client, Config
 from workflow.errors import EngineError, ExecutorBroken, WorkflowError
 
@@ -25,13 +26,21 @@ if TYPE_CHECKING:
 class SharedPool:
     """``size`` workers, when they are needed."""
 
-    def __init__(self, size: int, max_tasks_per_child: int | None) -> None:
+    def __init__(
+        self,
+        size: int,
+        max_tasks_per_child: int | None,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+        initializer_s: float | None,
+    ) -> None:
         if sys.platform == "win32":
             message = "workflow needs a POSIX system such as Linux or macOS; on Windows, use WSL"
             raise WorkflowError(message)
         self.size = size
         self.push: Callable[..., Any] | None = None
         """``Client.push_packed``, while calls are taken."""
+        self._initializer = initializer, initargs
         self._config = Config(
             pool=size,
             max_pending=None,
@@ -44,6 +53,7 @@ class SharedPool:
             path=(),
             env=None,
             main=None,  # what a worker needs of the program's script comes along
+            initializer_s=initializer_s,
         )
         self._lock = threading.Lock()
         self._client: Client | None = None
@@ -57,7 +67,10 @@ class SharedPool:
         return self._client
 
     def start(self) -> Callable[..., Any]:
-        """Start it, if it was not; ``push``.  Raises RuntimeError when nothing is taken any more."""
+        """Start it, if it was not; ``push``.
+
+        Raises RuntimeError when nothing is taken any more, and what pickling the initializer raises.
+        """
         with self._lock:
             if self._refusal is not None:
                 raise RuntimeError(self._refusal)
@@ -65,7 +78,9 @@ class SharedPool:
                 message = "cannot schedule new futures after interpreter shutdown"
                 raise RuntimeError(message)
             if self.push is None:
-                client = Client(self._config, None)
+                function, args = self._initializer
+                packed = None if function is None else pack_call(function, args, {})
+                client = Client(self._config._replace(initializer=packed), None)
                 try:
                     client.start()
                 except EngineError as error:

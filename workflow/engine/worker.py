@@ -115,6 +115,7 @@ class Worker:
         stack_file: int,
         log_dir: str | None,
         max_result: int | None,
+        initializer: bytes | None,
     ) -> None:
         self._tasks = tasks
         self._answers = answers
@@ -122,6 +123,7 @@ class Worker:
         self._base = slot * scoreboard.WORDS
         self._row = words[self._base : self._base + scoreboard.WORDS]
         self._stack_file = stack_file
+        self._initializer = initializer
         self._max_result = (1 << 63) if max_result is None else max_result
         self._timeout_s, self._timeout_ns = 0.0, 0  # the latest task's, of which most are alike
         self._options: dict[str, Any] = {}
@@ -152,6 +154,11 @@ class Worker:
         )
         _thread.start_new_thread(self._watch, ())
         show_stacks_when_asked()
+        if self._initializer is not None:
+            from workflow.engine.initialize import initialize
+
+            initialize(self._initializer, self._stack_file)
+            self._output.flush_idle()
         self._words[self._base + scoreboard.STARTED] = _clock_ns()
         gc.freeze()  # what was loaded up to here stays: the collector need not look at it for every task
         if ARMED:

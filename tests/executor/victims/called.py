@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,11 @@ def mark_and_hang(path: str) -> None:
     time.sleep(600)
 
 
-def fail_first(path: str) -> str:
+def fail_first(path: str) -> str | None:
     if not os.path.exists(path):
         Path(path).touch()
         raise RuntimeError("the first time")
-    return os.environ["WORKFLOW_ATTEMPT"]
+    return os.environ.get("WORKFLOW_ATTEMPT")
 
 
 def variable(name: str) -> str | None:
@@ -54,3 +56,29 @@ def mark_and_pause(path: str) -> str:
     Path(path).touch()
     time.sleep(0.5)
     return "paused"
+
+
+_initialized: list[Any] = []
+
+
+def initialize(*args: Any) -> None:
+    _initialized.append(args)
+
+
+def initialized() -> tuple[int, list[Any]]:
+    return os.getpid(), _initialized
+
+
+def die(how: str) -> None:
+    if how == "raise":
+        raise ValueError("on purpose")
+    if how == "sys.exit":
+        sys.exit(7)
+    if how == "os._exit":
+        os._exit(7)
+    if how == "abort":
+        os.abort()
+    if how == "segv":
+        ctypes.string_at(0)
+    if how == "libc":
+        ctypes.CDLL(None).exit(7)
