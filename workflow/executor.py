@@ -111,7 +111,7 @@ class WorkflowExecutor(Executor):
             }
         )
         self._pool = SharedPool(
-            usable_cpus() if max_workers is None else count("max_workers", max_workers, POOL_MAX),
+            usable_cpus() if max_workers is None else _workers(max_workers),
             None if max_tasks_per_child is None else count("max_tasks_per_child", max_tasks_per_child),
             initializer,
             tuple(initargs),
@@ -222,6 +222,13 @@ class WorkflowExecutor(Executor):
         if kind is not None and not issubclass(kind, Exception):
             self._pool.interrupt()
         self.shutdown()
+
+
+def _workers(max_workers: object) -> int:
+    if isinstance(max_workers, int) and max_workers <= 0:
+        message = f"max_workers must be greater than 0, not {max_workers}"
+        raise ValueError(message)
+    return count("max_workers", max_workers, POOL_MAX)
 
 
 def _check_context(context: object) -> None:

@@ -128,6 +128,8 @@ class Config(NamedTuple):
     """A packed call that every worker makes first."""
     initializer_s: float | None = None
     """What it gets; None is no limit."""
+    authkey: bytes | None = None
+    """By which workers know the processes of the program's ``multiprocessing``."""
 
 
 class Client:
@@ -260,6 +262,7 @@ class Client:
             "path": _import_path(config.path),
             "initializer": config.initializer,
             "initializer_s": config.initializer_s,
+            "authkey": config.authkey,
             "control": control,
             "channel": channel,
             "scoreboard": self._board,
@@ -464,6 +467,8 @@ class Client:
 
     def _flush(self) -> None:
         """Write what is buffered, as far as that goes without waiting."""
+        if self._foreign:
+            return  # the program itself writes it
         if self._sending.acquire(blocking=False):
             try:
                 if self._write(DONT_WAIT):

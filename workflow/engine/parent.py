@@ -265,14 +265,14 @@ started: weakref.WeakSet[Client] = weakref.WeakSet()
 @atexit.register
 def _complete_all() -> None:
     for client in list(started):
-        complete(client)
+        complete(client, "the program is ending, and its pool takes no more tasks")
         if client.failure is not None:
             raise EngineError(client.failure)
 
 
-def complete(client: Client) -> None:
-    """The program ends: wait for what was pushed, then end the engine."""
-    client.close("the program is ending, and its pool takes no more tasks")
+def complete(client: Client, why: str) -> None:
+    """Take no more tasks, for this reason; wait for what was pushed, then end the engine."""
+    client.close(why)
     try:
         client.wait_idle(None)
     except BaseException:
