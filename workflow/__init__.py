@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from workflow.info_task import InfoTask, RetryPolicy
     from workflow.model import Model
     from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
+    from workflow.outcomes import Outcomes
 
 __version__ = "0.1.0"
 
@@ -62,6 +63,7 @@ _HOMES = {
     "Model": "workflow.model",
     "MultiProcess": "workflow.engine.parent",
     "Outcome": "workflow.outcome",
+    "Outcomes": "workflow.outcomes",
     "OutputMissing": "workflow.engine.outputs",
     "RetryPolicy": "workflow.info_task",
     "TaskCancelled": "workflow.errors",
@@ -86,6 +88,7 @@ __all__ = [
     "Model",
     "MultiProcess",
     "Outcome",
+    "Outcomes",
     "OutputMissing",
     "RetryPolicy",
     "TaskCancelled",
