@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING
 
 from workflow.diagnostics.mistake import InvalidPipeline, Mistake
 from workflow.engine import processes
+from workflow.engine.command_guard import CommandGuard
 from workflow.engine.system import process_descriptor, usable_cpus
 from workflow.plan.plan import Plan, PlannedTask, SecretSource
 from workflow.report.terminal import neutral
 from workflow.run.admission import PUSHED_MAX
-from workflow.run.facts import Interrupted
 from workflow.run.mask import Mask
 from workflow.run.signals import Signals
 from workflow.spec.reference import Template
@@ -123,10 +123,9 @@ def read_secrets(plan: Plan) -> Secrets:
     sources = needed(plan.tasks, plan.settings.secrets)
     if not sources:
         return Secrets({})
-    inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
     values: dict[str, str] = {}
     mistakes = []
-    with Signals(inbox) as signals:
+    with Signals(queue.SimpleQueue()) as signals:
         for name, source in sources.items():
             if signals.count:
                 break
@@ -135,11 +134,9 @@ def read_secrets(plan: Plan) -> Secrets:
             except _CannotBeHadError as error:
                 what, told = Mask(values.values()).text(error.headline), Mask(values.values()).maybe(error.told)
                 mistakes.append(Mistake("secret-missing", ("secrets", name), what, told))
-    while not inbox.empty():
-        fact = inbox.get()
-        if isinstance(fact, Interrupted):
-            signal.raise_signal(fact.signal)
-            raise KeyboardInterrupt
+    for number in signals.take():
+        signal.raise_signal(number)
+        raise KeyboardInterrupt
     if mistakes:
         raise InvalidPipeline(_shown(plan.file), _located(plan.file, mistakes))
     return Secrets(values)
@@ -249,22 +246,27 @@ def _file(path: str, what: str) -> bytes:
 
 def _printed(argv: Sequence[str], folder: str, what: str, stopped: Callable[[], bool]) -> bytes:
     """What a command prints.  Its end is that of its process: what it leaves running may hold its output for ever."""
-    try:
-        command = subprocess.Popen(
-            argv,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as error:
-        raise _CannotBeHadError(f"{what} cannot be started: {getattr(error, 'strerror', None) or error}") from None
-    assert command.stdout is not None
-    assert command.stderr is not None
-    with command.stdout as stdout, command.stderr as stderr:
+    with contextlib.ExitStack() as stack:
+        try:
+            guard = stack.enter_context(CommandGuard())
+            command = subprocess.Popen(
+                argv,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=guard.environment,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            raise _CannotBeHadError(f"{what} cannot be started: {getattr(error, 'strerror', None) or error}") from None
+        assert command.stdout is not None
+        assert command.stderr is not None
+        stdout, stderr = stack.enter_context(command.stdout), stack.enter_context(command.stderr)
         pipes = {stdout.fileno(): bytearray(), stderr.fileno(): bytearray()}
         ended = _follow(command, pipes, stopped)
+        if not ended:
+            guard.end()  # who has lost his parent, and left his group
         printed, told = pipes.values()
     if not ended:
         limit = "was given up" if stopped() else f"did not end in {COMMAND_S:g} s, and was killed"
@@ -291,7 +293,7 @@ def _follow(command: subprocess.Popen[bytes], pipes: Mapping[int, bytearray], st
             if time.monotonic() >= until or stopped():
                 processes.kill_tree(command.pid)
                 with contextlib.suppress(OSError):
-                    os.killpg(command.pid, signal.SIGKILL)  # who has lost his parent, and not his group
+                    os.killpg(command.pid, signal.SIGKILL)
                 return False
             for descriptor, _event in poll.poll(_TICK_S * 1000):
                 if descriptor != end and not _take(descriptor, pipes[descriptor]):
