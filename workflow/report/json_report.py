@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workflow.outcome import CallbackRecord
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
-from workflow.report.shapes import FORMAT, callback_shape, head_shape, run_shape
+from workflow.report.shapes import FORMAT, run_shape
+from workflow.report.texts import callback_text, encode, task_head, text_of
 from workflow.report.writing import write_whole
 
 if TYPE_CHECKING:
     from workflow.report.material import Material
-
-_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
 
 
 def write_report(path: Path, run: RunRecord, verdict: Verdict, records: Mapping[int, TaskRecord]) -> None:
@@ -31,33 +28,20 @@ def record_text(record: TaskRecord) -> str:
     return task_text(task_head(record), callback, record.log)
 
 
-def task_head(record: TaskRecord) -> str:
-    """Answer the beginning of its text, which is certain when it has ended; ``task_text`` makes it whole."""
-    return _encode(head_shape(record))[:-1]
-
-
-def callback_text(callback: CallbackRecord) -> str:
-    """Answer what became of a callback."""
-    return _encode(callback_shape(callback))
-
-
 def task_text(head: str, callback: str | None, log: str | None) -> str:
     """Answer a task of the report from its beginning, and what its callback may have changed."""
-    return f'{head}, "callback": {callback or "null"}, "log": {_encode(log)}}}'
+    return f'{head}, "callback": {callback or "null"}, "log": {text_of(log)}}}'
 
 
 def json_pieces(material: Material) -> Iterator[str]:
     """Answer the text of a report that was read, bit by bit: what ``write_report`` wrote."""
     document = material.document
-    return _text(document["format"], document["run"], document["counts"], map(_encode, document["tasks"]))
+    return _text(document["format"], document["run"], document["counts"], map(encode, document["tasks"]))
 
 
 def _text(version: int, run: object, counts: object, tasks: Iterable[str]) -> Iterator[str]:
-    """A task a line, so that it can be looked at; never all in memory.
-
-    ASCII only: lone surrogates could not be written as UTF-8.
-    """
-    yield f'{{"format": {version},\n "run": {_encode(run)},\n "counts": {_encode(counts)},\n "tasks": ['
+    """A task a line, so that it can be looked at; never all in memory."""
+    yield f'{{"format": {version},\n "run": {encode(run)},\n "counts": {encode(counts)},\n "tasks": ['
     separator = "\n  "
     for task in tasks:
         yield separator + task

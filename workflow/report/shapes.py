@@ -51,7 +51,7 @@ def head_shape(record: TaskRecord) -> dict[str, object]:
     return {
         "id": record.id,
         "name": record.name,
-        "matrix": None if record.matrix is None else {axis: _finite(value) for axis, value in record.matrix.items()},
+        "matrix": None if record.matrix is None else {axis: finite(value) for axis, value in record.matrix.items()},
         "outcome": record.outcome.value,
         "reason": record.reason,
         "flaky": record.flaky,
@@ -89,12 +89,12 @@ def seconds(value: float | None) -> float | None:
     return None if value is None else round(max(0.0, value), 6)
 
 
-def _finite(value: object) -> object:
+def finite(value: object) -> object:
     """Answer a value that JSON can say: TOML has infinities and NaN, JSON has not, so they become text."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
+        return [finite(part) for part in value]
     if isinstance(value, Mapping):
-        return {key: _finite(part) for key, part in value.items()}
+        return {key: finite(part) for key, part in value.items()}
     return value
