@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -45,7 +46,9 @@ RECORDS = st.builds(
     matrix=st.none() | st.dictionaries(TEXTS, VALUES, max_size=3),
     outcome=st.sampled_from(Outcome),
     reason=st.none() | TEXTS,
-    attempts=st.lists(ATTEMPTS, max_size=3).map(tuple),
+    attempts=st.lists(ATTEMPTS, max_size=3).map(
+        lambda drawn: tuple(replace(each, number=number) for number, each in enumerate(drawn, 1))
+    ),
     callback=st.none() | CALLBACKS,
     log=st.none() | TEXTS,
 )
@@ -56,21 +59,30 @@ def test_a_task_of_the_report_is_its_shape(record: TaskRecord) -> None:
     assert record_text(record) == json.dumps(task_shape(record), allow_nan=False)
 
 
-@given(RECORDS, TEXTS, st.none() | CALLBACKS)
+@given(RECORDS, TEXTS, st.none() | CALLBACKS, st.booleans())
 def test_events_are_the_shapes_behind_what_every_line_has(
-    tmp_path_factory: pytest.TempPathFactory, record: TaskRecord, run: str, callback: CallbackRecord | None
+    tmp_path_factory: pytest.TempPathFactory,
+    record: TaskRecord,
+    run: str,
+    callback: CallbackRecord | None,
+    looked: bool,
 ) -> None:
-    path = tmp_path_factory.mktemp("events") / "events.jsonl"
+    folder = tmp_path_factory.mktemp("events")
     lines = []
 
     def line(event: str, time: float, fields: dict[str, object]) -> None:
         head = {"v": 1, "event": event, "time": iso(time), "run": run, "task": record.id}
         lines.append(json.dumps({**head, **fields}, allow_nan=False) + "\n")
 
-    log = EventLog(run, path)
+    log, short = EventLog(run, folder / "one"), EventLog(run, folder / "all")
+    if looked:
+        for each in log, short:
+            each.task_started(record.id, 1, 0.5, 7)
+        line("task_started", 0.5, {"attempt": 1, "pid": 7})
     for attempt in record.attempts:
         log.attempt_finished(record.id, attempt)
-        line("task_started", attempt.started_at, {"attempt": attempt.number, "pid": attempt.pid})
+        if not (looked and attempt.number == 1):
+            line("task_started", attempt.started_at, {"attempt": attempt.number, "pid": attempt.pid})
         ended_at = attempt.started_at + attempt.duration_s
         line("attempt_finished", ended_at, {"attempt": attempt.number, **attempt_shape(attempt)})
     log.task_finished(record, 7.5)
@@ -79,12 +91,16 @@ def test_events_are_the_shapes_behind_what_every_line_has(
     fields = {name: shape[name] for name in ("outcome", "reason", "flaky", "duration_s")}
     ended_at = 7.5 if last is None else last.started_at + last.duration_s
     line("task_finished", ended_at, {**fields, "attempts": len(record.attempts), "log": record.log})
+    short.task_ended(record, 7.5)
+    for each in log, short:
+        if callback is not None:
+            each.callback_finished(record.id, callback, 8.5)
+        each.flush()
+        each.close()
     if callback is not None:
-        log.callback_finished(record.id, callback, 8.5)
         line("callback_finished", 8.5, callback_shape(callback))
-    log.flush()
-    log.close()
-    assert path.read_text("ascii") == "".join(lines)
+    assert (folder / "one").read_text("ascii") == "".join(lines)
+    assert (folder / "all").read_text("ascii") == "".join(lines)
 
 
 @given(st.lists(st.floats(min_value=-1e9, max_value=4e9) | st.floats(min_value=100, max_value=103)))

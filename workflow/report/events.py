@@ -85,10 +85,24 @@ class EventLog:
             "task_finished",
             now if last is None else last.started_at + last.duration_s,
             record.id,
-            f'"outcome": "{record.outcome.value}", "reason": {text_of(record.reason)}, '
-            f'"flaky": {"true" if record.flaky else "false"}, "duration_s": {number_of(seconds(record.duration_s))}, '
-            f'"attempts": {len(record.attempts)}, "log": {text_of(record.log)}',
+            _ending(record),
         )
+
+    def task_ended(self, record: TaskRecord, now: float) -> None:
+        """Say what ``attempt_finished`` says of each of its attempts, then ``task_finished``; for less than half."""
+        task = f"{self._run}{quoted(record.id)}, "
+        text = ""
+        ended = None
+        for attempt in record.attempts:
+            key = (record.id, attempt.number)
+            if key in self._started:
+                self._started.discard(key)
+            else:
+                started = f'"attempt": {attempt.number}, "pid": {number_of(attempt.pid)}}}\n'
+                text = f"{text}{_STARTED}{iso(attempt.started_at)}{task}{started}"
+            ended = iso(attempt.started_at + attempt.duration_s)
+            text = f'{text}{_FINISHED}{ended}{task}"attempt": {attempt.number}, {attempt_text(attempt)}}}\n'
+        self._lines.append(f"{text}{_ENDED}{iso(now) if ended is None else ended}{task}{_ending(record)}}}\n")
 
     def callback_finished(self, task: str, callback: CallbackRecord, now: float) -> None:
         """Say that a callback ended."""
@@ -137,8 +151,22 @@ class EventLog:
         self._copy = None
 
     def _add(self, event: str, time: float, task: str | None, fields: str) -> None:
-        head = f'{{"v": {VERSION}, "event": "{event}", "time": "{iso(time)}'
-        self._lines.append(f"{head}{self._run}{text_of(task)}, {fields}}}\n")
+        self._lines.append(f"{_head(event)}{iso(time)}{self._run}{text_of(task)}, {fields}}}\n")
+
+
+def _head(event: str) -> str:
+    return f'{{"v": {VERSION}, "event": "{event}", "time": "'
+
+
+_STARTED, _FINISHED, _ENDED = map(_head, ("task_started", "attempt_finished", "task_finished"))
+
+
+def _ending(record: TaskRecord) -> str:
+    return (
+        f'"outcome": "{record.outcome.value}", "reason": {text_of(record.reason)}, '
+        f'"flaky": {"true" if record.flaky else "false"}, "duration_s": {number_of(seconds(record.duration_s))}, '
+        f'"attempts": {len(record.attempts)}, "log": {text_of(record.log)}'
+    )
 
 
 def _write(descriptor: int, data: bytes, name: str) -> None:

@@ -86,7 +86,7 @@ def run_shape(run: RunRecord, verdict: Verdict) -> dict[str, object]:
 
 def seconds(value: float | None) -> float | None:
     """Answer a duration without digits that no clock here measures."""
-    return None if value is None else round(max(0.0, value), 6)
+    return None if value is None else round(value, 6) if value > 0.0 else 0.0
 
 
 def finite(value: object) -> object:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from json.encoder import encode_basestring_ascii as quoted
+from json.encoder import encode_basestring_ascii
 
 from workflow.outcome import Attempt, CallbackRecord, Outcome
 from workflow.report.records import TaskRecord, iso
 from workflow.report.shapes import callback_shape, error_shape, finite, seconds
 
+quoted = encode_basestring_ascii
+"""Of a text."""
 encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
 """Of anything: ASCII only, as lone surrogates could not be written as UTF-8."""
 _OUTCOMES = {outcome: f'"{outcome.value}"' for outcome in Outcome}
@@ -38,18 +40,28 @@ def attempt_text(attempt: Attempt) -> str:
     last, text = _last
     if attempt is last:
         return text
-    error = "null" if attempt.error is None else encode(error_shape(attempt.error))
     text = (
         f'"outcome": {_OUTCOMES[attempt.outcome]}, "started_at": "{iso(attempt.started_at)}", '
         f'"duration_s": {seconds(attempt.duration_s)!r}, "pid": {number_of(attempt.pid)}, '
-        f'"exit_code": {number_of(attempt.exit_code)}, "signal": {text_of(attempt.signal)}, "left": {attempt.left}, '
-        f'"peak_rss_bytes": {number_of(attempt.peak_rss_bytes)}, "cpu_s": {number_of(attempt.cpu_s)}, "error": {error}'
     )
+    if (
+        attempt.exit_code is attempt.signal is attempt.peak_rss_bytes is attempt.cpu_s is attempt.error is None
+        and not attempt.left
+    ):
+        text += _NOTHING_MORE
+    else:
+        error = "null" if attempt.error is None else encode(error_shape(attempt.error))
+        text += (
+            f'"exit_code": {number_of(attempt.exit_code)}, "signal": {text_of(attempt.signal)}, '
+            f'"left": {attempt.left}, "peak_rss_bytes": {number_of(attempt.peak_rss_bytes)}, '
+            f'"cpu_s": {number_of(attempt.cpu_s)}, "error": {error}'
+        )
     _last = attempt, text
     return text
 
 
 _last: tuple[Attempt | None, str] = None, ""
+_NOTHING_MORE = '"exit_code": null, "signal": null, "left": 0, "peak_rss_bytes": null, "cpu_s": null, "error": null'
 
 
 def callback_text(callback: CallbackRecord) -> str:
