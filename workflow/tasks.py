@@ -105,7 +105,7 @@ class CommandNotStarted(Exception):
 
 def _run(argv: Sequence[str], what: str, *, keep: bool) -> str | None:
     _check(argv)
-    spare = frozenset(processes.descendants(os.getpid()))
+    spare = frozenset(processes.descendants(os.getpid()) if processes.has_children() else ())
     program: Program | None = None
     try:
         program = Program(argv, keep=keep)
@@ -128,8 +128,9 @@ def _run(argv: Sequence[str], what: str, *, keep: bool) -> str | None:
         raise
     finally:
         # Also for a program that an exception kept us from hearing of: what is new below us, is of this task.
-        notes.left += processes.kill_children(os.getpid(), spare)
-        _reap_all_but(spare)
+        if processes.has_children():
+            notes.left += processes.kill_children(os.getpid(), spare)
+            _reap_all_but(spare)
         # After that, not before: who writes into a closed pipe dies of it, and would not be counted.
         if program is not None:
             program.close()
