@@ -11,6 +11,7 @@ import sys
 
 from workflow.attempt_text import join_attempt
 
+_OF_TASKS = b"WORKFLOW_TASK_ID", b"WORKFLOW_ATTEMPT"
 _CHANGES = frozenset({"os.chdir", "os.fchdir", "os.putenv", "os.unsetenv"})
 
 
@@ -34,8 +35,9 @@ class Place:
         """Set what the task asks for.  Raises OSError when its folder cannot be entered."""
         identity = options.get("id")
         if identity is not None:
-            os.environ["WORKFLOW_TASK_ID"] = str(identity)
-            os.environ["WORKFLOW_ATTEMPT"] = str(attempt)
+            for name, value in zip(_OF_TASKS, (os.fsencode(str(identity)), b"%d" % attempt), strict=True):
+                os.putenv(name, value)
+                _raw()[name] = value
         environment = options.get("env")
         if isinstance(environment, dict):
             for name, value in environment.items():
@@ -57,10 +59,14 @@ class Place:
         """Undo what the task changed, asked for or not.  ``certainly`` looks for what was not heard of."""
         if not self.changed and not certainly:
             return
-        if _raw() != self._environment:
+        current = _raw()
+        if current != self._environment:
+            for name in _OF_TASKS:  # what is there in any case goes first: mostly it is all
+                if current.pop(name, None) is not None:
+                    os.unsetenv(name)
+        if current != self._environment:
             # Decoding is done by the mapping itself, for the few names that differ.
             wanted = self._environment
-            current = _raw()
             for name in [name for name in current if name not in wanted]:
                 del os.environ[_decode(name)]
             for name, value in wanted.items():
