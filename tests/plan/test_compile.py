@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -268,7 +269,7 @@ def test_cached_and_succeeded_are_the_same_in_a_key(tmp_path: Path) -> None:
     assert compile_task(task, {"x": Ended(None, "cached", 1)}, AROUND).args == ("m:f", [told], {})
 
 
-CHANGES: dict[str, object] = {
+CHANGES: dict[str, Any] = {
     "timeout_s": 3.0,
     "grace_s": 1.0,
     "callback_timeout_s": None,
@@ -283,6 +284,7 @@ CHANGES: dict[str, object] = {
     "on_failure": "h:f",
     "retries": RetryPolicy(max=2),
     "seed": 9,
+    "uses": {"gpu": 1},
     "args": (2, [True, {"k": None}], "${"),
     "kwargs": {"k": 1},
 }

@@ -8,6 +8,7 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,7 +128,7 @@ def test_a_callable_object_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_function_is_the_one_its_module_has_now(package: str) -> None:
     """It is not looked for anew each time; what took its place is called all the same."""
     target = f"{package}.functions:late"
-    module = importlib.import_module(f"{package}.functions")
+    module: Any = importlib.import_module(f"{package}.functions")
     for answer in (1, 2):
         module.late = lambda answer=answer: answer
         assert [Call().runnable(target) for _ in range(2)] == [answer, answer]

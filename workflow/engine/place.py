@@ -35,9 +35,9 @@ class Place:
         """Set what the task asks for.  Raises OSError when its folder cannot be entered."""
         identity = options.get("id")
         if identity is not None:
-            for name, value in zip(_OF_TASKS, (os.fsencode(str(identity)), b"%d" % attempt), strict=True):
-                os.putenv(name, value)
-                _raw()[name] = value
+            for own, raw in zip(_OF_TASKS, (os.fsencode(str(identity)), b"%d" % attempt), strict=True):
+                os.putenv(own, raw)
+                _raw()[own] = raw
         environment = options.get("env")
         if isinstance(environment, dict):
             for name, value in environment.items():
@@ -61,9 +61,9 @@ class Place:
             return
         current = _raw()
         if current != self._environment:
-            for name in _OF_TASKS:  # what is there in any case goes first: mostly it is all
-                if current.pop(name, None) is not None:
-                    os.unsetenv(name)
+            for own in _OF_TASKS:  # what is there in any case goes first: mostly it is all
+                if current.pop(own, None) is not None:
+                    os.unsetenv(own)
         if current != self._environment:
             # Decoding is done by the mapping itself, for the few names that differ.
             wanted = self._environment

@@ -137,7 +137,7 @@ class _Pattern:
     def instance(self, task: PlannedTask, run_seed: int) -> InfoTask | None:
         """The task as it is pushed; None where it has to be compiled from the beginning."""
         seed = task.seed if task.seed is not None else derived_seed(run_seed, task.id)
-        retries = _retries(task, run_seed) or _NO_RETRIES
+        retries = _retries(task, run_seed)
         if task.kind in ("cmd", "shell"):
             if not _is_filled((task.target,)):
                 return None
@@ -169,6 +169,7 @@ _COMMON = attrgetter(
 )
 """All that ``_compiled`` looks at, but for what is an instance's own."""
 _NO_RETRIES = RetryPolicy()
+_NO_RETRIES_HELD = RetryPolicy(held=True)
 _PATTERNS_MAX = 1000
 _patterns: dict[str, _Pattern] = {}
 """By the task's name.  A memo: what it says is compared with each instance, whoever's it is."""
@@ -208,7 +209,7 @@ def _retries(task: PlannedTask, run_seed: int) -> RetryPolicy:
     Where tokens are used, who gives them out is asked before each attempt.
     """
     if not task.retries.max:
-        return RetryPolicy(held=bool(task.uses))
+        return _NO_RETRIES_HELD if task.uses else _NO_RETRIES
     return task.retries._replace(seed=derived_seed(run_seed, f"{task.id}:retries"), held=bool(task.uses))
 
 

@@ -44,10 +44,8 @@ def attempt_text(attempt: Attempt) -> str:
         f'"outcome": {_OUTCOMES[attempt.outcome]}, "started_at": "{iso(attempt.started_at)}", '
         f'"duration_s": {seconds(attempt.duration_s)!r}, "pid": {number_of(attempt.pid)}, '
     )
-    if (
-        attempt.exit_code is attempt.signal is attempt.peak_rss_bytes is attempt.cpu_s is attempt.error is None
-        and not attempt.left
-    ):
+    facts = attempt.exit_code, attempt.signal, attempt.peak_rss_bytes, attempt.cpu_s, attempt.error
+    if facts == _NO_FACTS and not attempt.left:
         text += _NOTHING_MORE
     else:
         error = "null" if attempt.error is None else encode(error_shape(attempt.error))
@@ -61,6 +59,7 @@ def attempt_text(attempt: Attempt) -> str:
 
 
 _last: tuple[Attempt | None, str] = None, ""
+_NO_FACTS = None, None, None, None, None
 _NOTHING_MORE = '"exit_code": null, "signal": null, "left": 0, "peak_rss_bytes": null, "cpu_s": null, "error": null'
 
 
