@@ -7,7 +7,10 @@ among them: it arrives as it is when it can travel, else as a ``TaskFailed``.
 from __future__ import annotations
 
 import concurrent.futures
-from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures.process import BrokenProcessPool
 
 
 class WorkflowError(Exception):
@@ -96,8 +99,26 @@ else:
         """The task was killed at its time limit."""
 
 
-class TaskCrashed(TaskError, BrokenProcessPool):
-    """The process of the task died under it.  The pool itself is well: a new worker stands in its place."""
+if TYPE_CHECKING:
+
+    class TaskCrashed(TaskError, BrokenProcessPool):
+        """The process of the task died under it.  The pool itself is well: a new worker stands in its place."""
+
+else:
+
+    def __getattr__(name: str) -> object:
+        """Make ``TaskCrashed`` when it is asked for: all of multiprocessing is loaded for its base, a start's tenth."""
+        if name != "TaskCrashed":
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        from concurrent.futures.process import BrokenProcessPool
+
+        body = {
+            "__doc__": "The process of the task died under it.  The pool itself is well: a new worker is in its place.",
+            "__module__": __name__,
+        }
+        # Of two threads that ask at once, both get the class of the first.
+        return globals().setdefault(name, type(name, (TaskError, BrokenProcessPool), body))
 
 
 class TaskCancelled(TaskError, concurrent.futures.CancelledError):

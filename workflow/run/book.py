@@ -99,14 +99,20 @@ class Book:
         warn_after_s = self._tasks[number].warn_after_s
         for attempt in record.attempts:
             self._logs.let_go(attempt.log)
-            self._events.task_started(record.id, attempt.number, attempt.started_at, attempt.pid)
-            if warn_after_s is not None and attempt.duration_s >= warn_after_s:
-                self._slow(number, attempt.number, attempt.started_at, attempt.duration_s)
-            self._events.attempt_finished(record.id, attempt)
-            self._said_slow.discard((number, attempt.number))
+            if warn_after_s is not None:
+                self._events.task_started(record.id, attempt.number, attempt.started_at, attempt.pid)
+                if attempt.duration_s >= warn_after_s:
+                    self._slow(number, attempt.number, attempt.started_at, attempt.duration_s)
+                self._events.attempt_finished(record.id, attempt)
+                self._said_slow.discard((number, attempt.number))
+        if warn_after_s is None:
+            self._events.task_ended(record, time.time())
+        else:
+            self._events.task_finished(record, time.time())
         if self._mask:  # what stands there is not masked, and nobody else is to read it
             record.attempts = tuple(replace(attempt, log=None) for attempt in record.attempts)
-        self._add(number, record)
+        self.records[number] = record
+        self._unannounced.append(record)
 
     def task_concluded(self, number: int, outcome: Outcome, reason: str | None, cause: int | None = None) -> None:
         """Take in a task that the engine never had."""
@@ -117,7 +123,9 @@ class Book:
                 record.log = self._logs.keep_reason(record.id, record.reason or outcome.value)
             except OSError as error:
                 self._cannot(error, self._folder.logs / f"{record.id}.log")
-        self._add(number, record)
+        self.records[number] = record
+        self._unannounced.append(record)
+        self._events.task_finished(record, time.time())
 
     def task_settled(self, number: int, handle: EngineHandle) -> None:
         """Take in what became of the callback of a task that has ended, if it has one."""
@@ -226,11 +234,6 @@ class Book:
         task = self._tasks[number]
         told = self._mask.maybe(reason)
         return TaskRecord(task.id, task.name, task.matrix, outcome, told, allow_failure=task.allow_failure)
-
-    def _add(self, number: int, record: TaskRecord) -> None:
-        self.records[number] = record
-        self._unannounced.append(record)
-        self._events.task_finished(record, time.time())
 
     def _cannot(self, error: OSError, path: Path) -> None:
         self.problem = self.problem or disk_problem(error, path)

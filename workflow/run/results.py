@@ -43,7 +43,7 @@ class KeptResults:
 
     def take(self, task: PlannedTask, outcome: Outcome, handle: HasResult | None) -> None:
         """Take in how a task ended, with its result if it has one, if somebody refers to it."""
-        if not self._users[task.id]:
+        if task.id not in self._users:
             return
         if handle is None or not outcome.is_success:
             self._ended[task.id] = Ended(task.matrix, outcome.value, None)
@@ -75,11 +75,11 @@ class KeptResults:
 
     def wanted(self, task: PlannedTask) -> bool:
         """Whether somebody refers to its result, or a hook of its own takes it."""
-        return task.on_success is not None or bool(self._users[task.id])
+        return task.on_success is not None or task.id in self._users
 
     def is_taken(self, task: PlannedTask) -> bool:
         """Whether somebody refers to its result."""
-        return bool(self._users[task.id])
+        return task.id in self._users
 
     @property
     def ended(self) -> Mapping[str, Ended]:
