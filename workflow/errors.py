@@ -10,7 +10,20 @@ import concurrent.futures
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from concurrent.futures.process import BrokenProcessPool
+    from workflow.broken import ExecutorBroken as ExecutorBroken  # noqa: PLC0414  it is handed on
+    from workflow.broken import TaskCrashed as TaskCrashed  # noqa: PLC0414  it is handed on
+else:
+
+    def __getattr__(name: str) -> type[Exception]:
+        """Load ``workflow.broken`` when one of its errors is asked for, and not before."""
+        if name not in ("ExecutorBroken", "TaskCrashed"):
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        from workflow import broken
+
+        error: type[Exception] = getattr(broken, name)
+        globals()[name] = error
+        return error
 
 
 class WorkflowError(Exception):
@@ -19,14 +32,6 @@ class WorkflowError(Exception):
 
 class EngineError(WorkflowError):
     """The engine itself could not go on.  Never raised for what a task does."""
-
-
-class ExecutorBroken(EngineError, BrokenProcessPool):
-    """The engine below a ``WorkflowExecutor`` could not go on: its workers do not start, for one.
-
-    What every task that had not ended ends with, and what ``submit`` raises from then on.  A task that crashes is none
-    of this: it ends alone, as ``TaskCrashed``.
-    """
 
 
 class TaskError(WorkflowError):
@@ -97,28 +102,6 @@ else:
 
     class TaskTimeout(TaskError, TimeoutError, concurrent.futures.TimeoutError):  # type: ignore[no-redef]
         """The task was killed at its time limit."""
-
-
-if TYPE_CHECKING:
-
-    class TaskCrashed(TaskError, BrokenProcessPool):
-        """The process of the task died under it.  The pool itself is well: a new worker stands in its place."""
-
-else:
-
-    def __getattr__(name: str) -> object:
-        """Make ``TaskCrashed`` when it is asked for: all of multiprocessing is loaded for its base, a start's tenth."""
-        if name != "TaskCrashed":
-            message = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(message)
-        from concurrent.futures.process import BrokenProcessPool
-
-        body = {
-            "__doc__": "The process of the task died under it.  The pool itself is well: a new worker is in its place.",
-            "__module__": __name__,
-        }
-        # Of two threads that ask at once, both get the class of the first.
-        return globals().setdefault(name, type(name, (TaskError, BrokenProcessPool), body))
 
 
 class TaskCancelled(TaskError, concurrent.futures.CancelledError):
