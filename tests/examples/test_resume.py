@@ -18,6 +18,8 @@ KILLS = int(os.environ.get("WORKFLOW_TEST_KILLS", "20"))
 SEED = int(os.environ.get("WORKFLOW_TEST_SEED", "7"))
 CHAIN_MAX = 7
 """Kills of one night, before it is let to its end."""
+EVENTS_MAX = 25
+"""Events after which it is killed, at most; a night has 43 or more."""
 COUNTED = """
 
 def _counted(function):
@@ -97,10 +99,13 @@ def test_a_night_that_is_killed_at_any_moment_and_resumed_ends_as_any_other(new_
         night = new_night(f"night-{nights}")
         for _ in range(min(CHAIN_MAX, KILLS - kills)):
             process = subprocess.Popen(
-                [*command(night), *resumed(night)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+                [*command(night), *resumed(night), "--events", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
             )
+            assert process.stdout is not None
+            for _ in range(chance.randint(0, EVENTS_MAX)):  # what is told is no matter of how fast a machine is
+                process.stdout.readline()
             try:
-                _, told = process.communicate(timeout=chance.uniform(0.2, 2.0))
+                _, told = process.communicate(timeout=chance.uniform(0.0, 0.2))
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 process.communicate(timeout=10)
