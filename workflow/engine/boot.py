@@ -31,9 +31,22 @@ def become_worker(
     system.adopt_orphans()
     system.keep_only({tasks, answers, stack_file})
     stand_in_for_main(config["main"])
+    if config["authkey"] is not None:
+        from workflow.engine.authkey import AuthKey
+
+        AuthKey(config["authkey"]).give()
     from workflow.engine.worker import Worker
 
-    Worker(packet_from(tasks), answers, words, slot, stack_file, config["log_dir"], config["max_result"]).run()
+    Worker(
+        packet_from(tasks),
+        answers,
+        words,
+        slot,
+        stack_file,
+        config["log_dir"],
+        config["max_result"],
+        config["initializer"],
+    ).run()
 
 
 def stand_in_for_main(name: str | None) -> None:
