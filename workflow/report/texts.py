@@ -74,7 +74,7 @@ def task_head(record: TaskRecord) -> str:
     return (
         f'{{"id": {quoted(record.id)}, "name": {quoted(record.name)}, "matrix": {_matrix(record.matrix)}, '
         f'"outcome": {_OUTCOMES[record.outcome]}, "reason": {text_of(record.reason)}, '
-        f'"flaky": {"true" if record.flaky else "false"}, "carried_from": null, '
+        f'"flaky": {"true" if record.flaky else "false"}, "carried_from": {text_of(record.carried_from)}, '
         f'"duration_s": {number_of(seconds(record.duration_s))}, "attempts": [{attempts}]'
     )
 

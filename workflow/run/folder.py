@@ -63,6 +63,14 @@ class RunFolder:
         return self.path / "results"
 
 
+def make_state_dir(state_dir: Path) -> None:
+    """Make the state folder where it is missing.  Raises StateError."""
+    try:
+        _make_state_dir(state_dir.absolute())
+    except OSError as error:
+        raise StateError(disk_problem(error, state_dir)) from error
+
+
 def new_run_folder(state_dir: Path, epoch_s: float) -> RunFolder:
     """Make a folder for a run, its state folder too where that is missing, and point ``latest`` at it.
 
@@ -101,6 +109,13 @@ def hold(folder: RunFolder) -> int:
     except OSError as error:
         raise StateError(disk_problem(error, folder.lock)) from error
     return descriptor
+
+
+def let_go(folder: RunFolder, held: int) -> None:
+    """Remove the lock and let go of it: the run has ended."""
+    with contextlib.suppress(OSError):
+        folder.lock.unlink()
+    os.close(held)
 
 
 def is_alive(folder: Path) -> bool:
