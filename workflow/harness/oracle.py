@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from workflow.failpoints import FOLDER_VARIABLE
 from workflow.harness import journal
 from workflow.harness.census import LOOK_S
-from workflow.harness.evidence import Evidence, Expected, ExpectedTask
+from workflow.harness.evidence import Evidence, Expected, ExpectedTask, Resumed
 from workflow.harness.given import strange_errors, strange_results
 
 LATE_S = 0.5
@@ -378,9 +378,57 @@ def _agree(evidence: Evidence, expected: Expected) -> Iterator[str]:
             yield f"the callback of {task['id']} is {there}"
 
 
-def _resume(_evidence: Evidence, _expected: Expected) -> Iterator[str]:
-    raise DoesNotApply("this version has no --resume")
-    yield ""
+def _resume(evidence: Evidence, expected: Expected) -> Iterator[str]:
+    if evidence.program:
+        raise DoesNotApply("a program of its own has nothing to resume")
+    if evidence.events is None:
+        raise DoesNotApply("nothing of the run was recorded")
+    if evidence.resumed is None:
+        raise Unjudged("it was not resumed, because it had not ended or something of it was left")
+    resumed = evidence.resumed
+    last = resumed.stderr.strip().rpartition("\n")[2]
+    if resumed.exit_code is None:
+        yield f"resumed, it did not end in time; its last words: {last!r}"
+    elif resumed.report is None:
+        yield f"resumed, it left with exit code {resumed.exit_code} and no report; its last words: {last!r}"
+    else:
+        yield from _finished(resumed.exit_code, resumed.report, expected)
+        yield from _only_the_rest(resumed, evidence.events, expected)
+
+
+def _finished(exit_code: int, report: Mapping[str, Any], expected: Expected) -> Iterator[str]:
+    """That every task is in the new report, and has come to what was kept from it."""
+    counts = Counter(task["id"] for task in report["tasks"])
+    for task in sorted(expected.tasks.keys() | counts.keys()):
+        if counts[task] != 1 or task not in expected.tasks:
+            yield f"resumed, {task} is {counts[task]} times in report.json"
+    for told in report["tasks"]:
+        if told["id"] in expected.succeeding and told["outcome"] not in ("succeeded", "cached"):
+            yield f"resumed, {told['id']} is {_described(told)}, not succeeded"
+    if exit_code != report["run"]["exit_code"] or exit_code not in {0, 1, 124}:
+        yield f"resumed, it left with exit code {exit_code}, and report.json says {report['run']['exit_code']}"
+
+
+def _only_the_rest(resumed: Resumed, events: Sequence[Mapping[str, Any]], expected: Expected) -> Iterator[str]:
+    """That what had been announced as done is taken over, and everything else is not."""
+    assert resumed.report is not None
+    announced = {event["task"]: event["outcome"] for event in events if event["event"] == "task_finished"}
+    done = {task for task, outcome in announced.items() if outcome in ("succeeded", "cached")}
+    began = {entry.task for entry in resumed.journal if entry.what == journal.BEGAN}
+    all_done = done >= expected.tasks.keys()
+    for told in resumed.report["tasks"]:
+        id_, source = told["id"], told["carried_from"]
+        if source is not None and (source != resumed.run or id_ in began):
+            yield f"resumed, {id_} is said to be carried from {source}" + (", and began" if id_ in began else "")
+        if id_ not in done:
+            # What ended when nobody was left to tell may be known all the same.
+            if source is not None and id_ in announced:
+                yield f"resumed, {id_} is carried over, and had ended as {announced[id_]}"
+        elif expected.takes.get(id_, done) <= done and (all_done or id_ not in expected.reading):
+            if id_ in began:
+                yield f"{id_} had succeeded, and was begun again when the run was resumed"
+            elif source is None and told["outcome"] != "cached":
+                yield f"{id_} had succeeded, and is {_described(told)} in the resumed run, not carried over"
 
 
 _JUDGES: dict[int, Callable[[Evidence, Expected], Iterator[str]]] = {
