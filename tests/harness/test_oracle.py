@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from workflow.harness.census import Sighting
-from workflow.harness.evidence import Evidence, Expected, ExpectedTask, Resumed, Struck
+from workflow.harness.evidence import Evidence, Expected, ExpectedTask, Recorded, Resumed, Struck
 from workflow.harness.journal import BEGAN, CALLBACK, ENDED, FIRED, GIVEN, GIVEN_ERROR, Entry, Spoilt
 from workflow.harness.oracle import PROMISES, Finding, judge
 
@@ -78,6 +78,7 @@ def run() -> SimpleNamespace:
         left=[],
         missed=[],
         spoilt=[],
+        recorded=Recorded(1, outcomes),
         resumed=Resumed(
             0,
             "1-first",
@@ -172,6 +173,10 @@ def see(run: SimpleNamespace, pid: int, last_s: float) -> None:
 def unreported(run: SimpleNamespace) -> None:
     run.report = None
     expect(run, report=False)
+
+
+def record(run: SimpleNamespace, **changes: Any) -> None:
+    run.recorded = run.recorded._replace(**changes)
 
 
 def resume(run: SimpleNamespace, **changes: Any) -> None:
@@ -273,6 +278,14 @@ DISTORTIONS: list[tuple[int, Finding, str, Callable[[SimpleNamespace], Any]]] = 
      lambda run: event(run, "callback_finished").update(outcome="crashed")),
     (8, UNJUDGED, "no readable events.jsonl", lambda run: vars(run).update(events=None)),
     (8, UNJUDGED, "no readable report.json", lambda run: vars(run).update(report=None)),
+    (8, BROKEN, "report.json says exit code 1, the database None", lambda run: record(run, exit_code=None)),
+    (8, BROKEN, "good is succeeded in report.json and failed in the database",
+     lambda run: record(run, outcomes={"bad": "timed_out", "good": "failed"})),
+    (8, BROKEN, "other is None in report.json and failed in the database",
+     lambda run: record(run, outcomes={"bad": "timed_out", "good": "succeeded", "other": "failed"})),
+    (8, UNJUDGED, "the database cannot be read", lambda run: vars(run).update(recorded=None)),
+    (9, BROKEN, "good was announced as succeeded, and is None in the database",
+     lambda run: record(run, outcomes={"bad": "timed_out"})),
     (9, BROKEN, "resumed, it did not end in time", lambda run: resume(run, exit_code=None)),
     (9, BROKEN, "exit code 4 and no report; its last words: 'oh'",
      lambda run: resume(run, exit_code=4, report=None, stderr="oh\n")),

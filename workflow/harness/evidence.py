@@ -36,6 +36,15 @@ class Second(NamedTuple):
     stderr: str
 
 
+class Recorded(NamedTuple):
+    """What the database says of a run."""
+
+    exit_code: int | None
+    """None: it has not been told how it ended."""
+    outcomes: Mapping[str, str]
+    """Of each task that has ended, by id."""
+
+
 class Resumed(NamedTuple):
     """What came of ``workflow run --resume`` of the run that was hurt, with nothing that hurts it."""
 
@@ -167,6 +176,8 @@ class Evidence:
     A story quotes them, for the folder that it names is gone by then."""
     second: Second | None = None
     """Of the run behind it, where there was one."""
+    recorded: Recorded | None = None
+    """None where it cannot be read, or knows nothing of the run."""
     resumed: Resumed | None = None
     """Of the same run, finished; None where there was nothing to resume."""
     program: bool = False

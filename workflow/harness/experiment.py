@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -27,7 +28,7 @@ from workflow.failpoints import FOLDER_VARIABLE, HARNESS_VARIABLE, POINT_VARIABL
 from workflow.harness import journal
 from workflow.harness.blows import Blow, Striker
 from workflow.harness.census import LOOK_S, Census
-from workflow.harness.evidence import Evidence, Expected, Resumed, Second
+from workflow.harness.evidence import Evidence, Expected, Recorded, Resumed, Second
 from workflow.harness.injection import Injected, write_injection
 from workflow.harness.program import read_account
 from workflow.harness.stacks import dump_stacks
@@ -105,6 +106,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         report, events = _read(run, folder, process.pid)
         second = None if hung or not run.then else _run_again(run, expected, folder, mark, census)
         left = [] if hung else _wait_until_gone(census, process.pid, expected.gone_s)
+        recorded = _recorded(run.state or folder / "state", str(events[0]["run"])) if events else None
         resumed = None
         if events and not (hung or left or run.program):
             resumed, more = _resume(run, expected, folder, mark, str(events[0]["run"]))
@@ -136,6 +138,7 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         program=run.program,
         samples=tuple(census.samples),
         second=second,
+        recorded=recorded,
         resumed=resumed,
     )
 
@@ -271,6 +274,20 @@ def _read_run(folder: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]]
         lines = (folder / "events.jsonl").read_bytes().split(b"\n")
         events = [json.loads(line) for line in lines[:-1]]  # a last line that is torn ends the run, not a line
     return report, events
+
+
+def _recorded(state: Path, id_: str) -> Recorded | None:
+    """What the database says of a run; read as the file it is, and not by those who wrote it."""
+    with (
+        contextlib.suppress(sqlite3.Error, OSError),
+        contextlib.closing(
+            sqlite3.connect(f"{(state / 'runs.db').as_uri()}?mode=ro", uri=True, timeout=10)
+        ) as database,
+    ):
+        for number, exit_code in database.execute("SELECT number, exit_code FROM run WHERE id = ?", (id_,)):
+            ended = database.execute("SELECT task, outcome FROM ended WHERE at >> 32 = ?", (number,))
+            return Recorded(exit_code, dict(ended.fetchall()))
+    return None
 
 
 def _strays(state: Path) -> list[str]:

@@ -32,7 +32,7 @@ PROMISES = {
     5: "the run ends in bounded time with the documented exit code",
     6: "the neighbours' results are the same as without the fault",
     7: "a task that began gets exactly one callback, with its own result or error, and its faults are only recorded",
-    8: "report, events and exit code agree",
+    8: "database, report, events and exit code agree",
     9: "--resume finishes the rest and repeats nothing that was announced",
 }
 """By number."""
@@ -358,6 +358,7 @@ def _agree(evidence: Evidence, expected: Expected) -> Iterator[str]:
         yield f"events.jsonl has {len(ends)} run_finished, or something behind it"
     elif ends[0]["exit_code"] != report["run"]["exit_code"]:
         yield f"run_finished says exit code {ends[0]['exit_code']}, report.json {report['run']['exit_code']}"
+    yield from _database_agrees(evidence, outcomes)
     finished = Counter((event["task"], event["attempt"]) for event in events if event["event"] == "attempt_finished")
     known = {(task["id"], attempt["number"]) for task in report["tasks"] for attempt in task["attempts"]}
     for id_, number in sorted(known | finished.keys()):
@@ -378,11 +379,28 @@ def _agree(evidence: Evidence, expected: Expected) -> Iterator[str]:
             yield f"the callback of {task['id']} is {there}"
 
 
+def _database_agrees(evidence: Evidence, outcomes: Mapping[str, str]) -> Iterator[str]:
+    assert evidence.report is not None
+    if evidence.recorded is None:
+        raise Unjudged("the database cannot be read, or does not know the run")
+    code, recorded = evidence.recorded
+    if code != evidence.report["run"]["exit_code"]:
+        yield f"report.json says exit code {evidence.report['run']['exit_code']}, the database {code}"
+    for id_ in sorted(outcomes.keys() | recorded.keys()):
+        if outcomes.get(id_) != recorded.get(id_):
+            yield f"{id_} is {outcomes.get(id_)} in report.json and {recorded.get(id_)} in the database"
+
+
 def _resume(evidence: Evidence, expected: Expected) -> Iterator[str]:
     if evidence.program:
         raise DoesNotApply("a program of its own has nothing to resume")
     if evidence.events is None:
         raise DoesNotApply("nothing of the run was recorded")
+    known = {} if evidence.recorded is None else evidence.recorded.outcomes
+    announced = {event["task"]: event["outcome"] for event in evidence.events if event["event"] == "task_finished"}
+    for task, outcome in announced.items():
+        if known.get(task) != outcome:
+            yield f"{task} was announced as {outcome}, and is {known.get(task)} in the database"
     if evidence.resumed is None:
         raise Unjudged("it was not resumed, because it had not ended or something of it was left")
     resumed = evidence.resumed
@@ -393,7 +411,7 @@ def _resume(evidence: Evidence, expected: Expected) -> Iterator[str]:
         yield f"resumed, it left with exit code {resumed.exit_code} and no report; its last words: {last!r}"
     else:
         yield from _finished(resumed.exit_code, resumed.report, expected)
-        yield from _only_the_rest(resumed, evidence.events, expected)
+        yield from _only_the_rest(resumed, announced, expected)
 
 
 def _finished(exit_code: int, report: Mapping[str, Any], expected: Expected) -> Iterator[str]:
@@ -409,10 +427,9 @@ def _finished(exit_code: int, report: Mapping[str, Any], expected: Expected) -> 
         yield f"resumed, it left with exit code {exit_code}, and report.json says {report['run']['exit_code']}"
 
 
-def _only_the_rest(resumed: Resumed, events: Sequence[Mapping[str, Any]], expected: Expected) -> Iterator[str]:
+def _only_the_rest(resumed: Resumed, announced: Mapping[str, str], expected: Expected) -> Iterator[str]:
     """That what had been announced as done is taken over, and everything else is not."""
     assert resumed.report is not None
-    announced = {event["task"]: event["outcome"] for event in events if event["event"] == "task_finished"}
     done = {task for task, outcome in announced.items() if outcome in ("succeeded", "cached")}
     began = {entry.task for entry in resumed.journal if entry.what == journal.BEGAN}
     all_done = done >= expected.tasks.keys()
