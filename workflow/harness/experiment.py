@@ -30,6 +30,7 @@ from workflow.harness.blows import Blow, Striker
 from workflow.harness.census import LOOK_S, Census
 from workflow.harness.evidence import Evidence, Expected, Recorded, Resumed, Second
 from workflow.harness.injection import Injected, write_injection
+from workflow.harness.neighbours import RESUMED_VARIABLE
 from workflow.harness.program import read_account
 from workflow.harness.stacks import dump_stacks
 
@@ -149,8 +150,15 @@ def _resume(run: Run, expected: Expected, folder: Path, mark: str, id_: str) -> 
     (out / "chaos").mkdir(parents=True)
     unhurt = {task: each._replace(strikes=(), unpicklable=False) for task, each in (run.injected or {}).items()}
     write_injection(out / "chaos", unhurt)
-    arguments = (*(run.resume or run.arguments), "--resume-from", id_)
-    process = _start(replace(run, arguments=arguments, point=None, launcher=(), stdout=None), folder, mark, out)
+    again = replace(
+        run,
+        arguments=(*(run.resume or run.arguments), "--resume-from", id_),
+        environment={**(run.environment or {}), RESUMED_VARIABLE: "1"},
+        point=None,
+        launcher=(),
+        stdout=None,
+    )
+    process = _start(again, folder, mark, out)
     census = Census(mark, process.pid)
     end = time.monotonic() + expected.longest_s
     while process.poll() is None and time.monotonic() < end and not interrupted.is_set():
