@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from workflow.engine.handle import Handle
     from workflow.engine.outputs import OutputMissing
     from workflow.engine.parent import MultiProcess
+    from workflow.engine.task_future import TaskFuture
     from workflow.errors import (
         EngineError,
+        ExecutorBroken,
         MemoryLimitExceeded,
         TaskCancelled,
         TaskCrashed,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
         TaskTimeout,
         WorkflowError,
     )
+    from workflow.executor import WorkflowExecutor
     from workflow.info_task import InfoTask, RetryPolicy
     from workflow.model import Model
     from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
@@ -52,6 +55,7 @@ _HOMES = {
     "CallbackRecord": "workflow.outcome",
     "EngineError": "workflow.errors",
     "ErrorRecord": "workflow.outcome",
+    "ExecutorBroken": "workflow.errors",
     "Handle": "workflow.engine.handle",
     "InfoTask": "workflow.info_task",
     "MemoryLimitExceeded": "workflow.errors",
@@ -64,8 +68,10 @@ _HOMES = {
     "TaskCrashed": "workflow.errors",
     "TaskError": "workflow.errors",
     "TaskFailed": "workflow.errors",
+    "TaskFuture": "workflow.engine.task_future",
     "TaskTimeout": "workflow.errors",
     "WorkflowError": "workflow.errors",
+    "WorkflowExecutor": "workflow.executor",
 }
 
 __all__ = [
@@ -73,6 +79,7 @@ __all__ = [
     "CallbackRecord",
     "EngineError",
     "ErrorRecord",
+    "ExecutorBroken",
     "Handle",
     "InfoTask",
     "MemoryLimitExceeded",
@@ -85,8 +92,10 @@ __all__ = [
     "TaskCrashed",
     "TaskError",
     "TaskFailed",
+    "TaskFuture",
     "TaskTimeout",
     "WorkflowError",
+    "WorkflowExecutor",
 ]
 
 

@@ -18,6 +18,14 @@ class EngineError(WorkflowError):
     """The engine itself could not go on.  Never raised for what a task does."""
 
 
+class ExecutorBroken(EngineError, BrokenProcessPool):
+    """The engine below a ``WorkflowExecutor`` could not go on: its workers do not start, for one.
+
+    What every task that had not ended ends with, and what ``submit`` raises from then on.  A task that crashes is none
+    of this: it ends alone, as ``TaskCrashed``.
+    """
+
+
 class TaskError(WorkflowError):
     """How a task ended, when it did not succeed.
 

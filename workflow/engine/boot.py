@@ -32,7 +32,16 @@ def become_worker(
     stand_in_for_main(config["main"])
     from workflow.engine.worker import Worker
 
-    Worker(packet_from(tasks), answers, words, slot, stack_file, config["log_dir"], config["max_result"]).run()
+    Worker(
+        packet_from(tasks),
+        answers,
+        words,
+        slot,
+        stack_file,
+        config["log_dir"],
+        config["max_result"],
+        config["initializer"],
+    ).run()
 
 
 def stand_in_for_main(name: str | None) -> None:

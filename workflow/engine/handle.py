@@ -28,7 +28,15 @@ from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, LogRange, Out
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from typing_extensions import TypeVar
+
     from workflow.engine.client import Client
+
+    R = TypeVar("R", default=Any)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
 
 _CONDITIONS = threading.Lock()
 """Held to make a condition, by whoever waits; never by the reader."""
@@ -36,7 +44,7 @@ _CONDITIONS = threading.Lock()
 _ATTEMPT = (1 << TICKET_BITS) - 1
 
 
-class Handle(Future[Any]):
+class Handle(Future[R]):
     """A pushed task.
 
     It is a ``concurrent.futures.Future`` and can be given to ``wait`` and ``as_completed``.  Done callbacks run in a
@@ -74,24 +82,31 @@ class Handle(Future[Any]):
     _cancel_reason: str | None = None
     _failure: str | None = None
     _loaded = False
+    _engine_error: type[EngineError] = EngineError
+    """What is raised when the engine could not go on."""
 
     # -- what Future's own functions use ---------------------------------------------------------------------------
 
-    @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]
-        condition = self._cond
-        if condition is None:
-            with _CONDITIONS:
-                condition = self._cond
-                if condition is None:
-                    condition = self._cond = threading.Condition()
-        return condition
+    if TYPE_CHECKING:  # attributes of every Future, to whom it is given
+        _condition: threading.Condition
+        _waiters: list[Any]
+    else:
 
-    @property
-    def _waiters(self) -> list[Any]:  # type: ignore[override]
-        if self._waiting is None:
-            self._waiting = []
-        return self._waiting
+        @property
+        def _condition(self) -> threading.Condition:
+            condition = self._cond
+            if condition is None:
+                with _CONDITIONS:
+                    condition = self._cond
+                    if condition is None:
+                        condition = self._cond = threading.Condition()
+            return condition
+
+        @property
+        def _waiters(self) -> list[Any]:
+            if self._waiting is None:
+                self._waiting = []
+            return self._waiting
 
     # -- Future ----------------------------------------------------------------------------------------------------
 
@@ -105,13 +120,13 @@ class Handle(Future[Any]):
 
     def running(self) -> bool:
         """Whether a worker is running it at this moment."""
-        return any(running.number == self.number for running in self._client.running())
+        return self._state == PENDING and self._client.is_running(self.number)
 
     def done(self) -> bool:
         """Whether it has ended, in whatever way.  Its callback may still be on the way."""
         return self._state != PENDING
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> R:
         """What ``runnable`` returned.
 
         Waits for the end, at most ``timeout`` seconds.  Raises the task's exception, or the one that stands for it
@@ -120,7 +135,8 @@ class Handle(Future[Any]):
         self._await(timeout)
         error = self._load()
         if error is None:
-            return self._result
+            value: R = self._result
+            return value
         try:
             raise error
         finally:
@@ -215,19 +231,21 @@ class Handle(Future[Any]):
         self._last = frame
         cancelled = frame[4] == messages.CANCELLED and self._failure is None
         self._state = CANCELLED_AND_NOTIFIED if cancelled else FINISHED
-        condition = self._cond
-        if condition is not None:
-            with condition:
-                for waiter in self._waiting or ():
-                    if cancelled:
-                        waiter.add_cancelled(self)
-                    elif frame[4] != messages.SUCCEEDED:
-                        waiter.add_exception(self)
-                    else:
-                        waiter.add_result(self)
-                condition.notify_all()
+        if self._cond is not None:
+            self._tell_waiters(self._cond)
         if self._calls is not None:
             self._make_calls()
+
+    def _tell_waiters(self, condition: threading.Condition) -> None:
+        with condition:
+            for waiter in self._waiting or ():
+                if self._state == CANCELLED_AND_NOTIFIED:
+                    waiter.add_cancelled(self)
+                elif self._last is None or self._last[4] != messages.SUCCEEDED:
+                    waiter.add_exception(self)
+                else:
+                    waiter.add_result(self)
+            condition.notify_all()
 
     def _make_calls(self) -> None:
         calls = self._calls
@@ -263,7 +281,7 @@ class Handle(Future[Any]):
             if not self._loaded and frame is not None:
                 try:
                     if self._failure is not None:
-                        self._exception = EngineError(self._failure)
+                        self._exception = self._engine_error(self._failure)
                     elif frame[4] == messages.SUCCEEDED:
                         self._result = loads(body_of(frame)[1])
                     else:
