@@ -28,6 +28,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # what type checkers take for true; importing typing for it would cost every worker 5 ms
 if TYPE_CHECKING:
+    from workflow.diagnostics.mistake import InvalidPipeline, Mistake
     from workflow.engine.handle import Handle
     from workflow.engine.outputs import OutputMissing
     from workflow.engine.parent import MultiProcess
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from workflow.info_task import InfoTask, RetryPolicy
     from workflow.model import Model
     from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
+    from workflow.pipeline import EventStream, Pipeline
+    from workflow.report.report import Report
 
 __version__ = "0.1.0"
 
@@ -55,14 +58,19 @@ _HOMES = {
     "CallbackRecord": "workflow.outcome",
     "EngineError": "workflow.errors",
     "ErrorRecord": "workflow.outcome",
+    "EventStream": "workflow.pipeline",
     "ExecutorBroken": "workflow.errors",
     "Handle": "workflow.engine.handle",
     "InfoTask": "workflow.info_task",
+    "InvalidPipeline": "workflow.diagnostics.mistake",
     "MemoryLimitExceeded": "workflow.errors",
+    "Mistake": "workflow.diagnostics.mistake",
     "Model": "workflow.model",
     "MultiProcess": "workflow.engine.parent",
     "Outcome": "workflow.outcome",
     "OutputMissing": "workflow.engine.outputs",
+    "Pipeline": "workflow.pipeline",
+    "Report": "workflow.report.report",
     "RetryPolicy": "workflow.info_task",
     "TaskCancelled": "workflow.errors",
     "TaskCrashed": "workflow.errors",
@@ -79,14 +87,19 @@ __all__ = [
     "CallbackRecord",
     "EngineError",
     "ErrorRecord",
+    "EventStream",
     "ExecutorBroken",
     "Handle",
     "InfoTask",
+    "InvalidPipeline",
     "MemoryLimitExceeded",
+    "Mistake",
     "Model",
     "MultiProcess",
     "Outcome",
     "OutputMissing",
+    "Pipeline",
+    "Report",
     "RetryPolicy",
     "TaskCancelled",
     "TaskCrashed",
