@@ -65,12 +65,19 @@ class WorkflowBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         return n_jobs if n_jobs > 0 else max(cpu_count() + 1 + n_jobs, 1)
 
     def configure(self, n_jobs: int = 1, parallel: Any = None, **_for_other_backends: Any) -> int:
-        """Make the pool.  Raises what ``WorkflowExecutor`` raises for options that cannot be meant."""
+        """Make the pool; answers how many jobs joblib is to keep going.
+
+        Raises what ``WorkflowExecutor`` raises for options that cannot be meant.
+        """
         self.parallel = parallel
         workers: int = self.effective_n_jobs(n_jobs)
-        env = {**self._prepare_worker_env(workers), **(self._options.get("env") or {})}
-        self._executor = WorkflowExecutor(workers, **{**self._options, "env": env})
-        return workers
+        options = {**self._options}
+        options["env"] = {**self._prepare_worker_env(workers), **(options.get("env") or {})}
+        options["initargs"] = (options.get("initializer"), options.get("initargs", ()))
+        options["initializer"] = _begin
+        self._executor = WorkflowExecutor(workers, **options)
+        # What has one job joblib would run in the caller's own process: without limits, and a crash would be its own.
+        return max(workers, 2)
 
     def submit(self, func: Any, callback: Callable[[Any], object] | None = None) -> TaskFuture[Any]:
         """Have a batch of calls run."""
@@ -92,8 +99,13 @@ class WorkflowBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         return future.result()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
-        """End what runs and drop what waits.  The pool stays as good as new, whether it is wanted or not."""
-        del ensure_ready
+        """End what runs and drop what waits.  The pool stays as good as new."""
+        if ensure_ready:
+            # joblib 1.6 keeps batches that it had not dispatched yet, and the next call of the same ``Parallel`` would
+            # get their results before its own: with each of its own backends too.
+            waiting = getattr(self.parallel, "_ready_batches", None)
+            while waiting is not None and not waiting.empty():
+                waiting.get(block=False)
         with self._lock:
             going = list(self._going)
         for future in going:
@@ -109,6 +121,12 @@ class WorkflowBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
     def _ended(self, future: Any) -> None:
         with self._lock:
             self._going.discard(future)
+
+
+def _begin(initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
+    """In a new worker.  To find this function it has imported joblib, which then counts against no call's limit."""
+    if initializer is not None:
+        initializer(*initargs)
 
 
 register_parallel_backend("workflow", WorkflowBackend)

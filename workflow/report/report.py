@@ -86,7 +86,7 @@ class Report:
         except KeyError:
             from workflow.diagnostics.suggest import did_you_mean
 
-            near = did_you_mean(task, self._by_id) if isinstance(task, str) else None
+            near = did_you_mean(str(task), self._by_id)
             message = f"no task of this run has the id {task!r}" + (f", {near}" if near else "")
             raise KeyError(message) from None
 

@@ -17,7 +17,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 def toml_text(tables: Mapping[str, object]) -> str:
     """The text of a file with these tables.  Raises TypeError, with the place, for what TOML cannot say."""
-    blocks = []
+    blocks: list[str] = []
     for section, table in tables.items():
         if not isinstance(table, Mapping):
             blocks.insert(0, f"{_key(section, section)} = {_value(table, section)}")
