@@ -65,12 +65,13 @@ def test_who_stops_awaiting_ends_the_call(executor: WorkflowExecutor, tmp_path: 
 
 def test_a_limit_around_a_block_ends_what_it_awaits(executor: WorkflowExecutor) -> None:
     """``asyncio.timeout``, which is there from 3.11 on."""
-    if not hasattr(asyncio, "timeout"):
+    limit = getattr(asyncio, "timeout", None)
+    if limit is None:
         pytest.skip("asyncio.timeout is there from Python 3.11 on")
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(1):
+        async with limit(1):
             await loop.run_in_executor(executor, steps.hang, 3)
 
     with pytest.raises(TimeoutError):

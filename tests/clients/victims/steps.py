@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 _kept: list[str] = []
 
@@ -70,3 +71,27 @@ def sum_of_squares(number: int) -> int:
 
     results: list[int] = Parallel(n_jobs=2)(delayed(square)(each) for each in range(number))
     return sum(results)
+
+
+def largest_memory() -> int:
+    """Of this process so far, numpy in it."""
+    import resource
+
+    import numpy  # noqa: F401
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def add_up(array: Any) -> tuple[float, int]:
+    """The sum, and the memory that it took to get here."""
+    return float(array.sum()), largest_memory()
+
+
+def count_up(size: int) -> Any:
+    import numpy
+
+    return numpy.arange(size, dtype=numpy.float64)
+
+
+def sums_by_shop(chunk: Any) -> Any:
+    return chunk.groupby("shop")["price"].sum()
