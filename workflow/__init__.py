@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from workflow.info_task import InfoTask, RetryPolicy
     from workflow.model import Model
     from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
+    from workflow.outcomes import Outcomes
     from workflow.pipeline import EventStream, Pipeline
     from workflow.report.report import Report
 
@@ -68,6 +69,7 @@ _HOMES = {
     "Model": "workflow.model",
     "MultiProcess": "workflow.engine.parent",
     "Outcome": "workflow.outcome",
+    "Outcomes": "workflow.outcomes",
     "OutputMissing": "workflow.engine.outputs",
     "Pipeline": "workflow.pipeline",
     "Report": "workflow.report.report",
@@ -97,6 +99,7 @@ __all__ = [
     "Model",
     "MultiProcess",
     "Outcome",
+    "Outcomes",
     "OutputMissing",
     "Pipeline",
     "Report",

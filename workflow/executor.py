@@ -29,6 +29,7 @@ from workflow.engine.system import usable_cpus
 from workflow.engine.task_future import TaskFuture, refused
 from workflow.errors import EngineError, ExecutorBroken
 from workflow.info_task import POOL_MAX, InfoTask, RetryPolicy
+from workflow.outcomes import Outcomes
 from workflow.restarts import INITIALIZER_S
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
     from types import TracebackType
 
-    from typing_extensions import TypeVarTuple, Unpack
+    from typing_extensions import Self, TypeVarTuple, Unpack
 
     Ts = TypeVarTuple("Ts")
 
@@ -111,7 +112,7 @@ class WorkflowExecutor(Executor):
             }
         )
         self._pool = SharedPool(
-            usable_cpus() if max_workers is None else count("max_workers", max_workers, POOL_MAX),
+            usable_cpus() if max_workers is None else _workers(max_workers),
             None if max_tasks_per_child is None else count("max_tasks_per_child", max_tasks_per_child),
             initializer,
             tuple(initargs),
@@ -186,12 +187,7 @@ class WorkflowExecutor(Executor):
 
         An iterator that is closed, or forgotten after its first result, cancels what it has not yielded.
         """
-        if buffersize is not None and not isinstance(buffersize, int):
-            message = "buffersize must be an integer or None"
-            raise TypeError(message)
-        if buffersize is not None and buffersize < 1:
-            message = "buffersize must be None or > 0"
-            raise ValueError(message)
+        _check_buffersize(buffersize)
         if chunksize < 1:
             message = "chunksize must be >= 1."
             raise ValueError(message)
@@ -208,6 +204,35 @@ class WorkflowExecutor(Executor):
         results = _results(futures, more, end)
         return results if chunksize == 1 else _flat(results)
 
+    def as_completed(
+        self, fn: Callable[..., T], *iterables: Iterable[Any], buffersize: int | None = None
+    ) -> Outcomes[T]:
+        """``fn`` for each element, or row of elements; an iterable of the futures, each as soon as it has ended.
+
+        For ``for`` and for ``async for``.  ``args`` of a future is the row that it was called with.  At most
+        ``buffersize`` calls are submitted and not yielded: the iterables are read as futures are taken (None reads them
+        at once).  Leaving the loop cancels what was not yielded, also what runs.
+        """
+        return self._outcomes(fn, iterables, buffersize, in_order=False)
+
+    def as_submitted(
+        self, fn: Callable[..., T], *iterables: Iterable[Any], buffersize: int | None = None
+    ) -> Outcomes[T]:
+        """The same, in the order of the iterables; where ``map`` ends with the first exception, this goes on."""
+        return self._outcomes(fn, iterables, buffersize, in_order=True)
+
+    def _outcomes(
+        self, fn: Callable[..., T], iterables: tuple[Iterable[Any], ...], buffersize: int | None, *, in_order: bool
+    ) -> Outcomes[T]:
+        _check_buffersize(buffersize)
+
+        def call(row: tuple[Any, ...]) -> TaskFuture[T]:
+            future = self.submit(fn, *row)
+            future.args = row
+            return future
+
+        return Outcomes(map(call, zip(*iterables, strict=False)), buffersize, in_order=in_order)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls, and end the pool when those submitted have ended; ``wait`` for that.
 
@@ -222,6 +247,40 @@ class WorkflowExecutor(Executor):
         if kind is not None and not issubclass(kind, Exception):
             self._pool.interrupt()
         self.shutdown()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """As ``with`` does, while the loop goes on.  A block that is cancelled ends everything at once."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(None, self.__exit__, kind, error, traceback)
+        except asyncio.CancelledError:
+            self._pool.interrupt()
+            raise
+
+
+def _check_buffersize(buffersize: object) -> None:
+    if buffersize is None:
+        return
+    if not isinstance(buffersize, int):
+        message = "buffersize must be an integer or None"
+        raise TypeError(message)
+    if buffersize < 1:
+        message = "buffersize must be None or > 0"
+        raise ValueError(message)
+
+
+def _workers(max_workers: object) -> int:
+    if isinstance(max_workers, int) and max_workers <= 0:
+        message = f"max_workers must be greater than 0, not {max_workers}"
+        raise ValueError(message)
+    return count("max_workers", max_workers, POOL_MAX)
 
 
 def _check_context(context: object) -> None:

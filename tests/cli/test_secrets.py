@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,10 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-SECRET = "tok-'4f\"8\\\nsecond-line-ü"
-PARTS = ("tok-", "4f", "second-line")
+SECRET = "tok-'4qj\"8\\\nsecond-line-ü"
+PARTS = ("tok-", "4qj", "second-line")
 """What would be left of it in any form."""
 REPORTS = ("out.json", "out.xml", "out.html", "out.md", "out.trace.json")
 TASKS = """\
@@ -190,7 +194,7 @@ def test_neither_the_line_of_an_error_nor_broken_off_output_tells_a_secret(
 
 
 def test_a_run_that_is_killed_leaves_no_secret(private: Path, environ: dict[str, str]) -> None:
-    """Not on the disk, because it never was there; and not in memory, which is given back within two seconds."""
+    """Not on the disk, because it never was there; and not in memory, which is given back."""
     before = set(Path("/dev/shm").iterdir())
     (private / "pipeline.toml").write_text(PIPELINE.replace('"2s"', '"60s"'))
     command = [sys.executable, "-m", "workflow", "run", "-v", "--select", "call@hung"]
@@ -207,13 +211,51 @@ def test_a_run_that_is_killed_leaves_no_secret(private: Path, environ: dict[str,
     assert any(parts_in(path.read_bytes()) for path in told(ours[0]))  # else this test shows nothing
     run.kill()
     run.wait()
-    until = time.monotonic() + 2
+    until = time.monotonic() + 10
     while ours[0].exists() and time.monotonic() < until:
         time.sleep(0.01)
     assert not ours[0].exists()
     left = [*told(private / ".workflow"), private / "console.txt"]
     assert len(left) > 1
     assert [path for path in left if parts_in(path.read_bytes())] == []
+
+
+def test_a_command_for_a_secret_ends_with_a_run_that_is_killed(tmp_path: Path, environ: dict[str, str]) -> None:
+    """With all it has started, also what left its session and lost its parent; what an ended one left stays."""
+    (tmp_path / "stays.sh").write_text("echo x; setsid sleep 1001 >/dev/null 2>&1 & echo $! >pid\n")
+    (tmp_path / "pipeline.toml").write_text("""\
+[secrets]
+A = {cmd = ["sh", "stays.sh"]}
+B = {cmd = ["sh", "-c", "(setsid sleep 1002 &); touch begun; sleep 1003"]}
+[tasks.t]
+cmd = ["true"]
+env = {A = "${secrets.A}", B = "${secrets.B}"}
+""")
+    run = subprocess.Popen(
+        [sys.executable, "-m", "workflow", "run"], cwd=tmp_path, env={**environ, "OF_THIS_TEST": str(tmp_path)}
+    )
+    until = time.monotonic() + 20
+    while not (tmp_path / "begun").exists():
+        assert time.monotonic() < until
+        assert run.poll() is None
+        time.sleep(0.01)
+
+    def alive() -> set[str]:
+        found = set()
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("OF_THIS_TEST") == str(tmp_path) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.add(process.cmdline()[-1])
+        return found
+
+    assert {"1001", "1002", "1003"} <= alive()
+    run.kill()
+    run.wait()
+    until = time.monotonic() + 10
+    while alive() != {"1001"}:
+        assert time.monotonic() < until, alive()
+        time.sleep(0.02)
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
 def test_a_secret_that_is_missing_keeps_everything_from_running(private: Path, workflow: Callable[..., Any]) -> None:

@@ -48,6 +48,16 @@ def test_the_program_runs_as_it_stands(python: Run, tmp_path: Path) -> None:
     assert "result 11" in told
 
 
+def test_the_executor_s_program_runs_as_it_stands(python: Run, tmp_path: Path) -> None:
+    """One call, a thousand, and a hundred as they end."""
+    _, block, _ = _blocks("python")
+    (tmp_path / "calls.py").write_text(block, encoding="utf-8")
+    run = python("calls.py")
+    assert (run.returncode, run.stderr) == (0, "")
+    first, _, *ended = run.stdout.splitlines()
+    assert (int(first), len(ended)) == (2**100, 100)
+
+
 def test_the_pipeline_of_a_program_runs_as_it_stands(python: Run, tmp_path: Path) -> None:
     """Four tasks, of which one fails and says why."""
     *_, block = _blocks("python")

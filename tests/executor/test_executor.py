@@ -152,7 +152,7 @@ def test_an_unknown_option_is_told_with_what_was_meant(executor: WorkflowExecuto
 
 
 def test_a_pool_has_at_least_one_worker() -> None:
-    with pytest.raises(ValueError, match="max_workers must be 1 or more, not 0"):
+    with pytest.raises(ValueError, match="max_workers must be greater than 0, not 0"):
         WorkflowExecutor(0)
 
 

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 import click
 
 from workflow.cli.arguments import (
+    WORKERS,
     Given,
     existing,
     file_argument,
     file_options,
-    nothing_selected,
     root_option,
+    selected,
     selection_options,
     tell,
 )
 from workflow.cli.leaving import keep_code
 from workflow.cli.report import check_outs
-from workflow.info_task import POOL_MAX, SEEDS
+from workflow.info_task import SEEDS
 from workflow.report.formats import KNOWN
 from workflow.run.exit_code import ExitCode
 
@@ -40,9 +41,7 @@ CI_GRACE_MAX_S = 5.0
 @click.command()
 @click.pass_obj
 @file_argument
-@click.option(
-    "-j", "--jobs", type=click.IntRange(1, POOL_MAX), metavar="N", help="Workers (what the file says, or one per CPU)."
-)
+@click.option("-j", "--jobs", type=WORKERS, metavar="N", help="Workers (what the file says, or one per CPU).")
 @file_options
 @root_option
 @selection_options
@@ -113,13 +112,10 @@ def run(
     plan, keep = _plan(given, file, how)
     if force is not None:
         _check_force(plan, force)
-    if globs or tags:
-        from workflow.plan.select import select
-
-        whole, plan = plan, select(plan, globs=globs, tags=tags)
-        if not plan.tasks:
-            nothing_selected(whole, globs, tags)
-            return ExitCode.NOTHING_SELECTED
+    chosen = selected(plan, globs, tags)
+    if chosen is None:
+        return ExitCode.NOTHING_SELECTED
+    plan = chosen
     if dry_run:
         from workflow.plan.printing import plan_text
 

@@ -30,6 +30,10 @@ def become_worker(
     system.adopt_orphans()
     system.keep_only({tasks, answers, stack_file})
     stand_in_for_main(config["main"])
+    if config["authkey"] is not None:
+        from workflow.engine.authkey import AuthKey
+
+        AuthKey(config["authkey"]).give()
     from workflow.engine.worker import Worker
 
     Worker(

@@ -71,7 +71,7 @@ def pickled(error: BaseException) -> bytes | None:
         try:
             data = dumps(error, 5)
         except Exception as refusal:  # noqa: BLE001
-            if "__main__" not in str(refusal):
+            if "_main__" not in str(refusal):  # or __mp_main__
                 return None
             from workflow.engine import main_names
 

@@ -118,6 +118,10 @@ class Handle(Future[R]):
         """
         return self._client.cancel(self.number, "cancel() was called")
 
+    def retry(self) -> None:
+        """Let the next attempt begin, which is held: see ``RetryPolicy.held``.  Before ``on_retry`` it does nothing."""
+        self._client.let_go(self.number)
+
     def running(self) -> bool:
         """Whether a worker is running it at this moment."""
         return self._state == PENDING and self._client.is_running(self.number)

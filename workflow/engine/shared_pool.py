@@ -8,6 +8,7 @@ for it in the place where the standard waits, ``threading``'s own list, and not 
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 import os
 import sys
 import threading
@@ -15,12 +16,13 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from workflow.engine import parent
-from workflow.engine.calls import pack_call
+from workflow.engine.calls import Called, pack_call
 from workflow.engine.client import Client, Config
 from workflow.errors import EngineError, ExecutorBroken, WorkflowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
 
 class SharedPool:
@@ -75,12 +77,13 @@ class SharedPool:
             if self._refusal is not None:
                 raise RuntimeError(self._refusal)
             if _exiting:
-                message = "cannot schedule new futures after interpreter shutdown"
-                raise RuntimeError(message)
+                raise RuntimeError(_AT_EXIT)
             if self.push is None:
+                _refuse_in_an_import()
                 function, args = self._initializer
                 packed = None if function is None else pack_call(function, args, {})
-                client = Client(self._config._replace(initializer=packed), None)
+                key = bytes(multiprocessing.current_process().authkey)
+                client = Client(self._config._replace(initializer=packed, authkey=key), None)
                 try:
                     client.start()
                 except EngineError as error:
@@ -106,7 +109,7 @@ class SharedPool:
         if not wait or client.is_reader():
             client.release()
         else:
-            parent.complete(client)
+            parent.complete(client, why)
             parent.started.discard(client)
             _engines.discard(client)
 
@@ -120,13 +123,37 @@ class SharedPool:
         self._lock = threading.Lock()
         if self._client is not None:
             self._refusal = "this executor belongs to the process that started it; a forked child needs one of its own"
-            self.push = None
+            self.push = self._client = None
 
 
+def _refuse_in_an_import() -> None:
+    """A module that uses an executor when it is imported must not be imported for a call: each worker would start one.
+
+    What a call itself imports is its own business, so only what is imported before it is called counts.
+    """
+    importing, frame = None, sys._getframe(1)  # noqa: SLF001  # the only way to ask; documented
+    above: FrameType | None = frame
+    while above is not None:
+        code = above.f_code
+        if code is Called.runnable.__code__:
+            return
+        if code.co_name == "<module>" and importing is None:
+            importing = above.f_globals.get("__name__")
+        if code.co_name == "_attempt" and code.co_filename == _WORKER and importing is not None:
+            message = (
+                f"an executor was used while {importing!r} was imported for a call: each worker would start a pool of "
+                'its own, over and over; put what uses it under `if __name__ == "__main__":`, or into a function'
+            )
+            raise RuntimeError(message)
+        above = above.f_back
+
+
+_WORKER = os.path.join(os.path.dirname(__file__), "worker.py")
 _pools: weakref.WeakSet[SharedPool] = weakref.WeakSet()
 _engines: weakref.WeakSet[Client] = weakref.WeakSet()
 """Those that run.  Their threads keep them."""
 _exiting = False
+_AT_EXIT = "cannot schedule new futures after interpreter shutdown"
 
 
 def _count_fork() -> None:
@@ -142,7 +169,7 @@ def _complete_all() -> None:
     global _exiting
     _exiting = True
     for client in list(_engines):
-        parent.complete(client)
+        parent.complete(client, _AT_EXIT)
 
 
 getattr(threading, "_register_atexit", atexit.register)(_complete_all)

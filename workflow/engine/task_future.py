@@ -43,6 +43,8 @@ class TaskFuture(Handle[T]):
     runs: it and every process it started are ended.
     """
 
+    args: tuple[Any, ...] = ()
+    """The row that it was called with, of ``as_completed`` and ``as_submitted``."""
     _engine_error = ExecutorBroken
 
     def cancel(self) -> bool:

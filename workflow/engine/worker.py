@@ -25,7 +25,7 @@ import gc
 import os
 import sys
 import time
-from _pickle import dumps, loads
+from _pickle import PicklingError, dumps, loads
 from marshal import dumps as marshal_dumps
 from marshal import loads as marshal_loads
 
@@ -270,7 +270,7 @@ class Worker:
                 try:
                     body = dumps(value, 5)
                 except Exception as error:  # noqa: BLE001  # it is the user's code
-                    body = _dumps_by_name(value, error)
+                    body = _dumps_by_name(value, error, of_call=model.__name__ == "Called")
                 if len(body) > self._max_result:
                     message = f"the result takes {len(body)} bytes, more than max_result = {self._max_result}"
                     raise ValueError(message)  # noqa: TRY301  # it is described like whatever the task raises
@@ -444,23 +444,29 @@ def leave(code: int) -> NoReturn:
 _NO_OPTIONS: dict[str, Any] = {}
 
 
-def _dumps_by_name(value: object, error: Exception) -> bytes:
+def _dumps_by_name(value: object, error: Exception, *, of_call: bool) -> bytes:
     """What pickle refused for this reason, if it is for names of ``__main__`` only."""
-    if "__main__" in str(error):
+    if "_main__" in str(error):  # or __mp_main__
         from workflow.engine import main_names
 
         try:
             return main_names.dumps(value)
-        except Exception as second:
-            raise _unsendable(value, second) from second
-    raise _unsendable(value, error) from error
+        except Exception as second:  # noqa: BLE001
+            error = second
+    raise _unsendable(value, error, of_call=of_call) from error
 
 
-def _unsendable(value: object, error: Exception) -> TypeError:
+def _unsendable(value: object, error: Exception, *, of_call: bool) -> Exception:
+    """What is told of it: of a call the error that the standard's executors would tell, with a clearer text."""
     if type(value).__name__ == "coroutine":
         value.close()  # type: ignore[attr-defined]  # else it is complained of, in the next task's output
         return TypeError("it is an async function, and nobody runs what it returned: call asyncio.run() in the task")
-    return TypeError(f"the result, a {type(value).__qualname__}, cannot be pickled: {error}")
+    kind: type[Exception] = TypeError
+    if of_call:
+        kind = type(error)
+        if kind not in (AttributeError, TypeError, PicklingError):
+            return error
+    return kind(f"the result, a {type(value).__qualname__}, cannot be pickled: {error}")
 
 
 def _load_model(module: bytes) -> tuple[type[Model], int, bool]:

@@ -82,3 +82,52 @@ def die(how: str) -> None:
         ctypes.string_at(0)
     if how == "libc":
         ctypes.CDLL(None).exit(7)
+
+
+class AtPickle:
+    """Dies while it is pickled."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def __reduce__(self) -> Any:
+        die(self.how)
+
+
+class AtUnpickle(AtPickle):
+    """Dies while it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return die, (self.how,)
+
+
+class AtDeath:
+    """Dies when it is collected, in any process but the one that made it."""
+
+    def __init__(self, how: str) -> None:
+        self.how, self.maker = how, os.getpid()
+
+    def __del__(self) -> None:
+        if os.getpid() != self.maker:
+            die(self.how)
+
+
+def make(kind: str, how: str) -> Any:
+    return {"AtPickle": AtPickle, "AtUnpickle": AtUnpickle}[kind](how)
+
+
+_kept: list[Any] = []
+
+
+def keep_bomb(how: str) -> None:
+    bomb = AtDeath(how)
+    bomb.maker = 0
+    _kept.append(bomb)
+
+
+def drop_bomb() -> None:
+    _kept.clear()
+
+
+def large(size: int) -> bytes:
+    return b"a" + bytes(size - 2) + b"z"
