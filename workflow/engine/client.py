@@ -197,6 +197,14 @@ class Client:
     def start(self) -> None:
         """Start the processes.  Returns at once; what is pushed waits for them.  Raises EngineError."""
         config = self._config
+        if not sys.executable or getattr(sys, "frozen", False):
+            message = (
+                "the engine cannot be started: its processes are further runs of the Python interpreter, and "
+                f"sys.executable is {sys.executable!r}, which is none; a program that was frozen into one file, or "
+                "that embeds Python, can set sys.executable to one with the same version and modules, and sys.frozen "
+                "to False"
+            )
+            raise EngineError(message)
         try:
             os.getcwd()
         except OSError:
@@ -958,5 +966,6 @@ _CALLED = ("succeeded", None, (0, 0, 0))
 def _import_path(extra: tuple[str, ...]) -> list[str]:
     """The program's import path, absolute: the engine's processes may be elsewhere when they use it."""
     here = os.getcwd()
-    own = [os.path.join(here, entry) for entry in sys.path]
+    entries: list[object] = [*sys.path]  # anything may stand there, and what is no text is passed over, as by imports
+    own = [os.path.join(here, entry) for entry in entries if isinstance(entry, str)]
     return [*extra, *[entry for entry in own if entry not in extra]]

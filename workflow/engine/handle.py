@@ -22,7 +22,7 @@ from workflow.engine.endings import exception_from
 from workflow.engine.frames import body_of, options_of
 from workflow.engine.output import log_file_name
 from workflow.errors import EngineError
-from workflow.messages import RETURNED, STATUSES, TICKET_BITS
+from workflow.messages import ANSWER, RETURNED, STATUSES, TICKET_BITS
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, LogRange, Outcome
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ _CONDITIONS = threading.Lock()
 """Held to make a condition, by whoever waits; never by the reader."""
 
 _ATTEMPT = (1 << TICKET_BITS) - 1
+_OUTCOMES = tuple(map(Outcome, STATUSES))
 
 
 class Handle(Future[R]):
@@ -189,12 +190,12 @@ class Handle(Future[R]):
     def outcome(self) -> Outcome | None:
         """The outcome; None before the end."""
         last = self._last
-        return None if last is None else Outcome(STATUSES[last[4]])
+        return None if last is None else _OUTCOMES[last[4]]
 
     @property
     def reason(self) -> str | None:
         """Why it was cancelled, when it was, or why it is timed out although no attempt of it was."""
-        if self._last is None:
+        if self._last is None or self._last[4] == messages.SUCCEEDED:
             return None
         if self._last[4] == messages.TIMED_OUT and not RETURNED.unpack_from(self._last)[4] & _ATTEMPT:
             return messages.unpack_error(bytes(body_of(self._last)[1]))[1]
@@ -203,8 +204,9 @@ class Handle(Future[R]):
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """The attempts that have ended, in order; none when the task was cancelled before it began."""
-        frames = [*self._earlier, *(() if self._last is None else (self._last,))]
-        return tuple(self._attempt(frame) for frame in frames if RETURNED.unpack_from(frame)[4] & _ATTEMPT)
+        last = self._last
+        ended = () if last is None or not ANSWER.unpack_from(last)[4] & _ATTEMPT else (self._attempt(last),)
+        return (*map(self._attempt, self._earlier), *ended) if self._earlier else ended
 
     @property
     def callback(self) -> CallbackRecord | None:
@@ -296,25 +298,29 @@ class Handle(Future[R]):
             return self._exception
 
     def _attempt(self, frame: bytes) -> Attempt:
-        _, status, _, left, ticket, started, duration, pid, *log = RETURNED.unpack_from(frame)
-        notes, body = body_of(frame)
-        error = signal = exit_code = None
-        if status != messages.SUCCEEDED:
-            type_name, message, traceback, _, stack, signal, exit_code = messages.unpack_error(bytes(body))
-            error = ErrorRecord(type_name, message, traceback, stack)
+        _, status, flags, left, ticket, started, duration, pid, *log = RETURNED.unpack_from(frame)
+        error = signal = exit_code = peak_rss_bytes = cpu_s = None
+        if status != messages.SUCCEEDED or flags & messages.HAS_NOTES:
+            notes, body = body_of(frame)
+            if status != messages.SUCCEEDED:
+                type_name, message, traceback, _, stack, signal, exit_code = messages.unpack_error(bytes(body))
+                error = ErrorRecord(type_name, message, traceback, stack)
+            exit_code, signal = notes.get("exit_code", exit_code), notes.get("signal", signal)
+            peak_rss_bytes, cpu_s = notes.get("peak_rss_bytes"), notes.get("cpu_s")
+        # By position: this is made for each task of a run.
         return Attempt(
-            number=ticket & _ATTEMPT,
-            outcome=Outcome(STATUSES[status]),
-            started_at=self._client.epoch_s(started),
-            duration_s=duration / 1e9,
-            pid=pid or None,
-            exit_code=notes.get("exit_code", exit_code),
-            signal=notes.get("signal", signal),
-            left=left,
-            peak_rss_bytes=notes.get("peak_rss_bytes"),
-            cpu_s=notes.get("cpu_s"),
-            error=error,
-            log=self._log_range(*log),
+            ticket & _ATTEMPT,
+            _OUTCOMES[status],
+            self._client.epoch_s(started),
+            duration / 1e9,
+            pid or None,
+            exit_code,
+            signal,
+            left,
+            peak_rss_bytes,
+            cpu_s,
+            error,
+            self._log_range(*log) if log[1] else None,
         )
 
     def _log_range(self, offset: int, size: int, file: int) -> LogRange | None:

@@ -113,4 +113,16 @@ def count(records: Mapping[int, TaskRecord]) -> dict[Outcome, int]:
 
 def iso(epoch_s: float) -> str:
     """Answer a time as reports and events write it: UTC, with microseconds and offset."""
-    return datetime.fromtimestamp(epoch_s, timezone.utc).isoformat(timespec="microseconds")
+    global _second  # noqa: PLW0603  a memo, replaced as a whole
+    second, text = _second
+    micros = round((epoch_s - second) * 1_000_000)  # half to even, as datetime does
+    if 0 <= micros < 1_000_000 and epoch_s >= second:
+        return f"{text}.{micros:06d}+00:00"
+    whole = datetime.fromtimestamp(epoch_s, timezone.utc).isoformat(timespec="microseconds")
+    if epoch_s >= 0:
+        _second = int(epoch_s), datetime.fromtimestamp(int(epoch_s), timezone.utc).isoformat()[:19]
+    return whole
+
+
+_second = 1 << 62, ""
+"""The last second that was asked for, as it is written: a run asks some times for each task, and mostly for it."""

@@ -42,18 +42,22 @@ def callback_shape(callback: CallbackRecord) -> dict[str, object]:
 
 def task_shape(record: TaskRecord) -> dict[str, object]:
     """Answer a task of the report."""
+    callback = None if record.callback is None else callback_shape(record.callback)
+    return {**head_shape(record), "callback": callback, "log": record.log}
+
+
+def head_shape(record: TaskRecord) -> dict[str, object]:
+    """Answer what does not change any more when it has ended; its callback may still run, and print."""
     return {
         "id": record.id,
         "name": record.name,
-        "matrix": None if record.matrix is None else {axis: _finite(value) for axis, value in record.matrix.items()},
+        "matrix": None if record.matrix is None else {axis: finite(value) for axis, value in record.matrix.items()},
         "outcome": record.outcome.value,
         "reason": record.reason,
         "flaky": record.flaky,
         "carried_from": None,
         "duration_s": seconds(record.duration_s),
         "attempts": [{"number": attempt.number, **attempt_shape(attempt)} for attempt in record.attempts],
-        "callback": None if record.callback is None else callback_shape(record.callback),
-        "log": record.log,
     }
 
 
@@ -82,15 +86,15 @@ def run_shape(run: RunRecord, verdict: Verdict) -> dict[str, object]:
 
 def seconds(value: float | None) -> float | None:
     """Answer a duration without digits that no clock here measures."""
-    return None if value is None else round(max(0.0, value), 6)
+    return None if value is None else round(value, 6) if value > 0.0 else 0.0
 
 
-def _finite(value: object) -> object:
+def finite(value: object) -> object:
     """Answer a value that JSON can say: TOML has infinities and NaN, JSON has not, so they become text."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
+        return [finite(part) for part in value]
     if isinstance(value, Mapping):
-        return {key: _finite(part) for key, part in value.items()}
+        return {key: finite(part) for key, part in value.items()}
     return value

@@ -13,14 +13,13 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from workflow.engine import processes
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
-from workflow.plan.plan import PlannedTask
+from workflow.plan.tasks import Tasks
 from workflow.report.console import Console
 from workflow.report.events import EventLog
 from workflow.report.graph import graph_of
@@ -43,7 +42,7 @@ class Book:
 
     def __init__(
         self,
-        tasks: Sequence[PlannedTask],
+        tasks: Tasks,
         folder: RunFolder,
         console: Console,
         *,
@@ -83,7 +82,7 @@ class Book:
     def begin(self, run: RunRecord) -> None:
         """Open the account."""
         self._events.run_started(run)
-        self._console.run_started(run, time.monotonic(), Counter(task.name for task in self._tasks))
+        self._console.run_started(run, time.monotonic(), self._tasks.names)
 
     def task_ended(self, number: int, handle: EngineHandle, outcome: Outcome, reason: str | None) -> None:
         """Take in a task that was pushed."""
@@ -100,14 +99,20 @@ class Book:
         warn_after_s = self._tasks[number].warn_after_s
         for attempt in record.attempts:
             self._logs.let_go(attempt.log)
-            self._events.task_started(record.id, attempt.number, attempt.started_at, attempt.pid)
-            if warn_after_s is not None and attempt.duration_s >= warn_after_s:
-                self._slow(number, attempt.number, attempt.started_at, attempt.duration_s)
-            self._events.attempt_finished(record.id, attempt)
-            self._said_slow.discard((number, attempt.number))
+            if warn_after_s is not None:
+                self._events.task_started(record.id, attempt.number, attempt.started_at, attempt.pid)
+                if attempt.duration_s >= warn_after_s:
+                    self._slow(number, attempt.number, attempt.started_at, attempt.duration_s)
+                self._events.attempt_finished(record.id, attempt)
+                self._said_slow.discard((number, attempt.number))
+        if warn_after_s is None:
+            self._events.task_ended(record, time.time())
+        else:
+            self._events.task_finished(record, time.time())
         if self._mask:  # what stands there is not masked, and nobody else is to read it
             record.attempts = tuple(replace(attempt, log=None) for attempt in record.attempts)
-        self._add(number, record)
+        self.records[number] = record
+        self._unannounced.append(record)
 
     def task_concluded(self, number: int, outcome: Outcome, reason: str | None, cause: int | None = None) -> None:
         """Take in a task that the engine never had."""
@@ -118,7 +123,9 @@ class Book:
                 record.log = self._logs.keep_reason(record.id, record.reason or outcome.value)
             except OSError as error:
                 self._cannot(error, self._folder.logs / f"{record.id}.log")
-        self._add(number, record)
+        self.records[number] = record
+        self._unannounced.append(record)
+        self._events.task_finished(record, time.time())
 
     def task_settled(self, number: int, handle: EngineHandle) -> None:
         """Take in what became of the callback of a task that has ended, if it has one."""
@@ -227,11 +234,6 @@ class Book:
         task = self._tasks[number]
         told = self._mask.maybe(reason)
         return TaskRecord(task.id, task.name, task.matrix, outcome, told, allow_failure=task.allow_failure)
-
-    def _add(self, number: int, record: TaskRecord) -> None:
-        self.records[number] = record
-        self._unannounced.append(record)
-        self._events.task_finished(record, time.time())
 
     def _cannot(self, error: OSError, path: Path) -> None:
         self.problem = self.problem or disk_problem(error, path)

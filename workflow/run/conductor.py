@@ -166,7 +166,7 @@ class _Conductor:
         self._judging: set[int] = set()  # tasks that may start, of which the cache is asked
         self._cache: Cache | None = None
         self._warning: str | None = None
-        if any(task.outputs for task in plan.tasks):
+        if any(task.outputs for task in plan.tasks.differing("outputs")):
             from workflow.run.cache import open_cache  # the database is nothing that every run needs
 
             self._cache, self._warning = open_cache(
@@ -459,7 +459,10 @@ class _Conductor:
         self._results.release(task)
         self._tasks[handle.number] = number
         self._handles[handle.number] = handle
-        handle.add_done_callback(self._ended)
+        hooked = task.kind == "module" or task.on_success is not None or task.on_failure is not None
+        if hooked or self._results.is_taken(task):
+            handle.add_done_callback(self._ended)
+        # Others have no callback: they have settled when they end, and are heard of once.
         return []
 
     def _not_pushed(self, number: int, outcome: Outcome, reason: str, result: KeptResult | None = None) -> list[Effect]:

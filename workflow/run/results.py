@@ -14,6 +14,7 @@ from typing import Protocol
 
 from workflow.outcome import Outcome
 from workflow.plan.plan import Deferred, Ended, PlannedTask
+from workflow.plan.tasks import Tasks
 from workflow.run.plain import read_plain
 from workflow.run.stored import LARGE_BYTES, LostResult, Stored, store
 
@@ -31,15 +32,18 @@ class KeptResults:
     def __init__(self, tasks: Sequence[PlannedTask], folder: str) -> None:
         """``folder`` is where large ones are stored; it is made when there is one."""
         self._folder = folder
-        groups = {id(task.uses_results): task.uses_results for task in tasks}
-        self._waiting = Counter(id(task.uses_results) for task in tasks)  # of each group
+        groups: dict[int, frozenset[str]] = {}
+        self._waiting: Counter[int] = Counter()  # of each group
+        for used, count in Tasks.of(tasks).taken():
+            groups[id(used)] = used
+            self._waiting[id(used)] += count
         self._users = Counter(used for group in groups.values() for used in group)  # of each id, in groups
         self._ended: dict[str, Ended] = {}
         self._arrived: dict[str, object] = {}  # of tasks whose end has not been taken in
 
     def take(self, task: PlannedTask, outcome: Outcome, handle: HasResult | None) -> None:
         """Take in how a task ended, with its result if it has one, if somebody refers to it."""
-        if not self._users[task.id]:
+        if task.id not in self._users:
             return
         if handle is None or not outcome.is_success:
             self._ended[task.id] = Ended(task.matrix, outcome.value, None)
@@ -71,11 +75,11 @@ class KeptResults:
 
     def wanted(self, task: PlannedTask) -> bool:
         """Whether somebody refers to its result, or a hook of its own takes it."""
-        return task.on_success is not None or bool(self._users[task.id])
+        return task.on_success is not None or task.id in self._users
 
     def is_taken(self, task: PlannedTask) -> bool:
         """Whether somebody refers to its result."""
-        return bool(self._users[task.id])
+        return task.id in self._users
 
     @property
     def ended(self) -> Mapping[str, Ended]:

@@ -7,7 +7,7 @@ Secrets are not read for a look at a plan: parts of a key that hold one are take
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,8 +17,9 @@ from workflow.plan.key import Parts, key_of
 from workflow.plan.plan import Deferred, Ended, Plan, PlannedTask
 from workflow.run.cache import RESULTS, Keys, find, keyed, read_result
 from workflow.run.content import Contents
+from workflow.run.database import Unusable
 from workflow.run.inputs import Inputs
-from workflow.run.ledger import Ledger, Made, Unusable
+from workflow.run.ledger import Ledger, Made
 from workflow.run.plain import Opaque, read_plain
 from workflow.run.stored import LARGE_BYTES
 from workflow.spec.reference import Template
@@ -117,7 +118,7 @@ class _Look:
         secrets = [f"if {reference} is what it was then" for reference in _secrets(task)]
         return "cached", [f"run {made.run} has made it", *secrets]
 
-    def _first(self, ids: tuple[str, ...], action: Action) -> str | None:
+    def _first(self, ids: Sequence[str], action: Action) -> str | None:
         return next((id_ for id_ in ids if self._action[id_] == action), None)
 
     def _parts(self, task: PlannedTask) -> Parts | None:
