@@ -484,6 +484,8 @@ class Client:
 
     def cancel_unbegun(self) -> None:
         """Have those ended that no worker is in the middle of."""
+        if not self._table:
+            return
         running = {running.number for running in self.running()}
         for handle in list(self._table.values()):
             if handle.number not in running:
