@@ -74,6 +74,8 @@ class RunOptions:
     """Called when the engine was started, and before anything is waited for."""
     grace_max_s: float | None = None
     """Bounds what tasks are given to end in when a signal ends the run."""
+    make_signals: Callable[[queue.SimpleQueue[object]], Signals] = Signals
+    """What hears the signals, and may be asked to end the run."""
     force: str | None = None
     """Tasks whose id or name matches this glob run although they are cached, or ended in the run that is resumed."""
     resume: Resume | None = None
@@ -123,7 +125,12 @@ def run_plan(
     started_at = time.time()
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
     secrets = read_secrets(plan)
-    with errors_masked(secrets.mask), secrets, Signals(inbox) as signals, open_ledger(options.state_dir) as ledger:
+    with (
+        errors_masked(secrets.mask),
+        secrets,
+        options.make_signals(inbox) as signals,
+        open_ledger(options.state_dir) as ledger,
+    ):
         earlier = None if options.resume is None else _earlier(ledger, plan, options.resume)
         folder = new_run_folder(options.state_dir, started_at)
         held = hold(folder)
