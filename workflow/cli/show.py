@@ -50,9 +50,7 @@ def _rows(pipeline: Pipeline, name: str) -> list[tuple[str, str, str]]:
     """Key, value and origin; what is set in the order of the grammar, then what is not."""
     from workflow.spec.models import TaskTable, keys_of
 
-    merged: dict[str, object] = {}
-    for layer in reversed(pipeline.layers[name]):
-        merged = _laid_over(merged, layer.ready)
+    merged = pipeline.merged(name)
     lines = _Lines(pipeline)
     rows = [(name, "", lines.of(("tasks", name)))]
     for key in keys_of(TaskTable):
@@ -63,16 +61,6 @@ def _rows(pipeline: Pipeline, name: str) -> list[tuple[str, str, str]]:
     foreign = {"args", "kwargs"} if {"cmd", "shell"} & set(merged) else {"on"} if "module" in merged else set()
     rows += [(key, text, "default") for key, text in DEFAULTS.items() if key not in merged and key not in foreign]
     return rows
-
-
-def _laid_over(below: dict[str, object], above: object) -> dict[str, object]:
-    from collections.abc import Mapping
-
-    merged = dict(below)
-    for key, value in above.items() if isinstance(above, Mapping) else ():
-        under = merged.get(key)
-        merged[key] = _laid_over(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
-    return merged
 
 
 def _leaves(value: object, path: Place) -> list[tuple[Place, object]]:

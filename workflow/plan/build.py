@@ -32,6 +32,7 @@ from workflow.plan.plan import (
     count_failures,
 )
 from workflow.plan.printing import plan_hash
+from workflow.plan.resolved import resolved
 from workflow.spec import checks, values
 from workflow.spec.checks import SecretTable
 from workflow.spec.condition import Answers, Senseless
@@ -69,13 +70,17 @@ def load_plan_and_facts(
     sets: Sequence[str] = (),
     want_facts: bool = True,
 ) -> tuple[Plan, Facts | None]:
-    """The same, with what the plan was made from."""
+    """The same, with what the plan was made from, and in it the file as everything together makes it."""
     document, mistakes = read_document(path, profile=profile, sets=sets)
     pipeline, more = check_document(document, variables or {})
     # Before the plan is made: what changes in between makes it one that does not count, and never one that lies.
     facts = _facts(pipeline) if want_facts else None
     plan, even_more = _planned(pipeline)
     raise_mistakes(document, [*mistakes, *more, *even_more])
+    if want_facts:
+        texts = {str(source.file): sha256(source.text.encode()).hexdigest() for source in document.sources}
+        sources = texts if facts is None else {file: str(fact[0]) for file, fact in facts.files.items()}
+        plan = replace(plan, resolved=resolved(pipeline, sources))
     return plan, facts
 
 

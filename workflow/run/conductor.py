@@ -32,10 +32,11 @@ from workflow.run.ending import STATUS
 from workflow.run.engine import Engine, EngineFactory, EngineHandle
 from workflow.run.exit_code import ExitCode
 from workflow.run.facts import Broken, Fact, Interrupted, RunTimedOut, TaskBegan, TaskEnded, TimePassed
-from workflow.run.folder import RunFolder, new_run_folder
+from workflow.run.folder import RunFolder, disk_problem, new_run_folder
 from workflow.run.git import git_commit
 from workflow.run.inbox import Ended, Judged, KeptResult, Noted, Settled, StacksAsked
 from workflow.run.inputs import Inputs
+from workflow.run.manifest import write_manifest
 from workflow.run.mask import Mask
 from workflow.run.results import KeptResults
 from workflow.run.secrets import Secrets, errors_masked, read_secrets
@@ -141,6 +142,7 @@ class _Conductor:
         self._secrets = secrets
         self._max_log_bytes = secrets.log_bound(settings.max_log_bytes, _workers(plan, options))
         self._plan = plan
+        self._manifest = folder.manifest
         self._options = options
         self._start = time.monotonic()
         self._limit_s = settings.timeout_s  # of the run; None too when it was reached
@@ -261,6 +263,10 @@ class _Conductor:
     # Understand
 
     def _begin(self) -> list[Effect]:
+        try:
+            write_manifest(self._manifest, self._plan, self._run, self._secrets.mask)
+        except OSError as error:
+            return self._broken(disk_problem(error, self._manifest))
         try:
             self._engine.start()
         except (WorkflowError, OSError) as error:

@@ -35,6 +35,11 @@ class RunFolder:
         return self.path / "report.json"
 
     @property
+    def manifest(self) -> Path:
+        """What the run was made of."""
+        return self.path / "manifest.json"
+
+    @property
     def events(self) -> Path:
         """What happened, a line at a time."""
         return self.path / "events.jsonl"
