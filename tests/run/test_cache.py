@@ -282,7 +282,7 @@ def no_salt(path: Path) -> None:
     ("spoil", "said"),
     [
         (broken, "is broken (file is not a database): move it away"),
-        (newer, "was made by a newer version of workflow (schema 99, this one knows up to 1)"),
+        (newer, "was made by a newer version of workflow (schema 99, this one knows up to 2)"),
         (a_folder, "cannot be opened: it is a folder, and no file"),
         (a_pipe, "runs.db cannot be opened: it is a pipe, and no file"),
         (a_pipe_beside, "runs.db-wal cannot be opened: it is a pipe, and no file"),
@@ -345,7 +345,7 @@ def test_a_database_that_another_holds_is_waited_for_and_then_done_without(
     tmp_path: Path, go: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The task's outcome stands."""
-    monkeypatch.setattr("workflow.run.ledger.BUSY_S", 0.05)
+    monkeypatch.setattr("workflow.run.database.BUSY_S", 0.05)
     state = tmp_path / ".workflow"
     state.mkdir()
     Ledger(state).close()

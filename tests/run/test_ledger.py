@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from dataclasses import replace
@@ -9,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from workflow.run.ledger import KEYS_MAX, Ledger, Made, Unusable
+from workflow.outcome import Outcome
+from workflow.report.records import RunRecord, Verdict
+from workflow.run.database import Unusable
+from workflow.run.folder import hold, is_alive, new_run_folder
+from workflow.run.ledger import KEYS_MAX, EndedRow, KnownRun, Ledger, Made, SettledRow
+from workflow.run.schema import MIGRATIONS
 
 MADE = Made("a", "k", {"args": "1"}, "run-1", {"out": "d"}, {"out": (1, 2, 3, 4, 5)}, "r")
 
@@ -41,6 +47,96 @@ def test_old_keys_are_forgotten_with_the_results_nobody_else_has(tmp_path: Path)
     assert len(ledger.made("/", "a")) == KEYS_MAX
     assert gone == ["first"]
     ledger.close()
+
+
+RUN = RunRecord(
+    "2026-1", "name", "/f/pipeline.toml", "sha256:1", 5.0, "local", 2, "host", 7, "3.10", "1", None, ("workflow",), 3,
+    9, "",
+)  # fmt: skip
+ROW = EndedRow(0, "a", Outcome.SUCCEEDED, b"key", '{"args": "1"}', '{"id": "a"', "logs/a.log", None, b"result", None)
+
+
+def test_a_run_is_known_from_its_beginning_and_how_it_ended_from_its_end(tmp_path: Path) -> None:
+    """One that has no end goes on, or was killed."""
+    ledger = Ledger(tmp_path)
+    first = ledger.begin_run(RUN, "/f")
+    second = ledger.begin_run(replace(RUN, id="2026-2", file="/g/other.toml"), "/g")
+    verdict = Verdict(1, "failed", None, 9.0, 4.0)
+    ledger.finish_run(first, verdict, {"failed": 3})
+    ended = KnownRun(first, "/f", replace(RUN, folder=str(tmp_path / "runs" / "2026-1")), verdict, {"failed": 3})
+    assert [run.number for run in ledger.runs()] == [second, first]
+    assert ledger.runs("/f/pipeline.toml") == [ended]
+    assert ledger.runs("/g/other.toml")[0].verdict is None
+    assert ledger.matching("2026-1") == [ended]
+    assert [run.run.id for run in ledger.matching("2026-")] == ["2026-2", "2026-1"]
+    assert ledger.matching("2027") == []
+    ledger.close()
+
+
+def test_endings_are_recorded_together_and_read_in_the_order_of_the_plan(tmp_path: Path) -> None:
+    """However many; what became of a callback is added later."""
+    ledger = Ledger(tmp_path)
+    run, other = ledger.begin_run(RUN, "/f"), ledger.begin_run(replace(RUN, id="2026-2"), "/f")
+    rows = [ROW._replace(place=place, task=f"a@{place}") for place in range(2500)]
+    ledger.record_ended(other, [ROW])
+    ledger.record_ended(run, rows[::-1], [SettledRow(7, '{"name": "callback"}', "logs/b.log")])
+    read = list(ledger.ended(run))
+    rows[7] = rows[7]._replace(callback='{"name": "callback"}', log="logs/b.log")
+    assert read == rows
+    assert read[7].text == '{"id": "a", "callback": {"name": "callback"}, "log": "logs/b.log"}'
+    assert ledger.counts(run) == {"succeeded": 2500}
+    with pytest.raises(Unusable):
+        ledger.record_ended(run, [ROW._replace(place=5000), ROW])  # the second is there already
+    assert ledger.counts(run) == {"succeeded": 2500}
+    ledger.forget([run])
+    assert list(ledger.ended(run)) == []
+    assert list(ledger.ended(other)) == [ROW]
+    assert [each.run.id for each in ledger.runs()] == ["2026-2"]
+    ledger.close()
+
+
+def test_a_database_of_the_first_schema_is_migrated_and_one_that_is_only_looked_at_has_no_runs(tmp_path: Path) -> None:
+    """What it knew stays."""
+    with sqlite3.connect(tmp_path / "runs.db") as db:
+        MIGRATIONS[0](db)
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    look = Ledger(tmp_path, create=False)
+    assert look.runs() == []
+    salt = look.salt
+    look.close()
+    ledger = Ledger(tmp_path)
+    assert ledger.salt == salt
+    assert ledger.begin_run(RUN, "/f") == 1
+    ledger.close()
+
+
+def test_a_row_of_a_run_that_is_spoiled_is_told(tmp_path: Path) -> None:
+    """As a broken database, and not with a traceback."""
+    ledger = Ledger(tmp_path)
+    run = ledger.begin_run(RUN, "/f")
+    ledger.record_ended(run, [ROW])
+    with sqlite3.connect(tmp_path / "runs.db") as db:
+        db.execute("UPDATE ended SET head = x'00'")
+        db.execute("UPDATE run SET facts = '[]'")
+    db.close()
+    with pytest.raises(Unusable, match="is broken"):
+        list(ledger.ended(run))
+    with pytest.raises(Unusable, match="is broken"):
+        ledger.runs()
+    ledger.close()
+
+
+def test_a_run_is_alive_as_long_as_somebody_holds_its_lock(tmp_path: Path) -> None:
+    """And not because its folder is there."""
+    folder = new_run_folder(tmp_path, 0.0)
+    assert not is_alive(folder.path)
+    held = hold(folder)
+    assert is_alive(folder.path)
+    assert is_alive(folder.path)
+    os.close(held)
+    assert not is_alive(folder.path)
+    assert not is_alive(tmp_path / "nothing")
 
 
 def test_two_that_open_a_new_database_at_once_migrate_it_once(tmp_path: Path) -> None:

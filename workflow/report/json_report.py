@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workflow.outcome import CallbackRecord
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
-from workflow.report.shapes import FORMAT, run_shape, task_shape
+from workflow.report.shapes import FORMAT, callback_shape, head_shape, run_shape
 from workflow.report.writing import write_whole
 
 if TYPE_CHECKING:
@@ -20,17 +21,38 @@ _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
 def write_report(path: Path, run: RunRecord, verdict: Verdict, records: Mapping[int, TaskRecord]) -> None:
     """Write the report to ``path``: the whole of it, or nothing.  Raises OSError."""
     counts = {outcome.value: number for outcome, number in count(records).items()}
-    tasks = (task_shape(records[number]) for number in sorted(records))
+    tasks = (record_text(records[number]) for number in sorted(records))
     write_whole(path, _text(FORMAT, run_shape(run, verdict), counts, tasks))
+
+
+def record_text(record: TaskRecord) -> str:
+    """Answer a task of the report."""
+    callback = None if record.callback is None else callback_text(record.callback)
+    return task_text(task_head(record), callback, record.log)
+
+
+def task_head(record: TaskRecord) -> str:
+    """Answer the beginning of its text, which is certain when it has ended; ``task_text`` makes it whole."""
+    return _encode(head_shape(record))[:-1]
+
+
+def callback_text(callback: CallbackRecord) -> str:
+    """Answer what became of a callback."""
+    return _encode(callback_shape(callback))
+
+
+def task_text(head: str, callback: str | None, log: str | None) -> str:
+    """Answer a task of the report from its beginning, and what its callback may have changed."""
+    return f'{head}, "callback": {callback or "null"}, "log": {_encode(log)}}}'
 
 
 def json_pieces(material: Material) -> Iterator[str]:
     """Answer the text of a report that was read, bit by bit: what ``write_report`` wrote."""
     document = material.document
-    return _text(document["format"], document["run"], document["counts"], document["tasks"])
+    return _text(document["format"], document["run"], document["counts"], map(_encode, document["tasks"]))
 
 
-def _text(version: int, run: object, counts: object, tasks: Iterable[object]) -> Iterator[str]:
+def _text(version: int, run: object, counts: object, tasks: Iterable[str]) -> Iterator[str]:
     """A task a line, so that it can be looked at; never all in memory.
 
     ASCII only: lone surrogates could not be written as UTF-8.
@@ -38,6 +60,6 @@ def _text(version: int, run: object, counts: object, tasks: Iterable[object]) ->
     yield f'{{"format": {version},\n "run": {_encode(run)},\n "counts": {_encode(counts)},\n "tasks": ['
     separator = "\n  "
     for task in tasks:
-        yield separator + _encode(task)
+        yield separator + task
         separator = ",\n  "
     yield "]}\n"

@@ -42,6 +42,12 @@ def callback_shape(callback: CallbackRecord) -> dict[str, object]:
 
 def task_shape(record: TaskRecord) -> dict[str, object]:
     """Answer a task of the report."""
+    callback = None if record.callback is None else callback_shape(record.callback)
+    return {**head_shape(record), "callback": callback, "log": record.log}
+
+
+def head_shape(record: TaskRecord) -> dict[str, object]:
+    """Answer what does not change any more when it has ended; its callback may still run, and print."""
     return {
         "id": record.id,
         "name": record.name,
@@ -52,8 +58,6 @@ def task_shape(record: TaskRecord) -> dict[str, object]:
         "carried_from": None,
         "duration_s": seconds(record.duration_s),
         "attempts": [{"number": attempt.number, **attempt_shape(attempt)} for attempt in record.attempts],
-        "callback": None if record.callback is None else callback_shape(record.callback),
-        "log": record.log,
     }
 
 

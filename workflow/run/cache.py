@@ -31,8 +31,9 @@ from workflow.plan.compile import Surroundings, filled
 from workflow.plan.key import Filled, Parts, changes, digest, key_of, key_parts, secret_digest
 from workflow.plan.plan import Ended, Plan, PlannedTask
 from workflow.run.content import MISSING, Contents, Stopped, Unstable
+from workflow.run.database import Unusable
 from workflow.run.inbox import Judged, KeptResult, Noted
-from workflow.run.ledger import Ledger, Made, Unusable
+from workflow.run.ledger import Ledger, Made
 
 RESULTS = "results"
 THREADS = 2

@@ -7,6 +7,8 @@ is made by one ``mkdir`` that fails if it is there already.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,6 +18,7 @@ from workflow.errors import WorkflowError
 from workflow.report.graph import GRAPH
 
 STATE_DIR = ".workflow"
+LOCK = "lock"
 
 
 class StateError(WorkflowError):
@@ -55,6 +58,11 @@ class RunFolder:
         return self.path / "logs"
 
     @property
+    def lock(self) -> Path:
+        """Held by the run for as long as it goes on."""
+        return self.path / LOCK
+
+    @property
     def results(self) -> Path:
         """Large results that other tasks take; there when there is one."""
         return self.path / "results"
@@ -81,6 +89,43 @@ def new_run_folder(state_dir: Path, epoch_s: float) -> RunFolder:
     except OSError as error:
         raise StateError(disk_problem(error, state_dir)) from error
     return folder
+
+
+def hold(folder: RunFolder) -> int:
+    """Hold the run's lock, as long as the descriptor that is answered is open.  Raises StateError.
+
+    No process that is started gets it, so the kernel lets go of it with whoever runs the run, however that dies.
+    """
+    try:
+        descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except BaseException:
+            os.close(descriptor)
+            raise
+    except OSError as error:
+        raise StateError(disk_problem(error, folder.lock)) from error
+    return descriptor
+
+
+def is_alive(folder: Path) -> bool:
+    """Whether the run that has this folder still goes on.  One that has not ended and is not alive was killed.
+
+    Where that cannot be told, it is alive: nobody is to clear away what may still be written to.
+    """
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who look at once see the same
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def disk_problem(error: OSError, path: Path | str) -> str:

@@ -1,39 +1,31 @@
-"""``runs.db``: what earlier runs made, and from what.
+"""``runs.db``: which runs there were, how their tasks ended, and what was made from what.
 
-One SQLite database for all runs of a state folder, in WAL mode, so that a run that reads does not wait for one that
-writes.  Every access is one short transaction.  ``user_version`` is the number of the schema; ``_MIGRATIONS`` has a
-step from each number to the next, done in one transaction, so that two runs that open an old database at once are
-two that migrate it once.
+A run writes down how its tasks ended before it tells anybody: a batch of endings is one transaction.  In WAL mode that
+is one ``write`` to a file, so what was told survives the death of every process of ours at any moment.
 
-Whatever is wrong with it, a batch can still run: whoever opens it gets ``Unusable`` with a sentence, and goes on
-without.  Nothing is repaired or thrown away here: a database of a newer version, or one that is broken, is left as it
-is for whoever knows what to do about it.
+A task that ended is kept as its text in ``report.json``: it is made once, for both, and a report can be made from the
+ledger alone.  Only what a callback adds, which may end much later, is kept beside it.
+
+Every method is one short transaction.  Whatever is wrong with the file, whoever asks gets ``Unusable`` with a sentence.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import secrets
-import sqlite3
-import stat
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, cast
 
-from workflow.errors import WorkflowError
+from workflow.outcome import Outcome
+from workflow.report.json_report import task_text
+from workflow.report.records import RunRecord, Verdict
+from workflow.run.database import Database
+from workflow.run.schema import PLACES
 
-NAME = "runs.db"
-BUSY_S = 10.0
-"""How long to wait for another run that writes."""
 KEYS_MAX = 10
 """Keys remembered for each task: who switches between two settings finds both again."""
-
-
-class Unusable(WorkflowError):
-    """The database cannot be read or written; why, and what to do about it."""
+_PIECE = 1000
+"""Rows read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,69 +46,59 @@ class Made:
     """Digest of the kept result; None where it was not kept."""
 
 
-class Ledger:
-    """The open database.  Its methods raise Unusable, and may be called from any thread."""
+@dataclass(frozen=True, slots=True)
+class KnownRun:
+    """A run, as the ledger knows it."""
 
-    def __init__(self, state_dir: Path, *, create: bool = True) -> None:
-        self._path = state_dir / NAME
-        self._lock = threading.Lock()
-        if not create and not self._path.exists():
-            raise Unusable(f"there is no {self._path}")
-        with self._told():
-            self._regular()
-            if create:
-                # SQLite would make it, and its companions after it, readable for others.
-                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            mode = "rw" if create else "ro"
-            uri = f"{self._path.absolute().as_uri()}?mode={mode}"
-            self._db = sqlite3.connect(
-                uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
-            )  # fmt: skip
-            try:
-                self._open(create)
-            except BaseException:
-                self._db.close()
-                raise
+    number: int
+    """Runs that began later have larger ones."""
+    root: str
+    """Folder of its pipeline file."""
+    run: RunRecord
+    verdict: Verdict | None
+    """None while it goes on, and for ever when it was killed; ``folder.is_alive`` tells one from the other."""
+    counts: Mapping[str, int] | None
+    """How many of its tasks ended in each way; None as long as ``verdict`` is."""
 
-    def _regular(self) -> None:
-        """Before SQLite opens it or what lies beside it: to open a pipe would block for ever."""
-        for name in (NAME, f"{NAME}-wal", f"{NAME}-shm", f"{NAME}-journal"):
-            path = self._path.with_name(name)
-            with contextlib.suppress(FileNotFoundError):
-                mode = path.stat().st_mode
-                if not stat.S_ISREG(mode):
-                    what = (
-                        "a folder"
-                        if stat.S_ISDIR(mode)
-                        else "a pipe"
-                        if stat.S_ISFIFO(mode)
-                        else "a device or a socket"
-                    )
-                    raise Unusable(f"{path} cannot be opened: it is {what}, and no file")
 
-    def _open(self, create: bool) -> None:
-        if self._version() > len(_MIGRATIONS):  # before anything is changed
-            raise Unusable(
-                f"{self._path} was made by a newer version of workflow (schema {self._version()}, this one knows up to "
-                f"{len(_MIGRATIONS)})"
-            )
-        if self._version() < 0:
-            raise Unusable(self._broken(f"schema {self._version()}"))
-        if create:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._migrate()
-        elif self._version() == 0:
-            raise Unusable(f"{self._path} holds nothing yet")
-        ((self.salt,),) = self._db.execute("SELECT value FROM meta WHERE name = 'salt'").fetchall()
-        """What secrets are digested with."""
-        if not isinstance(self.salt, bytes):
-            raise ValueError("its salt is no salt")  # noqa: TRY004  as of the rest of what is in it
+class EndedRow(NamedTuple):
+    """How a task of a run ended."""
 
-    def close(self) -> None:
-        """Let it go."""
-        with contextlib.suppress(sqlite3.Error):
-            self._db.close()
+    place: int
+    """In the plan, from 0."""
+    task: str
+    outcome: Outcome
+    key: bytes | None
+    """None where it has none that could be compared."""
+    parts: str | None
+    """Of the key, as JSON."""
+    head: str
+    """The text of ``task_head``."""
+    log: str | None
+    callback: str | None
+    """As JSON; None as long as it has not ended."""
+    result: bytes | None
+    """What it returned, pickled, when others take it; None also where it is in a file."""
+    stored: str | None
+    """Where it is in a file: its name in the folder of the run's results, size and checksum."""
+
+    @property
+    def text(self) -> str:
+        """The task as ``report.json`` has it."""
+        return task_text(self.head, self.callback, self.log)
+
+
+class SettledRow(NamedTuple):
+    """What became of the callback of a task that was recorded before."""
+
+    place: int
+    callback: str
+    log: str | None
+    """Of the task, its callback's output included."""
+
+
+class Ledger(Database):
+    """The open database."""
 
     def made(self, root: str, task: str) -> list[Made]:
         """What is known of a task, the newest first."""
@@ -147,51 +129,141 @@ class Ledger:
     def _kept(self, result: str) -> bool:
         return self._db.execute("SELECT 1 FROM made WHERE result = ? LIMIT 1", (result,)).fetchone() is not None
 
-    def _version(self) -> int:
-        ((version,),) = self._db.execute("PRAGMA user_version").fetchall()
-        return int(version)
+    # Runs
 
-    def _migrate(self) -> None:
-        if self._version() >= len(_MIGRATIONS):
+    def begin_run(self, run: RunRecord, root: str) -> int:
+        """Record a run before it runs anything, and answer its number."""
+        facts = {name: value for name, value in asdict(run).items() if name in _FACTS}
+        with self._told(), self._transaction():
+            done = self._db.execute(
+                "INSERT INTO run (id, root, file, name, plan_hash, seed, tasks, started_at, facts) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (run.id, root, run.file, run.name, run.plan_hash, run.seed, run.tasks, run.started_at,
+                 json.dumps(facts)),
+            )  # fmt: skip
+            assert done.lastrowid is not None
+            return done.lastrowid
+
+    def record_ended(self, run: int, ended: Sequence[EndedRow], settled: Sequence[SettledRow] = ()) -> None:
+        """Record how tasks ended, and then what became of callbacks: all of it, or nothing."""
+        if not ended and not settled:
             return
-        with self._transaction():
-            for number in range(self._version(), len(_MIGRATIONS)):  # asked again: another run may have been faster
-                _MIGRATIONS[number](self._db)
-                self._db.execute(f"PRAGMA user_version = {number + 1}")
+        base = run * PLACES
+        with self._told(), self._transaction():
+            self._db.executemany(
+                "INSERT INTO ended (at, task, outcome, key, parts, head, log, callback, result, stored) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(base + row.place, row.task, row.outcome.value, *row[3:]) for row in ended],
+            )
+            if settled:
+                self._db.executemany(
+                    "UPDATE ended SET callback = ?, log = ? WHERE at = ?",
+                    [(row.callback, row.log, base + row.place) for row in settled],
+                )
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+    def finish_run(self, run: int, verdict: Verdict, counts: Mapping[str, int]) -> None:
+        """Record how a run ended."""
+        with self._told(), self._transaction():
+            self._db.execute(
+                "UPDATE run SET finished_at = ?, duration_s = ?, status = ?, exit_code = ?, reason = ?, counts = ? "
+                "WHERE number = ?",
+                (verdict.finished_at, verdict.duration_s, verdict.status, verdict.exit_code, verdict.reason,
+                 json.dumps(counts), run),
+            )  # fmt: skip
 
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except (sqlite3.Error, OSError, ValueError, TypeError, RecursionError) as error:
-                raise Unusable(self._sentence(error)) from error
+    def runs(self, file: str | None = None) -> list[KnownRun]:
+        """All runs, or those of one pipeline file (as its real path), the newest first."""
+        if file is None:
+            return self._runs("", ())
+        return self._runs("WHERE file = ?", (file,))
 
-    def _sentence(self, error: Exception) -> str:
-        if isinstance(error, OSError):
-            return f"{self._path} cannot be opened: {error.strerror or error}"
-        text = str(error)
-        if "locked" in text or "busy" in text:
-            return f"{self._path} is locked by another process, for longer than {BUSY_S:g} s"
-        if "readonly" in text or "unable to open" in text:
-            return f"{self._path} cannot be written: {text}"
-        if isinstance(error, sqlite3.OperationalError) and "no such" not in text:
-            return f"{self._path}: {text}"
-        return self._broken(text)
+    def matching(self, text: str) -> list[KnownRun]:
+        """The run with this id; where there is none, those whose ids begin so, the newest first."""
+        return self._runs("WHERE id = ?", (text,)) or self._runs("WHERE substr(id, 1, ?) = ?", (len(text), text))
 
-    def _broken(self, text: str) -> str:
-        return f"{self._path} is broken ({text}): move it away, and what it knew is made again"
+    def counts(self, run: int) -> dict[str, int]:
+        """How many tasks of a run have ended in each way until now."""
+        query = "SELECT outcome, count(*) FROM ended WHERE at >= ? AND at < ? GROUP BY outcome"
+        with self._told():
+            rows = self._db.execute(query, (run * PLACES, (run + 1) * PLACES)).fetchall() if self._has_runs else ()
+            return {str(outcome): int(number) for outcome, number in rows}
+
+    def ended(self, run: int) -> Iterator[EndedRow]:
+        """How its tasks ended, in the order of the plan; not all of it in memory."""
+        after, until = run * PLACES - 1, (run + 1) * PLACES
+        while self._has_runs:
+            with self._told():
+                query = f"SELECT {_ENDED} FROM ended WHERE at > ? AND at < ? ORDER BY at LIMIT ?"  # noqa: S608  of ours
+                rows = self._db.execute(query, (after, until, _PIECE)).fetchall()
+                found = [_ended(run, *row) for row in rows]
+            yield from found
+            if len(found) < _PIECE:
+                return
+            after = run * PLACES + found[-1].place
+
+    def forget(self, runs: Iterable[int]) -> None:
+        """Delete what is known of runs; what they left on the disk is somebody else's to delete."""
+        with self._told(), self._transaction():
+            for run in runs:
+                self._db.execute("DELETE FROM ended WHERE at >= ? AND at < ?", (run * PLACES, (run + 1) * PLACES))
+                self._db.execute("DELETE FROM run WHERE number = ?", (run,))
+
+    def _runs(self, where: str, values: tuple[object, ...]) -> list[KnownRun]:
+        query = f"SELECT {_RUN} FROM run {where} ORDER BY number DESC"  # noqa: S608  of ours
+        with self._told():
+            rows = self._db.execute(query, values).fetchall() if self._has_runs else ()
+            return [self._run(*row) for row in rows]
+
+    def _run(
+        self,
+        number: int,
+        id_: str,
+        root: str,
+        file: str,
+        name: str | None,
+        plan_hash: str,
+        seed: int,
+        tasks: int,
+        started_at: float,
+        facts: str,
+        finished_at: float | None,
+        duration_s: float,
+        status: str,
+        exit_code: int,
+        reason: str | None,
+        counts: str,
+    ) -> KnownRun:
+        known = json.loads(facts)
+        run = RunRecord(
+            id=id_, name=name, file=file, plan_hash=plan_hash, started_at=started_at, tasks=tasks, seed=seed,
+            folder=str(self.folder / "runs" / id_), **{**known, "argv": tuple(known["argv"])},
+        )  # fmt: skip
+        if finished_at is None:
+            return KnownRun(number, root, run, None, None)
+        verdict = Verdict(exit_code, status, reason, finished_at, duration_s)
+        return KnownRun(number, root, run, verdict, json.loads(counts))
+
+    @property
+    def _has_runs(self) -> bool:
+        return self.schema > 1  # one that is only looked at may be old
+
+
+_FACTS = frozenset({"engine", "pool", "host", "pid", "python", "version", "git", "argv"})
+_RUN = (
+    "number, id, root, file, name, plan_hash, seed, tasks, started_at, facts, "
+    "finished_at, duration_s, status, exit_code, reason, counts"
+)
+_TEXT: tuple[type, ...] = (str, type(None))
+_BYTES: tuple[type, ...] = (bytes, type(None))
+_TYPES: tuple[tuple[type, ...], ...] = (_BYTES, _TEXT, (str,), _TEXT, _TEXT, _BYTES, _TEXT)
+_ENDED = "at, task, outcome, key, parts, head, log, callback, result, stored"
+
+
+def _ended(run: int, at: int, task: str, outcome: str, *rest: object) -> EndedRow:
+    """A row; raises ValueError unless everything in it is what it has to be."""
+    if not all(isinstance(value, types) for value, types in zip(rest, _TYPES, strict=True)):
+        raise ValueError(f"a row of {task} is spoiled")
+    return EndedRow(at - run * PLACES, task, Outcome(outcome), *cast("tuple[Any, ...]", rest))
 
 
 def _made(task: str, key: object, parts: str, run: object, outputs: str, stamps: str, result: object) -> Made:
@@ -220,18 +292,3 @@ def _is_stamp(value: object) -> bool:
 def _is_name(result: object) -> bool:
     """Whether it can be a file of the folder of kept results, and none elsewhere."""
     return isinstance(result, str) and result.isalnum()
-
-
-def _first(db: sqlite3.Connection) -> None:
-    db.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)")
-    db.execute("INSERT INTO meta VALUES ('salt', ?)", (secrets.token_bytes(32),))
-    db.execute(
-        "CREATE TABLE made (root TEXT NOT NULL, task TEXT NOT NULL, key TEXT NOT NULL, parts TEXT NOT NULL, "
-        "run TEXT NOT NULL, outputs TEXT NOT NULL, stamps TEXT NOT NULL, result TEXT, at INTEGER NOT NULL, "
-        "PRIMARY KEY (root, task, key)) WITHOUT ROWID"
-    )
-    db.execute("CREATE INDEX made_result ON made (result)")
-
-
-_MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)
-"""From each schema to the next; the first from an empty file."""

@@ -17,8 +17,9 @@ from workflow.plan.key import Parts, key_of
 from workflow.plan.plan import Deferred, Ended, Plan, PlannedTask
 from workflow.run.cache import RESULTS, Keys, find, keyed, read_result
 from workflow.run.content import Contents
+from workflow.run.database import Unusable
 from workflow.run.inputs import Inputs
-from workflow.run.ledger import Ledger, Made, Unusable
+from workflow.run.ledger import Ledger, Made
 from workflow.run.plain import Opaque, read_plain
 from workflow.run.stored import LARGE_BYTES
 from workflow.spec.reference import Template
