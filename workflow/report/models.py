@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from workflow.outcome import Outcome
 
 Status = Literal["succeeded", "failed", "timed_out", "interrupted", "broken"]
+ReportStatus = Literal["succeeded", "failed", "timed_out", "interrupted", "broken", "killed"]
 CallbackOutcome = Literal["succeeded", "failed", "timed_out", "crashed"]
 
 
@@ -118,10 +119,11 @@ class Run(Record):
     """Absolute path of the pipeline file."""
     plan_hash: str
     """Hash of what was to be run; equal plans have equal hashes."""
-    status: Status
-    """In a word, what the exit code says."""
+    status: ReportStatus
+    """In a word, what the exit code says.  A run that was killed writes no report: one that is made of it later says
+    `killed`, and lists the tasks that had begun."""
     exit_code: int
-    """Of the command that ran it."""
+    """Of the command that ran it; 137 where it was killed."""
     started_at: datetime
     """When it began."""
     finished_at: datetime

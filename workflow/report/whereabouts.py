@@ -94,6 +94,33 @@ def account(error: ErrorRecord) -> str:
     return "\n".join(kept) + "\n"
 
 
+def of_the_user(traceback: str) -> str:
+    """A traceback without frames of the engine and of libraries; of an exception that knows no others, all of them.
+
+    A frame that is left out takes the lines of source below it along.
+    """
+    lines = traceback.rstrip("\n").split("\n")
+    kept: list[str] = []
+    at = 0
+    while at < len(lines):
+        match = _FRAME.match(lines[at])
+        if match is None:
+            kept.append(lines[at])
+            at += 1
+            continue
+        frames: list[tuple[_Frame, list[str]]] = []  # of one exception
+        while at < len(lines) and lines[at].startswith("  "):
+            match = _FRAME.match(lines[at])
+            if match is not None:
+                frames.append((_Frame(match["file"], match["line"], match["name"]), []))
+            frames[-1][1].append(lines[at])
+            at += 1
+        users = [text for frame, text in frames if frame.is_of_user]
+        for text in users or [text for frame, text in frames if frame.is_foreign]:
+            kept += text
+    return "\n".join(kept)
+
+
 def of_the_task(stacks: str) -> str:
     """The stacks of a process without the engine's frames, and without threads that have no others."""
     kept: list[str] = []

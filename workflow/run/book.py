@@ -32,6 +32,7 @@ from workflow.run.engine import EngineHandle, EngineRunning, EngineStack
 from workflow.run.folder import RunFolder, StateError, disk_problem
 from workflow.run.logs import Cut, Logs, Streams, tail
 from workflow.run.mask import Mask
+from workflow.run.running import RunningFile
 from workflow.run.secrets import Secrets
 
 LOOK_BYTES = 4 * 1024 * 1024
@@ -61,6 +62,7 @@ class Book:
         self._logs = Logs(
             folder.logs, tasks=len(tasks), max_bytes=max_log_bytes, mask=self._mask, memory=secrets.folder
         )  # fmt: skip
+        self._running_file = RunningFile(folder.path, time.monotonic())
         self._unannounced: list[TaskRecord] = []
         self._said_slow: set[tuple[int, int]] = set()  # attempts of tasks that have not ended, by place in the plan
         self._unsaid_slow: list[tuple[str, int, float]] = []
@@ -148,12 +150,14 @@ class Book:
         now = time.monotonic()
         epoch_s = time.time()
         shown = []
+        seen = []
         for number, attempt in running:
             task = self._tasks[number].id
             warn_after_s = self._tasks[number].warn_after_s
             slow = warn_after_s is not None and epoch_s - attempt.started_at >= warn_after_s
             name = self._tasks[number].name
             shown.append(RunningTask(task, attempt.attempt, attempt.started_at, name, slow))
+            seen.append((shown[-1], attempt.pid, None if self._mask else attempt.log))
             self._events.task_started(task, attempt.attempt, attempt.started_at, attempt.pid)
             if slow:
                 self._slow(number, attempt.attempt, attempt.started_at, epoch_s - attempt.started_at)
@@ -163,6 +167,7 @@ class Book:
         if self._unsaid_slow:
             self.announce()
         self._console.engine_said(self._secrets.heard(), now)
+        self._running_file.say(seen, now)
         self._console.still(shown, now, epoch_s)
         return behind
 
@@ -200,6 +205,7 @@ class Book:
         self.announce(self.problem)  # of what could not be written just now
         self._console.engine_said(self._secrets.heard(last=True), time.monotonic())
         self._logs.remove_shared()
+        self._running_file.remove()
         self.records = dict(sorted(self.records.items()))
         graph = graph_of(self._tasks)
         ending = write_ending(run, verdict, self.records, self._events, self._folder, graph, copies)
