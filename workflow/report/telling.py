@@ -249,9 +249,8 @@ def _error(terminal: Terminal, error: ErrorPart | None) -> Iterator[str]:
         name = error["type"].rpartition(".")[2] if error["type"].startswith("workflow.") else error["type"]
         said = f"{name}: {error['message']}" if error["message"] else name
         yield from (terminal.style("    ! ", "dim") + neutral(line) for line in said.split("\n"))
-    stack = None if error["stack"] is None else of_the_task(error["stack"]) or error["stack"].rstrip("\n")
-    for text in (stack, traced):
-        if text:
+    for text in (None if error["stack"] is None else of_the_task(error["stack"]), traced):
+        if text and (text is not traced or error["stack"] is None or '  File "' in text):  # else it is nothing but ours
             yield from (terminal.style("    ! ", "dim") + neutral(line) for line in text.split("\n"))
 
 

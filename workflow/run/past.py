@@ -27,6 +27,7 @@ from workflow.report.shapes import FORMAT, run_shape
 from workflow.run.database import Unusable
 from workflow.run.folder import RunFolder, is_alive
 from workflow.run.ledger import KnownRun, Ledger
+from workflow.run.running import NAME as RUNNING_FILE
 from workflow.run.running import RunningNow, read_running
 
 RUNNING = "running"
@@ -127,10 +128,11 @@ def _past(folder: RunFolder, known: KnownRun | None, ledger: Ledger | None) -> P
 
 def _heard_at(folder: RunFolder) -> float:
     """When the run last wrote something, as far as that can be told."""
-    for path in (folder.events, folder.manifest, folder.path):
+    heard_at = 0.0
+    for path in (folder.events, folder.manifest, folder.path / RUNNING_FILE, folder.path):
         with suppress(OSError):
-            return path.stat().st_mtime
-    return 0.0
+            heard_at = max(heard_at, path.stat().st_mtime)
+    return heard_at
 
 
 def unfinished(past: PastRun) -> list[TaskPart]:
