@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -51,7 +51,8 @@ class PastRun:
     """How many tasks it has."""
     known: KnownRun | None = None
     """What the ledger says of it."""
-    ledger: Ledger | None = field(default=None, repr=False)
+    reported: bool = False
+    """Whether it has a report that can be read."""
 
     @property
     def status(self) -> str:
@@ -65,65 +66,70 @@ class PastRun:
 
     def tasks(self) -> Iterator[TaskPart]:
         """The tasks that have ended, in the order of the plan as far as that is known.  Raises Unreadable."""
-        if self.is_over and self.folder.report.exists():
+        if self.reported:
             return read_tasks(self.folder.report)
-        if self.known is not None and self.ledger is not None:
-            return _tasks_of_ledger(self.ledger, self.known.number)
+        if self.known is not None:
+            return _tasks_of_ledger(self.folder.path.parent.parent, self.known.number)
         return tasks_of_events(self.folder.events)
 
 
-def open_ledger(state_dir: Path) -> Ledger | None:
-    """The ledger, to be looked at; None where there is none that can be."""
+@contextmanager
+def _looked_at(state_dir: Path) -> Iterator[Ledger | None]:
+    """The ledger, to be looked at; None where there is none that can be.  What is wrong with it later ends the block."""
+    ledger: Ledger | None = None
     with suppress(Unusable):
-        return Ledger(state_dir, create=False)
-    return None
+        ledger = Ledger(state_dir, create=False)
+    try:
+        with suppress(Unusable):
+            yield ledger
+    finally:
+        if ledger is not None:
+            ledger.close()
 
 
 def past_runs(state_dir: Path) -> list[PastRun]:
     """All runs of a state folder, the newest first; also those of which nothing but a row is left."""
     from workflow.run.lookup import run_ids
 
-    ledger = open_ledger(state_dir)
     rows: dict[str, KnownRun] = {}
-    if ledger is not None:
-        with suppress(Unusable):
+    counts: dict[str, Mapping[str, int]] = {}
+    with _looked_at(state_dir) as ledger:
+        if ledger is not None:
             rows = {known.run.id: known for known in ledger.runs()}
+            counts = {id_: ledger.counts(known.number) for id_, known in rows.items() if known.verdict is None}
     ids = sorted({*run_ids(state_dir), *rows}, reverse=True)
-    return [_past(RunFolder(id_, state_dir / "runs" / id_), rows.get(id_), ledger) for id_ in ids]
+    return [_past(RunFolder(id_, state_dir / "runs" / id_), rows.get(id_), counts.get(id_, {})) for id_ in ids]
 
 
 def past_run(folder: RunFolder, state_dir: Path) -> PastRun:
     """One of them."""
-    ledger = open_ledger(state_dir)
     known: KnownRun | None = None
-    if ledger is not None:
-        with suppress(Unusable):
+    counts: Mapping[str, int] = {}
+    with _looked_at(state_dir) as ledger:
+        if ledger is not None:
             known = next((each for each in ledger.matching(folder.id) if each.run.id == folder.id), None)
-    return _past(folder, known, ledger)
+            counts = {} if known is None else ledger.counts(known.number)
+    return _past(folder, known, counts)
 
 
-def _past(folder: RunFolder, known: KnownRun | None, ledger: Ledger | None) -> PastRun:
+def _past(folder: RunFolder, known: KnownRun | None, ended: Mapping[str, int]) -> PastRun:
+    """``ended`` is how many of its tasks the ledger knows to have ended in each way."""
     alive = is_alive(folder.path)  # before the report is looked for: a run that ends just now has written it
     report = read_head(folder.report)
     if report is not None:
         head, counts = report
-        return PastRun(folder, head, counts, sum(counts.values()), known, ledger)
+        return PastRun(folder, head, counts, sum(counts.values()), known, reported=True)
     if known is not None and known.verdict is not None and known.counts is not None:
         shape = cast(RunPart, run_shape(known.run, known.verdict))
-        return PastRun(folder, shape, known.counts, known.run.tasks, known, ledger)
+        return PastRun(folder, shape, known.counts, known.run.tasks, known)
     status = RUNNING if alive else KILLED
     heard_at = _heard_at(folder)
     if known is not None:
         duration_s = max(0.0, heard_at - known.run.started_at)
         verdict = Verdict(KILLED_CODE, status, None, known.run.started_at + duration_s, duration_s)
-        shape = cast(RunPart, run_shape(known.run, verdict))
-        counts = {}
-        if ledger is not None:
-            with suppress(Unusable):
-                counts = ledger.counts(known.number)
-        return PastRun(folder, shape, counts, known.run.tasks, known, ledger)
+        return PastRun(folder, cast(RunPart, run_shape(known.run, verdict)), ended, known.run.tasks, known)
     shape, planned = _head_of_manifest(folder, status, heard_at)
-    return PastRun(folder, shape, _counts_of_events(folder.events), planned, None, None)
+    return PastRun(folder, shape, _counts_of_events(folder.events), planned)
 
 
 def _heard_at(folder: RunFolder) -> float:
@@ -178,6 +184,8 @@ def material_of_past(past: PastRun) -> Material:
         raise Unreadable(f"the run {past.folder.id} goes on: its reports are made when it ends; see workflow show")
     if past.folder.report.exists():
         return read_material(past.folder.path.resolve())
+    if past.known is None and not past.folder.manifest.exists() and not past.folder.events.exists():
+        raise Unreadable(f"the run {past.folder.id} was killed before it left anything that could be told")
     tasks = list(past.tasks())
     counts = {outcome.value: 0 for outcome in Outcome}
     tasks += unfinished(past) if past.status == KILLED else []
@@ -231,6 +239,7 @@ def read_tasks(path: Path) -> Iterator[TaskPart]:
                     yield checked_task(json.loads(text))
                 if done:
                     return
+            raise ValueError("it is cut off")  # noqa: TRY301  as above
     except OSError as error:
         raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -271,10 +280,14 @@ def _error_texts(error: Any) -> list[object]:
 # Of runs without a report
 
 
-def _tasks_of_ledger(ledger: Ledger, number: int) -> Iterator[TaskPart]:
+def _tasks_of_ledger(state_dir: Path, number: int) -> Iterator[TaskPart]:
     try:
-        for row in ledger.ended(number):
-            yield checked_task(json.loads(row.text))
+        ledger = Ledger(state_dir, create=False)
+        try:
+            for row in ledger.ended(number):
+                yield checked_task(json.loads(row.text))
+        finally:
+            ledger.close()
     except Unusable as error:
         raise Unreadable(str(error)) from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
