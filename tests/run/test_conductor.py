@@ -173,6 +173,29 @@ def test_a_second_signal_kills_now(
     assert ran.result.exit_code is ExitCode.INTERRUPTED
 
 
+def test_a_signal_is_heard_while_tasks_are_pushed(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
+    """A thousand tasks may start, and the signal comes with the third: no other begins, and those three are ended."""
+
+    class Trouble:
+        def push(self: Any, task: Any) -> Any:
+            handle = super().push(task)  # type: ignore[misc]
+            self.calls.append(("push", task.id))
+            if len(self.handles) == 3:
+                signal.raise_signal(signal.SIGHUP)
+            return handle
+
+        def acts(self: Any, handle: Any) -> Any:
+            pass
+
+    ran = go(make_plan(*(make_task(f"t{n}") for n in range(1000))), Trouble)
+    done = [call[0] for call in ran.engine.calls if call[0] in {"push", "cancel_all"}]
+    assert done == ["push", "push", "push", "cancel_all"]
+    assert set(ran.outcomes.values()) == {"cancelled"}
+    assert ran.result.exit_code is ExitCode.HUNG_UP
+
+
 def test_a_build_server_gets_its_machine_back_in_time(
     go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
 ) -> None:

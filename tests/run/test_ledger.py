@@ -53,7 +53,7 @@ RUN = RunRecord(
     "2026-1", "name", "/f/pipeline.toml", "sha256:1", 5.0, "local", 2, "host", 7, "3.10", "1", None, ("workflow",), 3,
     9, "",
 )  # fmt: skip
-ROW = EndedRow(0, "a", Outcome.SUCCEEDED, b"key", '{"args": "1"}', '{"id": "a"', "logs/a.log", None, b"result", None)
+ROW = EndedRow(0, "a", Outcome.SUCCEEDED, "key", '{"args": "1"}', '{"id": "a"', "logs/a.log", None, b"result", None)
 
 
 def test_a_run_is_known_from_its_beginning_and_how_it_ended_from_its_end(tmp_path: Path) -> None:
@@ -63,7 +63,9 @@ def test_a_run_is_known_from_its_beginning_and_how_it_ended_from_its_end(tmp_pat
     second = ledger.begin_run(replace(RUN, id="2026-2", file="/g/other.toml"), "/g")
     verdict = Verdict(1, "failed", None, 9.0, 4.0)
     ledger.finish_run(first, verdict, {"failed": 3})
-    ended = KnownRun(first, "/f", replace(RUN, folder=str(tmp_path / "runs" / "2026-1")), verdict, {"failed": 3})
+    ended = KnownRun(
+        first, "/f", "drawn", None, replace(RUN, folder=str(tmp_path / "runs" / "2026-1")), verdict, {"failed": 3}
+    )
     assert [run.number for run in ledger.runs()] == [second, first]
     assert ledger.runs("/f/pipeline.toml") == [ended]
     assert ledger.runs("/g/other.toml")[0].verdict is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from workflow.run.exit_code import ExitCode
 if TYPE_CHECKING:
     from workflow.diagnostics.formats import Format
     from workflow.plan.plan import Plan
+    from workflow.run.why import Why
 
 
 def _duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
@@ -148,7 +150,6 @@ def _tell_why(planned: Plan, file: Path, state_dir: Path | None, *, as_json: boo
     import json
 
     from workflow.cli.settings import settings
-    from workflow.report.terminal import neutral
     from workflow.run.folder import STATE_DIR
     from workflow.run.why import explain
 
@@ -163,13 +164,43 @@ def _tell_why(planned: Plan, file: Path, state_dir: Path | None, *, as_json: boo
         ]
         tell(json.dumps({"format": 1, "tasks": tasks}, indent=2))
         return ExitCode.SUCCEEDED
+    _tell_each(told)
+    return ExitCode.SUCCEEDED
+
+
+def _tell_each(told: Sequence[Why]) -> None:
+    from workflow.report.terminal import neutral
+
     width = min(60, max(len(each.id) for each in told))
     for each in told:
         said = [*each.reasons, *(f"warning: {warning}" for warning in each.warnings)]
         tell(f"{each.id:<{width}}  {each.action:<6}  {neutral('; '.join(said))}")
-    counts = {action: sum(each.action == action for each in told) for action in ("run", "cached", "skip")}
+    counts = {action: sum(each.action == action for each in told) for action in _WOULD}
     tell(", ".join(f"{count:,} {_WOULD[action]}" for action, count in counts.items() if count))
+
+
+def tell_resume(planned: Plan, state_dir: Path | None, run: str | None, *, force: str | None, seed: int | None) -> int:
+    """Tell what would become of each task if a run were completed."""
+    from workflow.run.database import Unusable
+    from workflow.run.folder import STATE_DIR, StateError
+    from workflow.run.resume import CannotResume, Resume
+    from workflow.run.why import explain_resume
+
+    place = (state_dir or planned.root / STATE_DIR).absolute()
+    try:
+        earlier, told = explain_resume(planned, place, Resume(run), force=force, seed=seed)
+    except CannotResume as error:
+        raise click.ClickException(str(error)) from None
+    except Unusable as error:
+        raise StateError(str(error)) from error
+    tell(f"run {earlier.run.id} would be completed")
+    _tell_each(told)
     return ExitCode.SUCCEEDED
 
 
-_WOULD = {"run": "would run", "cached": "would be cached", "skip": "would be skipped"}
+_WOULD = {
+    "run": "would run",
+    "cached": "would be cached",
+    "carry": "would be carried over",
+    "skip": "would be skipped",
+}

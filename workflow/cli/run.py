@@ -65,6 +65,8 @@ CI_GRACE_MAX_S = 5.0
     flag_value="*",
     help="Run tasks whose id or name matches (all) although they are cached; --force=GLOB before FILE.",
 )
+@click.option("--resume", is_flag=True, help="Complete the latest run of FILE: what succeeded there is not run again.")
+@click.option("--resume-from", metavar="RUN", help="The same for a run by its id, the beginning of one, or latest.")
 @click.option("-q", "--quiet", is_flag=True, help="Only failures and the end.")
 @click.option(
     "-v",
@@ -88,9 +90,11 @@ def run(
     reports: tuple[Path, ...],
     events: str | None,
     force: str | None,
+    resume_from: str | None,
     color: str | None,
     state_dir: Path | None,
     *,
+    resume: bool,
     dry_run: bool,
     quiet: bool,
     verbose: bool,
@@ -104,6 +108,8 @@ def run(
 
     if quiet and verbose:
         raise click.UsageError("-q and -v exclude each other")
+    if resume and resume_from is not None:
+        raise click.UsageError("--resume is the latest run of FILE, --resume-from the one it names: say one of them")
     check_outs(reports, "--report")
     verbosity = "quiet" if quiet else "verbose" if verbose else None
     said = {"jobs": jobs, "state_dir": state_dir, "color": color, "verbosity": verbosity}
@@ -113,13 +119,18 @@ def run(
     plan, keep = _plan(given, file, how)
     if force is not None:
         _check_force(plan, force)
+    whole = plan
     if globs or tags:
         from workflow.plan.select import select
 
-        whole, plan = plan, select(plan, globs=globs, tags=tags)
+        plan = select(plan, globs=globs, tags=tags)
         if not plan.tasks:
             nothing_selected(whole, globs, tags)
             return ExitCode.NOTHING_SELECTED
+    if dry_run and (resume or resume_from is not None):
+        from workflow.cli.inspect import tell_resume
+
+        return tell_resume(plan, how.state_dir, resume_from, force=force, seed=seed)
     if dry_run:
         from workflow.plan.printing import plan_text
 
@@ -131,6 +142,7 @@ def run(
     from workflow.report.console import Console
     from workflow.run.conductor import RunOptions, run_plan
     from workflow.run.folder import STATE_DIR
+    from workflow.run.resume import CannotResume, Resume
 
     sweep = Sweep()
     options = RunOptions(
@@ -143,9 +155,14 @@ def run(
         after_start=sweep.start,
         grace_max_s=CI_GRACE_MAX_S if _in_ci() else None,
         force=force,
+        resume=Resume(resume_from) if resume or resume_from is not None else None,
+        keep_results=_wanted_later(whole) if whole is not plan else frozenset(),
     )
     console = Console(_terminal(how), how.verbosity)
-    result = run_plan(plan, options, console, engine or MultiProcess, keep_code)
+    try:
+        result = run_plan(plan, options, console, engine or MultiProcess, keep_code)
+    except CannotResume as error:
+        raise click.ClickException(str(error)) from None
     keep()
     if result.problem is not None and result.problem != result.verdict.reason:  # which the console has told
         click.echo(f"workflow: {result.problem}", err=True)
@@ -176,6 +193,13 @@ def _plan(given: Given, file: Path, how: Settings) -> tuple[Plan, Callable[[], N
     plan, facts = load_plan_and_facts(file, given.variables, profile=given.profile, sets=given.sets)
     whole = plan
     return plan, lambda: None if facts is None else kept.keep(folder, name, facts, whole)
+
+
+def _wanted_later(whole: Plan) -> frozenset[str]:
+    """The tasks whose results are taken in the whole plan: a run of all of it may complete one of a part."""
+    from workflow.run.results import taken_by_others
+
+    return taken_by_others(whole.tasks)
 
 
 def _left_out(name: str) -> bool:

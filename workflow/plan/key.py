@@ -8,7 +8,10 @@ as timeouts, retries and tokens.
 A value from another task counts twice: as the value that was put in, since a task that always runs may return
 something else with the same key, and by the key of that task, since a result may be all that says where data lies.
 
-A key is made of parts, each with a name and a digest of its own, so that a run can say which of them changed.
+A key is made of parts, each with a name and a digest of its own, so that a run can say which of them changed.  A part
+that says nothing (no arguments, a seed that is drawn) is left out: every task of every run has a key, and most of what
+there is to say of a task is nothing.  Digests have 128 bits: enough that no two are the same by chance, and nobody
+gains anything from making two so.
 This room is pure: content and results come in as digests.
 """
 
@@ -18,13 +21,17 @@ import hashlib
 import hmac
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from os.path import normpath
 from typing import NamedTuple
 
 from workflow.plan.plan import PlannedTask
+from workflow.spec.reference import Template
 
-VERSION = 1
+VERSION = 2
 """Of how a key is made.  With another, every key is another."""
+_SIZE = 16
 
 Parts = dict[str, str]
 """Names of parts, such as ``args``, ``input data/a.csv`` and ``result of fetch``, and their digests."""
@@ -52,28 +59,87 @@ def key_parts(
     ``inputs`` are digests of content by path, ``results`` by name those of the keys of the tasks it takes results
     from.  ``run_seed`` is the one the file gives; one that each run draws would make each key another.
     """
-    parts = {
-        task.kind: digest(filled.target),
-        "args": digest(filled.args),
-        "kwargs": digest(filled.kwargs),
-        "env": digest(filled.env),
-        "cwd": digest(filled.cwd),
-        "seed": digest(task.seed if task.seed is not None else [run_seed]),
-    }
+    parts: Parts = {task.kind: digest(filled.target)}
+    if filled.args:
+        parts["args"] = digest(filled.args)
+    if filled.kwargs:
+        parts["kwargs"] = digest(filled.kwargs)
+    if filled.env:
+        parts["env"] = digest(filled.env)
+    parts["cwd"] = digest(filled.cwd)
+    if task.seed is not None or run_seed is not None:
+        parts["seed"] = digest(task.seed if task.seed is not None else [run_seed])
     parts.update((f"input {path}", content) for path, content in inputs.items())
     parts.update((f"result of {name}", key) for name, key in results.items())
     return parts
 
 
+class Whole:
+    """The parts of keys of tasks that are whole as the file has them, without what many of them share made again."""
+
+    def __init__(self, run_seed: int | None) -> None:
+        """``run_seed`` as for ``key_parts``."""
+        self._seed = {} if run_seed is None else {"seed": digest([run_seed])}
+        self._shared: dict[int, tuple[object, str]] = {}  # by the identity of what is kept beside
+
+    def parts(self, task: PlannedTask) -> Parts | None:
+        """What ``key_parts`` answers; None where something is still to be put into the task, or is to be read."""
+        if task.inputs or task.uses_results or not isinstance(task.cwd, str):
+            return None
+        try:
+            parts: Parts = {task.kind: self._once(task.target)}
+            if task.args:
+                parts["args"] = _whole_digest(task.args)
+            if task.kwargs:
+                parts["kwargs"] = _whole_digest(task.kwargs)
+            if task.env:
+                parts["env"] = self._once(task.env)
+            parts["cwd"] = self._once(task.cwd, normpath)
+            if task.seed is not None:
+                parts["seed"] = digest(task.seed)
+            else:
+                parts.update(self._seed)
+        except (_Unfilled, TypeError, ValueError, RecursionError):
+            return None
+        return parts
+
+    def _once(self, value: object, made: Callable[[str], str] | None = None) -> str:
+        known = self._shared.get(id(value))
+        if known is None:
+            if len(self._shared) >= _SHARED_MAX:
+                self._shared.clear()
+            told = _whole_digest(made(value) if made is not None and isinstance(value, str) else value)
+            known = self._shared[id(value)] = (value, told)
+        return known[1]
+
+
+class _Unfilled(Exception):
+    """A template is in it."""
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, Template):
+        raise _Unfilled
+    return _pickled(value)
+
+
+_SHARED_MAX = 1000
+"""Values whose digests are remembered: a plan has few targets and environments, and may have a million of another."""
+
+
 def key_of(parts: Mapping[str, str]) -> str:
     """The key itself."""
-    return digest({"version": VERSION, "parts": dict(parts)})
+    whole = "\n".join([f"key {VERSION}", *(f"{part!r} {parts[part]}" for part in sorted(parts))])
+    return blake2b(whole.encode("utf-8", "backslashreplace"), digest_size=_SIZE).hexdigest()
 
 
 def digest(value: object) -> str:
-    """SHA-256 over a value as canonical JSON; what JSON has not is in it as the digest of its pickle."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_pickled)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """A digest of a value as canonical JSON; what JSON has not is in it as the digest of its pickle."""
+    return blake2b(_ENCODE(value).encode(), digest_size=_SIZE).hexdigest()
+
+
+def _whole_digest(value: object) -> str:
+    return blake2b(_ENCODE_WHOLE(value).encode(), digest_size=_SIZE).hexdigest()
 
 
 def secret_digest(value: str, salt: bytes) -> str:
@@ -109,3 +175,11 @@ def _pickled(value: object) -> object:
     except Exception as error:  # noqa: BLE001  whatever its class does when it is pickled
         raise TypeError(f"{type(value).__name__} has no key: {error}") from None
     return {"pickle": hashlib.sha256(data).hexdigest()}
+
+
+def _encoder(other: Callable[[object], object]) -> Callable[[object], str]:
+    return json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=other).encode
+
+
+_ENCODE = _encoder(_pickled)
+_ENCODE_WHOLE = _encoder(_whole)

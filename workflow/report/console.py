@@ -24,6 +24,8 @@ EACH_MAX = 200
 """Tasks, failures, and slow attempts, up to which every one gets its line."""
 TAILS_MAX = 20
 """Failures that show the end of their output."""
+REASONS_MAX = 4
+"""Reasons why tasks run again that are told one by one; with ``verbose`` each task has told its own."""
 HEARTBEAT_S = 10.0
 SUMMARY_S = 2.0
 
@@ -77,11 +79,33 @@ class Console:
             self._counts[record.outcome] += 1
             if record.outcome.is_failure and (self._failures < EACH_MAX or self._verbose):
                 self._failure(record, now)
+            elif record.carried_from is not None and not self._verbose:
+                self._unsummed = True
             elif self._verbose or (self._total <= EACH_MAX and not self._quiet and not self._terminal.live):
                 self._say(self._line(record), now)
             else:
                 self._unsummed = True
         self._sum_up(now)
+        self._show()
+
+    def resuming(self, run: str, ended: Mapping[str, int], tasks: int, now: float) -> None:
+        """Say which run this one completes, and how far that came: how many ended in each way, of how many."""
+        counts = ", ".join(f"{number} {outcome}" for outcome, number in ended.items()) or "nothing"
+        self._say(f"resuming run {run}, in which of {tasks} had ended: {counts}", now)
+        self._show()
+
+    def runs_again(self, task: str, why: str, now: float) -> None:
+        """Say why a task is not carried over from the run that this one completes, when verbose."""
+        if self._verbose:
+            self._say(self._style(f"{neutral(task)} runs again: {neutral(why)}", "dim"), now)
+
+    def resumed(self, run: str, carried: int, again: Mapping[str, int], now: float) -> None:
+        """Say what became of completing a run: how many tasks were carried over, and why how many ran again."""
+        most = sorted(again.items(), key=lambda each: -each[1])
+        why = ", ".join(f"{neutral(reason)}: {number}" for reason, number in most[:REASONS_MAX])
+        more = f", other reasons: {sum(number for _, number in most[REASONS_MAX:])}" if len(most) > REASONS_MAX else ""
+        ran = f"run again: {sum(again.values())}" + (f" ({why}{more})" if why else "")
+        self._say(f"carried over from run {run}: {carried}; {ran}", now)
         self._show()
 
     def callback_failed(self, task: str, callback: CallbackRecord, now: float) -> None:
@@ -198,6 +222,8 @@ class Console:
         text = (
             f"{self._place()} {self._style(word, COLOURS.get(record.outcome, 'red'))} {took:>6}  {neutral(record.id)}"
         )
+        if record.carried_from is not None:
+            text += f" (carried over from run {record.carried_from})"
         if record.flaky:
             text += f" (at attempt {len(record.attempts)})"
         if not record.outcome.is_success and record.headline and record.headline != self._ending:

@@ -65,6 +65,8 @@ class TaskRecord:
     log: str | None = None
     """Relative to the run folder."""
     allow_failure: bool = False
+    carried_from: str | None = None
+    """The run that ran it, when it was another."""
     cause: str | None = None
     """Of a skipped task: id of the task whose failure is the root of it."""
     tail: tuple[str, ...] = field(default=(), repr=False)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
-from workflow.outcome import Attempt, CallbackRecord, ErrorRecord
+from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
 from workflow.report.records import RunRecord, TaskRecord, Verdict, iso
 
 FORMAT = 1
@@ -55,10 +57,33 @@ def head_shape(record: TaskRecord) -> dict[str, object]:
         "outcome": record.outcome.value,
         "reason": record.reason,
         "flaky": record.flaky,
-        "carried_from": None,
+        "carried_from": record.carried_from,
         "duration_s": seconds(record.duration_s),
         "attempts": [{"number": attempt.number, **attempt_shape(attempt)} for attempt in record.attempts],
     }
+
+
+def attempt_of(shape: Mapping[str, Any]) -> Attempt:
+    """Answer the attempt of which a report tells.  Raises KeyError, TypeError or ValueError for another shape."""
+    return Attempt(
+        number=shape["number"],
+        outcome=Outcome(shape["outcome"]),
+        started_at=datetime.fromisoformat(shape["started_at"]).timestamp(),
+        duration_s=shape["duration_s"],
+        pid=shape["pid"],
+        exit_code=shape["exit_code"],
+        signal=shape["signal"],
+        left=shape["left"],
+        peak_rss_bytes=shape["peak_rss_bytes"],
+        cpu_s=shape["cpu_s"],
+        error=None if shape["error"] is None else ErrorRecord(**shape["error"]),
+    )
+
+
+def callback_of(shape: Mapping[str, Any]) -> CallbackRecord:
+    """Answer the callback of which a report tells.  Raises as ``attempt_of``."""
+    error = None if shape["error"] is None else ErrorRecord(**shape["error"])
+    return CallbackRecord(shape["name"], Outcome(shape["outcome"]), error)
 
 
 def run_shape(run: RunRecord, verdict: Verdict) -> dict[str, object]:

@@ -1,8 +1,8 @@
 """The account of a run while it goes on: records, logs, events, and the console's lines, from what has ended.
 
-Whatever is taken in is written at once or with the next ``announce``, which tells the console only after the events
-are with the operating system.  A disk that cannot take something does not stop the account: ``problem`` says so, and
-what to do about it is decided elsewhere.
+Whatever is taken in is written at once or with the next ``announce``, which tells the console only after the ledger
+and the events are with the operating system.  A disk that cannot take something does not stop the account: ``problem``
+says so, and what to do about it is decided elsewhere.
 
 This is where secrets end: what tasks and the engine say is masked as it is taken in, so nothing that is made of the
 account, now or later, holds one.
@@ -10,6 +10,7 @@ account, now or later, holds one.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import time
@@ -17,26 +18,49 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from workflow.engine import processes
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
+from workflow.plan.key import Parts, key_of
 from workflow.plan.plan import PlannedTask
 from workflow.report.console import Console
 from workflow.report.events import EventLog
 from workflow.report.graph import graph_of
-from workflow.report.records import RunRecord, TaskRecord, Verdict
+from workflow.report.json_report import callback_text, task_head
+from workflow.report.records import RunRecord, TaskRecord, Verdict, count
+from workflow.report.shapes import attempt_of, callback_of
 from workflow.report.standing import RunningTask
 from workflow.report.whereabouts import of_the_task
+from workflow.run.database import Unusable
 from workflow.run.ending import Ending, write_ending
 from workflow.run.engine import EngineHandle, EngineRunning, EngineStack
 from workflow.run.folder import RunFolder, StateError, disk_problem
+from workflow.run.ledger import EndedRow, Ledger, SeedFrom, SettledRow
 from workflow.run.logs import Cut, Logs, Streams, tail
 from workflow.run.mask import Mask
+from workflow.run.results import Durable
+from workflow.run.resume import Carried, Earlier, bring_log
 from workflow.run.running import RunningFile
 from workflow.run.secrets import Secrets
+from workflow.run.stored import Stored
 
 LOOK_BYTES = 4 * 1024 * 1024
 """Output of a task that is shown at one look: then others have their turn."""
+
+
+class Known(NamedTuple):
+    """What is written down of a task for later runs, and of no interest to this one."""
+
+    parts: Parts | None
+    """Of its key."""
+    result: Durable
+    """When others take it."""
+    outputs: str | None
+    """A digest of how its outputs look."""
+
+
+NOTHING_KNOWN = Known(None, None, None)
 
 
 class Book:
@@ -51,8 +75,9 @@ class Book:
         max_log_bytes: int | None,
         events: Path | int | None,
         secrets: Secrets,
+        ledger: Ledger,
     ) -> None:
-        """Open the files.  Raises StateError."""
+        """Open the files; ``ledger`` is open.  Raises StateError."""
         self._tasks = tasks
         self._folder = folder
         self._console = console
@@ -63,6 +88,10 @@ class Book:
             folder.logs, tasks=len(tasks), max_bytes=max_log_bytes, mask=self._mask, memory=secrets.folder
         )  # fmt: skip
         self._running_file = RunningFile(folder.path, time.monotonic())
+        self._ledger = ledger
+        self._run: int | None = None  # its number there
+        self._ended: list[EndedRow] = []  # that are not in it yet
+        self._settled: list[SettledRow] = []
         self._unannounced: list[TaskRecord] = []
         self._said_slow: set[tuple[int, int]] = set()  # attempts of tasks that have not ended, by place in the plan
         self._unsaid_slow: list[tuple[str, int, float]] = []
@@ -82,12 +111,23 @@ class Book:
         """Where the engine shall capture output."""
         return str(self._logs.shared)
 
-    def begin(self, run: RunRecord) -> None:
-        """Open the account."""
+    def begin(self, run: RunRecord, root: str, seed_from: SeedFrom, earlier: Earlier | None) -> None:
+        """Open the account; ``earlier`` is the run that this one completes."""
+        before: dict[str, int] = {}
+        try:
+            before = {} if earlier is None else earlier.ended()
+            resumed = None if earlier is None else earlier.run.number
+            self._run = self._ledger.begin_run(run, root, seed_from=seed_from, resumed=resumed)
+        except Unusable as error:
+            self.problem = str(error)
         self._events.run_started(run)
         self._console.run_started(run, time.monotonic(), Counter(task.name for task in self._tasks))
+        if earlier is not None:
+            self._console.resuming(earlier.run.run.id, before, earlier.run.run.tasks, time.monotonic())
 
-    def task_ended(self, number: int, handle: EngineHandle, outcome: Outcome, reason: str | None) -> None:
+    def task_ended(
+        self, number: int, handle: EngineHandle, outcome: Outcome, reason: str | None, known: Known = NOTHING_KNOWN
+    ) -> None:
         """Take in a task that was pushed."""
         record = self._record(number, outcome, reason)
         record.attempts = _masked_attempts(handle.attempts, self._mask)
@@ -109,9 +149,16 @@ class Book:
             self._said_slow.discard((number, attempt.number))
         if self._mask:  # what stands there is not masked, and nobody else is to read it
             record.attempts = tuple(replace(attempt, log=None) for attempt in record.attempts)
-        self._add(number, record)
+        self._add(number, record, known)
 
-    def task_concluded(self, number: int, outcome: Outcome, reason: str | None, cause: int | None = None) -> None:
+    def task_concluded(
+        self,
+        number: int,
+        outcome: Outcome,
+        reason: str | None,
+        cause: int | None = None,
+        known: Known = NOTHING_KNOWN,
+    ) -> None:
         """Take in a task that the engine never had."""
         record = self._record(number, outcome, reason)
         record.cause = None if cause is None else self._tasks[cause].id
@@ -120,7 +167,24 @@ class Book:
                 record.log = self._logs.keep_reason(record.id, record.reason or outcome.value)
             except OSError as error:
                 self._cannot(error, self._folder.logs / f"{record.id}.log")
-        self._add(number, record)
+        self._add(number, record, known)
+
+    def task_carried(self, number: int, carried: Carried, carried_from: str, known: Known) -> None:
+        """Take in a task that an earlier run has run.  Raises ValueError when what is known of it is spoiled."""
+        record = self._record(number, Outcome.SUCCEEDED, None)
+        try:
+            told = json.loads(carried.row.text)
+            record.reason = told["reason"]
+            record.attempts = tuple(map(attempt_of, told["attempts"]))
+            record.callback = None if told["callback"] is None else callback_of(told["callback"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"what is known of {record.id} is spoiled") from error
+        record.carried_from = carried_from
+        try:
+            record.log = bring_log(carried.row.log, carried.folder, self._folder.path)
+        except OSError as error:
+            self._cannot(error, self._folder.logs / f"{record.id}.log")
+        self._add(number, record, known)
 
     def task_settled(self, number: int, handle: EngineHandle) -> None:
         """Take in what became of the callback of a task that has ended, if it has one."""
@@ -136,6 +200,7 @@ class Book:
             except OSError as error:
                 self._cannot(error, self._folder.logs / f"{record.id}.log")
             self._logs.let_go(callback.log)
+        self._settled.append(SettledRow(number, callback_text(record.callback), record.log))
         self._events.callback_finished(record.id, callback, time.time())
         if callback.outcome.is_failure:
             self.announce()
@@ -181,7 +246,7 @@ class Book:
 
     def announce(self, stopped: str | None = None) -> None:
         """Tell of everything taken in, the disk first; ``stopped`` is why nothing more is started."""
-        written = True
+        written = self._record_ended()
         try:
             self._events.flush()
         except OSError as error:
@@ -199,16 +264,47 @@ class Book:
         self._console.tasks_ended(self._unannounced, now)
         self._unannounced = []
 
-    def close(self, run: RunRecord, verdict: Verdict, copies: Sequence[Path]) -> Ending:
+    def _record_ended(self) -> bool:
+        """Write down what has ended since; answers whether that was possible."""
+        if not self._ended and not self._settled:
+            return True
+        if self._run is None:
+            return False
+        try:
+            self._ledger.record_ended(self._run, self._ended, self._settled)
+        except Unusable as error:
+            self.problem = self.problem or str(error)
+            self._ledger.busy_s = 0.0  # it was waited for
+            return False
+        self._ended = []
+        self._settled = []
+        return True
+
+    def _finish_run(self, verdict: Verdict) -> str | None:
+        """Write down how the run ended, and answer why that was not possible."""
+        counts = {outcome.value: number for outcome, number in count(self.records).items()}
+        if self._run is None:
+            return self.problem
+        try:
+            self._ledger.finish_run(self._run, verdict, counts)
+        except Unusable as error:
+            return str(error)
+        return None
+
+    def close(self, run: RunRecord, verdict: Verdict, copies: Sequence[Path], earlier: Earlier | None) -> Ending:
         """Close the account: every report, the last event, the end on the console."""
         self.announce()
         self.announce(self.problem)  # of what could not be written just now
         self._console.engine_said(self._secrets.heard(last=True), time.monotonic())
+        if earlier is not None:
+            self._console.resumed(earlier.run.run.id, earlier.carried, earlier.again, time.monotonic())
         self._logs.remove_shared()
         self._running_file.remove()
         self.records = dict(sorted(self.records.items()))
         graph = graph_of(self._tasks)
-        ending = write_ending(run, verdict, self.records, self._events, self._folder, graph, copies)
+        ending = write_ending(
+            run, verdict, self.records, self._events, self._folder, graph, copies, self._finish_run
+        )  # fmt: skip
         report = None if ending.report is None else str(ending.report)
         self._console.run_ended(tuple(self.records.values()), ending.verdict, report)
         return ending
@@ -234,13 +330,31 @@ class Book:
         told = self._mask.maybe(reason)
         return TaskRecord(task.id, task.name, task.matrix, outcome, told, allow_failure=task.allow_failure)
 
-    def _add(self, number: int, record: TaskRecord) -> None:
+    def _add(self, number: int, record: TaskRecord, known: Known) -> None:
         self.records[number] = record
         self._unannounced.append(record)
         self._events.task_finished(record, time.time())
+        self._ended.append(_row(number, record, known))
 
     def _cannot(self, error: OSError, path: Path) -> None:
         self.problem = self.problem or disk_problem(error, path)
+
+
+def _row(number: int, record: TaskRecord, known: Known) -> EndedRow:
+    parts, result, outputs = known
+    return EndedRow(
+        place=number,
+        task=record.id,
+        outcome=record.outcome,
+        key=None if parts is None else key_of(parts),
+        parts=None if parts is None else json.dumps(parts),
+        head=task_head(record),
+        log=record.log,
+        callback=None if record.callback is None else callback_text(record.callback),
+        result=None if isinstance(result, Stored) else result,
+        stored=json.dumps([result.size, result.checksum]) if isinstance(result, Stored) else None,
+        outputs=outputs,
+    )
 
 
 def _masked_attempts(attempts: tuple[Attempt, ...], mask: Mask) -> tuple[Attempt, ...]:

@@ -8,9 +8,11 @@ when it was read (inode, size, both times, and not racily clean, see ``content``
 If others take its result, the result is kept too, in a file of its own that only the owner can read, named by its
 digest; when it is not there or not as it was, the task runs.
 
-The files are read by threads, so that the run goes on beside it: ``ask`` about a task that may start, and hear
-``Judged``.  What a task has made is noted by the same threads, after its end: a run that is killed in between has a
-task more to run the next time, and never one too few.
+In a run that completes another (``resume``), what that has run comes first, whether it has outputs or not.
+
+Files are read by threads, so that the run goes on beside it: ``ask`` about a task that may start, and hear
+``Judged`` where there are any.  What a task has made is noted by the same threads, after its end: a run that is
+killed in between has a task more to run the next time, and never one too few.
 """
 
 from __future__ import annotations
@@ -22,18 +24,20 @@ import queue
 import secrets
 import stat
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from workflow.plan.compile import Surroundings, filled
-from workflow.plan.key import Filled, Parts, changes, digest, key_of, key_parts, secret_digest
-from workflow.plan.plan import Ended, Plan, PlannedTask
+from workflow.plan.key import Filled, Parts, Whole, changes, digest, key_of, key_parts, secret_digest
+from workflow.plan.plan import Deferred, Ended, Plan, PlannedTask
 from workflow.run.content import MISSING, Contents, Stopped, Unstable
 from workflow.run.database import Unusable
-from workflow.run.inbox import Judged, KeptResult, Noted
+from workflow.run.inbox import Answer, Cached, Judged, KeptResult, Noted
 from workflow.run.ledger import Ledger, Made
+from workflow.run.results import taken_by_others
+from workflow.run.resume import Carried, Earlier
 
 RESULTS = "results"
 THREADS = 2
@@ -43,45 +47,46 @@ LEAVE_S = 2.0
 """What notes that are still to be written are given when the run does not end by itself."""
 
 
-def keyed(tasks: Sequence[PlannedTask]) -> set[str]:
-    """The ids of tasks that need a key: those that make something, and those whose results such tasks take."""
-    wanted: set[str] = set()
-    seen: set[int] = set()
-    for task in reversed(tasks):  # who takes a result comes after whoever it is from
-        if task.outputs or task.id in wanted:
-            wanted.add(task.id)
-            if id(task.uses_results) not in seen:
-                seen.add(id(task.uses_results))
-                wanted |= task.uses_results
-    return wanted
-
-
 class Keys:
     """The keys of the tasks of one run or of one look at a plan."""
 
-    def __init__(self, around: Surroundings, run_seed: int | None, salt: bytes, contents: Contents) -> None:
-        """``run_seed`` is the one that somebody chose, None where it is drawn."""
+    def __init__(
+        self, around: Surroundings, run_seed: int | None, salt: bytes, contents: Contents, taken: frozenset[str]
+    ) -> None:
+        """``run_seed`` is the one that somebody chose, None where it is drawn; ``taken`` whose results others take."""
         digests = {name: secret_digest(value, salt) for name, value in around.secrets.items()}
         self._around = around._replace(secrets=digests)
         self._run_seed = run_seed
         self._contents = contents
-        self._of: dict[str, str | None] = {}
+        self._taken = taken
+        self._whole = Whole(run_seed)
+        self._of: dict[str, str | None] = {}  # of those whose results are taken
         self._together: dict[int, tuple[object, str | None]] = {}
 
     def filled(self, task: PlannedTask, results: Mapping[str, Ended]) -> Filled:
         """Raises MissingResult."""
         return filled(task, results, self._around)
 
-    def settle(self, task: PlannedTask, parts: Parts) -> None:
+    def settle(self, task: PlannedTask, parts: Parts | None) -> None:
         """Take these for the parts of its key."""
-        self._of[task.id] = key_of(parts)
+        if task.id in self._taken:
+            self._of[task.id] = None if parts is None else key_of(parts)
+
+    def at_once(self, task: PlannedTask, results: Mapping[str, Ended]) -> Parts | None:
+        """The same as ``parts``, for a task that reads no inputs."""
+        parts = self._whole.parts(task)
+        if parts is None:
+            with contextlib.suppress(Exception):  # what is wrong with results is found out when the task is made
+                return self.parts(task, self.filled(task, results))
+        self.settle(task, parts)
+        return parts
 
     def parts(self, task: PlannedTask, filled: Filled) -> Parts | None:
         """The parts of its key; None where it has none, because something cannot be read or compared.
 
         Reads the inputs.  Raises Stopped.
         """
-        self._of.setdefault(task.id, None)
+        self.settle(task, None)
         results: dict[str, str] = {}
         for need in task.needs:
             if need.by_files or not task.uses_results.issuperset(need.every[:1]):
@@ -97,7 +102,7 @@ class Keys:
             parts = key_parts(task, filled, self._inputs(task), results, self._run_seed)
         except (Unstable, OSError, TypeError, ValueError, RecursionError):
             return None
-        self._of[task.id] = key_of(parts)
+        self.settle(task, parts)
         return parts
 
     def stays(self, task: PlannedTask, parts: Parts) -> bool:
@@ -147,6 +152,42 @@ def find(
     return made, []
 
 
+def is_forced(task: PlannedTask, glob: str | None) -> bool:
+    """Whether it runs whatever is known of it."""
+    return glob is not None and (fnmatchcase(task.id, glob) or fnmatchcase(task.name, glob))
+
+
+def outputs_gone(
+    ledger: Ledger, contents: Contents, root: str, task: PlannedTask, parts: Parts, looked: str | None
+) -> list[str]:
+    """What became of the outputs of a task that has succeeded with this key; nothing, if they are as it left them.
+
+    ``looked`` is the digest of how they looked then.  When they look so still, nobody has touched them.  Otherwise
+    their content decides, if it was noted before the run was killed; if not, they count as changed, except where they
+    were too many to be looked at: then it is enough that they are there.  Raises Unusable, Stopped.
+    """
+    if not task.outputs:
+        return []
+    try:
+        if looked is not None and look_digest(contents.look(root, task.outputs, LOOK_MAX)) == looked:
+            return []
+        made, said = find(ledger, contents, root, task, parts, None, write=False)
+        if made is not None:
+            return []
+        if any(row.key == key_of(parts) for row in ledger.made(root, task.id)):
+            return said
+        now = contents.look(root, task.outputs) or {}
+    except (Unstable, OSError, ValueError) as error:
+        return [str(error)]
+    missing = [f"output {path} is missing" for path, seen in now.items() if seen == MISSING]
+    return missing or ([] if looked is None else ["its outputs were changed since"])
+
+
+def look_digest(look: Mapping[str, str] | None) -> str | None:
+    """What is remembered of how outputs look."""
+    return None if look is None else digest(look)
+
+
 def read_result(folder: Path, name: str) -> KeptResult | None:
     """A result that was kept; None where it is not as it was."""
     with contextlib.suppress(OSError):
@@ -167,63 +208,81 @@ class Cache:
         self,
         plan: Plan,
         ledger: Ledger,
-        state_dir: Path,
         around: Surroundings,
         post: Callable[[object], None],
         *,
         force: str | None,
         seed: int | None,
         taken: Callable[[PlannedTask], bool],
+        earlier: Earlier | None = None,
+        results: Path | None = None,
     ) -> None:
-        """``post`` is called on other threads; ``taken`` says whether somebody takes a task's result."""
+        """``post`` is called on other threads; ``taken`` says whether somebody takes a task's result.
+
+        ``earlier`` is the run that is completed, and ``results`` the folder for large results of this one.
+        """
         self._ledger = ledger
         self._root = str(plan.root)
         self._run = around.run_id
         self._post = post
         self._force = force
         self._taken = taken
-        self._kept = state_dir / RESULTS
-        self._wanted = keyed(plan.tasks)
+        self._earlier = earlier
+        self._results = results
+        self._kept = ledger.folder / RESULTS
         self._left = False
         self._contents = Contents(lambda: self._left)
-        self._keys = Keys(around, seed, ledger.salt, self._contents)
-        self._parts: dict[int, Parts] = {}
+        self._keys = Keys(around, seed, ledger.salt, self._contents, taken_by_others(plan.tasks))
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._noting = 0
         self.problem: str | None = None
-        """The first thing that went wrong with the database, after which nothing is cached."""
+        """The first thing that went wrong with what tasks have made, after which nothing is cached."""
         self._threads = [
             threading.Thread(target=self._work, name="workflow-cache", daemon=True) for _ in range(THREADS)
         ]
         self._started = False
-
-    def concerns(self, task: PlannedTask) -> bool:
-        """Whether to ask before it starts."""
-        return task.id in self._wanted
 
     @property
     def busy(self) -> bool:
         """Whether something is still to be noted."""
         return self._noting > 0
 
-    def ask(self, number: int, task: PlannedTask, results: Mapping[str, Ended]) -> None:
-        """Have ``Judged`` posted.  Raises MissingResult when the task cannot be made."""
-        what = self._keys.filled(task, results)
-        taken = self._taken(task)
-        self._put(lambda: self._post(self._judge(number, task, what, taken)))
-
-    def note(self, number: int, task: PlannedTask, result: Callable[[], bytes]) -> None:
-        """Write down what a task has made that succeeded, and have ``Noted`` posted.
-
-        Call it before anything may start that has waited for the task: how its outputs look is taken now, and content
-        is read later, beside tasks that may write to them.  More than ``LOOK_MAX`` files are looked at later, too.
-        """
-        parts = self._parts.pop(number, None)
-        if parts is None or not task.outputs or self.problem is not None:
-            return
+    def ask(self, number: int, task: PlannedTask, results: Mapping[str, Ended]) -> Answer | None:
+        """What is known of a task that may start; None where files are read for that: then ``Judged`` is posted."""
+        if not task.inputs and not task.outputs and not _large(task, results):
+            parts = self._keys.at_once(task, results)
+            if self._earlier is None:
+                return Answer(parts)
+            return self._guarded(lambda: self._find_earlier(number, task, parts), parts)
         try:
-            look = self._contents.look(self._root, task.outputs, LOOK_MAX)
+            what = self._keys.filled(task, results)
+        except Exception:  # noqa: BLE001  values of results: what is wrong with them is found out when it is made
+            return Answer(None)
+        self._put(lambda: self._post(Judged(number, self._judge(number, task, what))))
+        return None
+
+    def look(self, task: PlannedTask) -> dict[str, str] | None:
+        """How the outputs of a task look that has just succeeded; None where it has none, or too many.
+
+        Take it before anything may start that has waited for the task: content is read later, beside tasks that may
+        write to it.
+        """
+        if not task.outputs:
+            return None
+        try:
+            return self._contents.look(self._root, task.outputs, LOOK_MAX)
         except (Stopped, Unstable, OSError, ValueError):
+            return None
+
+    def note(
+        self,
+        task: PlannedTask,
+        parts: Parts | None,
+        look: dict[str, str] | None,
+        result: Callable[[], bytes],
+    ) -> None:
+        """Write down what a task has made that succeeded, and have ``Noted`` posted."""
+        if parts is None or not task.outputs or self.problem is not None:
             return
         self._noting += 1
         taken = self._taken(task)
@@ -240,8 +299,6 @@ class Cache:
             self._jobs.put(None)
         for thread in self._threads if self._started else ():
             thread.join(None if wait else LEAVE_S)
-        if not any(thread.is_alive() for thread in self._threads):
-            self._ledger.close()
 
     def _put(self, job: Callable[[], object]) -> None:
         if not self._started:  # not before there is work: the engine is started from a process with few threads
@@ -259,35 +316,60 @@ class Cache:
                 return
             job()
 
-    def _judge(self, number: int, task: PlannedTask, what: Filled, taken: bool) -> Judged:
-        runs = Judged(number, None, None)
+    def _judge(self, number: int, task: PlannedTask, what: Filled) -> Answer:
         try:
             parts = self._keys.parts(task, what)
-            if parts is None or not task.outputs:
-                return runs
-            self._parts[number] = parts
-            if self.problem is not None or self._forced(task):
-                return runs
-            made, _ = find(self._ledger, self._contents, self._root, task, parts, self._kept if taken else None)
-            if made is None:
-                return runs
-            result = None
-            if taken and made.result is not None:
-                result = read_result(self._kept, made.result)
-                if result is None:
-                    return runs
         except Stopped:
-            return runs
+            return Answer(None)
+        return self._guarded(lambda: self._find(number, task, parts), parts)
+
+    def _guarded(self, find: Callable[[], Answer], parts: Parts | None) -> Answer:
+        """Whatever goes wrong, the task can still run."""
+        try:
+            return find()
+        except Stopped:
+            pass
         except Unusable as error:
             self.problem = self.problem or str(error)
-            return runs
-        except Exception as error:  # noqa: BLE001  whatever it is, the task can still run
+        except Exception as error:  # noqa: BLE001  see above
             self.problem = self.problem or f"{type(error).__name__}: {error}"
-            return runs
-        return Judged(number, made.run, result)
+        return Answer(parts)
+
+    def _find(self, number: int, task: PlannedTask, parts: Parts | None) -> Answer:
+        answer = Answer(parts)
+        if self._earlier is not None:
+            answer = self._find_earlier(number, task, parts)
+            if answer.found is not None:
+                return answer
+        if parts is None or not task.outputs or self.problem is not None or self._forced(task):
+            return answer
+        taken = self._taken(task)
+        made, _ = find(self._ledger, self._contents, self._root, task, parts, self._kept if taken else None)
+        if made is None:
+            return answer
+        result = None
+        if taken and made.result is not None:
+            result = read_result(self._kept, made.result)
+            if result is None:
+                return answer
+        return Answer(parts, Cached(made.run, result))
+
+    def _find_earlier(self, number: int, task: PlannedTask, parts: Parts | None) -> Answer:
+        assert self._earlier is not None
+        if self._forced(task):
+            return Answer(parts, again=("--force",))
+        key = None if parts is None else key_of(parts)
+        found = self._earlier.find(number, task.id, parts, key, self._results if self._taken(task) else None)
+        if isinstance(found, Carried):
+            gone = self._gone(task, parts, found.row.outputs)
+            return Answer(parts, found) if not gone else Answer(parts, again=tuple(gone))
+        return Answer(parts, again=tuple(found))
+
+    def _gone(self, task: PlannedTask, parts: Parts | None, looked: str | None) -> list[str]:
+        return outputs_gone(self._ledger, self._contents, self._root, task, parts or {}, looked)
 
     def _forced(self, task: PlannedTask) -> bool:
-        return self._force is not None and (fnmatchcase(task.id, self._force) or fnmatchcase(task.name, self._force))
+        return is_forced(task, self._force)
 
     def _note(
         self, task: PlannedTask, parts: Parts, look: dict[str, str] | None, result: Callable[[], bytes] | None
@@ -338,19 +420,6 @@ class Cache:
         return name
 
 
-def open_cache(
-    plan: Plan,
-    state_dir: Path,
-    around: Surroundings,
-    post: Callable[[object], None],
-    *,
-    force: str | None,
-    seed: int | None,
-    taken: Callable[[PlannedTask], bool],
-) -> tuple[Cache | None, str | None]:
-    """The cache of a run; or None, and why there is none."""
-    try:
-        ledger = Ledger(state_dir)
-    except Unusable as error:
-        return None, str(error)
-    return Cache(plan, ledger, state_dir, around, post, force=force, seed=seed, taken=taken), None
+def _large(task: PlannedTask, results: Mapping[str, Ended]) -> bool:
+    """Whether it takes a result that is in a file: the file is read for its key."""
+    return any(id_ in results and isinstance(results[id_].result, Deferred) for id_ in task.uses_results)

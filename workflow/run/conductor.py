@@ -13,37 +13,38 @@ import platform
 import queue
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from workflow import __version__
 from workflow.errors import EngineError, WorkflowError
 from workflow.outcome import Outcome
 from workflow.plan.compile import Surroundings, compile_task
+from workflow.plan.key import Parts
 from workflow.plan.plan import Plan
 from workflow.report.console import Console
 from workflow.report.records import RunRecord, TaskRecord, Verdict
 from workflow.run.admission import Admission
-from workflow.run.book import Book
+from workflow.run.book import NOTHING_KNOWN, Book, Known
+from workflow.run.cache import Cache, look_digest
+from workflow.run.database import Unusable
 from workflow.run.effects import CancelAll, CancelQueued, Conclude, Effect, Push
 from workflow.run.ending import STATUS
 from workflow.run.engine import Engine, EngineFactory, EngineHandle
 from workflow.run.exit_code import ExitCode
 from workflow.run.facts import Broken, Fact, Interrupted, RunTimedOut, TaskBegan, TaskEnded, TimePassed
-from workflow.run.folder import RunFolder, disk_problem, new_run_folder
+from workflow.run.folder import RunFolder, StateError, disk_problem, hold, make_state_dir, new_run_folder
 from workflow.run.git import git_commit
-from workflow.run.inbox import Ended, Judged, KeptResult, Noted, Settled, StacksAsked
+from workflow.run.inbox import Answer, Cached, Ended, Judged, KeptResult, Noted, Settled, StacksAsked
 from workflow.run.inputs import Inputs
+from workflow.run.ledger import Ledger
 from workflow.run.manifest import write_manifest
 from workflow.run.mask import Mask
 from workflow.run.results import KeptResults
+from workflow.run.resume import Carried, Earlier, Resume, earlier_of, seed_of
 from workflow.run.secrets import Secrets, errors_masked, read_secrets
 from workflow.run.signals import Signals
-
-if TYPE_CHECKING:
-    from workflow.run.cache import Cache
 
 LOOK_S = 0.2
 """How often to look at what runs."""
@@ -51,8 +52,8 @@ CALLBACKS_S = 5.0
 """What callbacks are given to end in when the run does not end by itself."""
 STACKS_S = 1.0
 """What the engine is given to find out where the running tasks are."""
-TURN_MAX = 2000
-"""Endings taken in at once."""
+TURN_MAX = 500
+"""Endings taken in at once: more would keep a signal waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,11 @@ class RunOptions:
     grace_max_s: float | None = None
     """Bounds what tasks are given to end in when a signal ends the run."""
     force: str | None = None
-    """Tasks whose id or name matches this glob run although they are cached."""
+    """Tasks whose id or name matches this glob run although they are cached, or ended in the run that is resumed."""
+    resume: Resume | None = None
+    """Which run to complete."""
+    keep_results: frozenset[str] = frozenset()
+    """Ids of tasks whose results others take that are not in the plan now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +115,25 @@ def run_plan(
 ) -> RunResult:
     """Run a plan to its end, and leave its folder.
 
-    Raises InvalidPipeline when a secret cannot be had, NoMemoryFolder when there is no place for what may hold one, and
-    StateError when the folder cannot be made: then nothing was run.  What goes wrong later is in the result.
+    Raises InvalidPipeline when a secret cannot be had, NoMemoryFolder when there is no place for what may hold one,
+    CannotResume when there is nothing to complete, and StateError when the folder or the ledger cannot be made or
+    read: then nothing was run.  What goes wrong later is in the result.
     Signals are the run's from before it has a folder until its report is written and ``concluded`` was told the exit
     code in it: a run that has a folder has a report, and nothing but the report's code is left with.
     """
     started_at = time.time()
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
     secrets = read_secrets(plan)
-    with errors_masked(secrets.mask), secrets, Signals(inbox) as signals:
+    with errors_masked(secrets.mask), secrets, Signals(inbox) as signals, open_ledger(options.state_dir) as ledger:
+        earlier = None if options.resume is None else _earlier(ledger, plan, options.resume)
         folder = new_run_folder(options.state_dir, started_at)
-        result = _Conductor(plan, options, console, make_engine, folder, started_at, inbox, signals, secrets).run()
+        held = hold(folder)
+        try:
+            result = _Conductor(
+                plan, options, console, make_engine, folder, started_at, inbox, signals, secrets, ledger, earlier
+            ).run()
+        finally:
+            os.close(held)
         concluded(result.exit_code)
     return result
 
@@ -137,6 +150,8 @@ class _Conductor:
         inbox: queue.SimpleQueue[object],
         signals: Signals,
         secrets: Secrets,
+        ledger: Ledger,
+        earlier: Earlier | None,
     ) -> None:
         settings = plan.settings
         self._secrets = secrets
@@ -148,9 +163,10 @@ class _Conductor:
         self._limit_s = settings.timeout_s  # of the run; None too when it was reached
         self._inbox = inbox
         self._signals = signals
-        self._results = KeptResults(plan.tasks, str(folder.results))
+        self._results = KeptResults(plan.tasks, str(folder.results), options.keep_results)
         self._book = Book(
-            plan.tasks, folder, console, max_log_bytes=self._max_log_bytes, events=options.events, secrets=secrets
+            plan.tasks, folder, console, max_log_bytes=self._max_log_bytes, events=options.events, secrets=secrets,
+            ledger=ledger,
         )  # fmt: skip
         self._tasks: dict[int, int] = {}  # of a pushed task that owes something: its place in the plan
         self._handles: dict[int, EngineHandle] = {}  # of a pushed task that has not ended
@@ -158,25 +174,24 @@ class _Conductor:
         self._problem: str | None = None  # what has made the run broken
         self._callbacks_until: float | None = None
         self._look_at = 0.0
-        seed = settings.seed if options.seed is None else options.seed
-        seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
+        seed, self._seed_from = seed_of(options.seed, settings, earlier)
         self._around = Surroundings(str(plan.root), folder.id, str(folder.path), seed, secrets.values)
         self._inputs = Inputs(plan)
-        self._judging: set[int] = set()  # tasks that may start, of which the cache is asked
-        self._cache: Cache | None = None
-        self._warning: str | None = None
-        if any(task.outputs for task in plan.tasks):
-            from workflow.run.cache import open_cache  # the database is nothing that every run needs
-
-            self._cache, self._warning = open_cache(
-                plan,
-                options.state_dir,
-                self._around,
-                inbox.put,
-                force=options.force,
-                seed=settings.seed if options.seed is None else options.seed,
-                taken=self._results.is_taken,
-            )
+        self._judging: set[int] = set()  # tasks that may start, for which files are read before
+        self._parts: dict[int, Parts] = {}  # of the keys of tasks that were pushed
+        self._earlier = earlier
+        self._console = console
+        self._cache = Cache(
+            plan,
+            ledger,
+            self._around,
+            inbox.put,
+            force=options.force,
+            seed=None if self._seed_from == "drawn" else seed,
+            taken=self._results.is_taken,
+            earlier=earlier,
+            results=folder.results,
+        )
         self._engine = self._make(make_engine, folder)
         pool = self._engine.pool
         self._admission = Admission(
@@ -186,7 +201,7 @@ class _Conductor:
 
     def run(self) -> RunResult:
         try:
-            self._book.begin(self._run)
+            self._book.begin(self._run, str(self._plan.root), self._seed_from, self._earlier)
             self._perform(self._begin())
             while not self._over():
                 self._perform(self._understand(self._wait()))
@@ -233,7 +248,7 @@ class _Conductor:
     def _over(self) -> bool:
         if not self._admission.finished:
             return False
-        if self._cache is not None and self._cache.busy and self._admission.stopped is None:
+        if self._cache.busy and self._admission.stopped is None:
             return False
         if not self._tasks or self._engine.failure is not None:
             return True
@@ -263,6 +278,8 @@ class _Conductor:
     # Understand
 
     def _begin(self) -> list[Effect]:
+        if self._book.problem is not None:
+            return self._broken(self._book.problem)
         try:
             write_manifest(self._manifest, self._plan, self._run, self._secrets.mask)
         except OSError as error:
@@ -281,6 +298,7 @@ class _Conductor:
             limit_s, self._limit_s = self._limit_s, None
             effects += self._decide(RunTimedOut(limit_s))
         effects += self._broken(self._engine.failure)
+        effects += self._hear()
         for item in items:
             if isinstance(item, (Ended, Settled)):
                 if item.handle.number in self._handles:  # whichever of the two comes first
@@ -290,13 +308,17 @@ class _Conductor:
             elif isinstance(item, Judged):
                 effects += self._judged(item)
             elif isinstance(item, Noted):
-                assert self._cache is not None
                 self._cache.noted()
             elif isinstance(item, StacksAsked):
                 self._show_stacks()
-            elif isinstance(item, Interrupted):
-                effects += self._decide(item)
         return effects + self._look()
+
+    def _hear(self) -> list[Effect]:
+        """Take in the signals that have arrived, before whatever else has."""
+        effects: list[Effect] = []
+        for number in self._signals.take():
+            effects += self._decide(Interrupted(number))
+        return effects
 
     def _task_ended(self, handle: EngineHandle) -> list[Effect]:
         number = self._tasks[handle.number]
@@ -305,10 +327,12 @@ class _Conductor:
         assert outcome is not None, f"{task.id} ended without an outcome"
         dropped = self._dropped.pop(handle.number, None)
         reason = dropped if outcome is Outcome.CANCELLED and dropped is not None else handle.reason
-        self._book.task_ended(number, handle, outcome, reason)
-        self._results.take(task, outcome, handle)
-        if self._cache is not None and outcome is Outcome.SUCCEEDED:
-            self._cache.note(number, task, handle.pickled_result)
+        parts = self._parts.pop(number, None)
+        result = self._results.take(task, outcome, handle)
+        look = self._cache.look(task) if outcome is Outcome.SUCCEEDED else None
+        self._book.task_ended(number, handle, outcome, reason, Known(parts, result, look_digest(look)))
+        if outcome is Outcome.SUCCEEDED:
+            self._cache.note(task, parts, look, handle.pickled_result)
         del self._handles[handle.number]
         effects: list[Effect] = []
         if task.uses and (attempts := handle.attempts):
@@ -374,6 +398,8 @@ class _Conductor:
             self._book.announce(self._admission.stopped)
             follow += self._broken(self._book.problem)
             for number in pushes:
+                if self._signals.pending:
+                    self._perform(self._hear())  # what runs is ended before it is written down what never will
                 follow += self._begin_task(number)
             if not follow:
                 return
@@ -393,25 +419,56 @@ class _Conductor:
                 handle.cancel()
 
     def _begin_task(self, number: int) -> list[Effect]:
-        """Have it run, unless the cache has it; that is heard later, because files may have to be read."""
+        """Have it run, unless it need not; that may be heard later, because files may have to be read."""
         task = self._plan.tasks[number]
-        problem = self._inputs.problem(task) if task.inputs and self._admission.stopped is None else None
+        if self._admission.stopped is not None:
+            return self._push(number)
+        problem = self._inputs.problem(task) if task.inputs else None
         if problem is not None:
             return self._not_pushed(number, Outcome.FAILED, problem)
-        if self._cache is not None and self._admission.stopped is None and self._cache.concerns(task):
-            with contextlib.suppress(Exception):  # values of results: what is wrong with them is found out below
-                self._cache.ask(number, task, self._results.ended)
-                self._judging.add(number)
-                return []
-        return self._push(number)
+        answer = self._cache.ask(number, task, self._results.ended)
+        if answer is None:
+            self._judging.add(number)
+            return []
+        return self._answered(number, answer)
 
     def _judged(self, item: Judged) -> list[Effect]:
         if item.task not in self._judging:
             return []  # it was cancelled meanwhile
         self._judging.discard(item.task)
-        if item.by is None or self._admission.stopped is not None:
-            return self._push(item.task)
-        return self._not_pushed(item.task, Outcome.CACHED, f"run {item.by} has made it", item.result)
+        return self._answered(item.task, item.answer)
+
+    def _answered(self, number: int, answer: Answer) -> list[Effect]:
+        if self._admission.stopped is not None:
+            return self._push(number)
+        if isinstance(answer.found, Cached):
+            known = Known(answer.parts, None, None)
+            return self._not_pushed(
+                number, Outcome.CACHED, f"run {answer.found.by} has made it", answer.found.result, known
+            )  # fmt: skip
+        if answer.found is not None:
+            return self._carry(number, answer.found, answer.parts)
+        if answer.parts is not None:
+            self._parts[number] = answer.parts
+        if answer.again and self._earlier is not None:
+            self._earlier.again.update([answer.again[0]])
+            self._console.runs_again(self._plan.tasks[number].id, "; ".join(answer.again), time.monotonic())
+        return self._push(number)
+
+    def _carry(self, number: int, carried: Carried, parts: Parts | None) -> list[Effect]:
+        """Take over how it ended in the run that this one completes."""
+        assert self._earlier is not None
+        task = self._plan.tasks[number]
+        result = carried.stored or carried.row.result
+        known = Known(parts, result, carried.row.outputs)
+        try:
+            self._book.task_carried(number, carried, self._earlier.carried_from(carried), known)
+        except ValueError:  # spoiled
+            return self._push(number)
+        self._earlier.carried += 1
+        self._results.carry(task, Outcome.SUCCEEDED, result)
+        self._results.release(task)
+        return self._decide(TaskEnded(number, Outcome.SUCCEEDED))
 
     def _cancel_judging(self, reason: str) -> list[Effect]:
         effects: list[Effect] = []
@@ -439,10 +496,17 @@ class _Conductor:
         handle.add_done_callback(self._ended)
         return []
 
-    def _not_pushed(self, number: int, outcome: Outcome, reason: str, result: KeptResult | None = None) -> list[Effect]:
+    def _not_pushed(
+        self,
+        number: int,
+        outcome: Outcome,
+        reason: str,
+        result: KeptResult | None = None,
+        known: Known = NOTHING_KNOWN,
+    ) -> list[Effect]:
         task = self._plan.tasks[number]
-        self._book.task_concluded(number, outcome, reason)
-        self._results.take(task, outcome, result)
+        durable = self._results.take(task, outcome, result)
+        self._book.task_concluded(number, outcome, reason, known=known._replace(result=durable))
         self._results.release(task)
         return self._decide(TaskEnded(number, outcome))
 
@@ -459,9 +523,7 @@ class _Conductor:
         self._perform(self._understand(items))
 
     def _finish(self, code: ExitCode) -> RunResult:
-        if self._cache is not None:
-            self._cache.leave(wait=self._problem is None and self._admission.stopped is None)
-            self._warning = self._warning or self._cache.problem
+        self._cache.leave(wait=self._problem is None and self._admission.stopped is None)
         for number in range(len(self._plan.tasks)):
             if number not in self._book.records:
                 self._book.task_concluded(number, Outcome.CANCELLED, self._problem)
@@ -472,10 +534,33 @@ class _Conductor:
             finished_at=time.time(),
             duration_s=time.monotonic() - self._start,
         )
-        ending = self._book.close(self._run, verdict, self._options.reports)
+        ending = self._book.close(self._run, verdict, self._options.reports, self._earlier)
         records = tuple(self._book.records.values())
         problem = self._problem or self._book.problem or ending.problem
-        return RunResult(self._run, ending.verdict, records, ending.report, problem, self._secrets.mask, self._warning)
+        return RunResult(
+            self._run, ending.verdict, records, ending.report, problem, self._secrets.mask, self._cache.problem
+        )
+
+
+@contextlib.contextmanager
+def open_ledger(state_dir: Path) -> Iterator[Ledger]:
+    """The ledger of a state folder, which is made where it is missing.  Raises StateError."""
+    make_state_dir(state_dir)
+    try:
+        ledger = Ledger(state_dir.absolute())
+    except Unusable as error:
+        raise StateError(f"{error}; --state-dir puts what a run leaves elsewhere") from error
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def _earlier(ledger: Ledger, plan: Plan, wanted: Resume) -> Earlier:
+    try:
+        return earlier_of(ledger, plan.file, plan.root, wanted)
+    except Unusable as error:
+        raise StateError(str(error)) from error
 
 
 def _workers(plan: Plan, options: RunOptions) -> int | None:

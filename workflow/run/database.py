@@ -24,7 +24,6 @@ from workflow.run.schema import MIGRATIONS
 
 NAME = "runs.db"
 BUSY_S = 10.0
-"""How long to wait for another run that writes."""
 _TRY_MS = 100
 """How long SQLite waits, in the course of a run, before Python may hear signals again."""
 _PAUSE_S = 0.005
@@ -39,6 +38,8 @@ class Database:
 
     def __init__(self, state_dir: Path, *, create: bool = True) -> None:
         self.folder = state_dir
+        self.busy_s = BUSY_S
+        """How long to wait for another run that writes."""
         self._path = state_dir / NAME
         self._lock = threading.Lock()
         if not create and not self._path.exists():
@@ -127,7 +128,7 @@ class Database:
 
     def _patiently(self, statement: str) -> None:
         """Wait for others in between, and not in SQLite, where nothing would be heard of a signal."""
-        until = time.monotonic() + BUSY_S
+        until = time.monotonic() + self.busy_s
         while True:
             try:
                 self._db.execute(statement)

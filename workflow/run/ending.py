@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,8 +46,11 @@ def write_ending(
     folder: RunFolder,
     graph: Graph,
     copies: Sequence[Path],
+    finish_run: Callable[[Verdict], str | None],
 ) -> Ending:
     """Write what is wanted elsewhere, the last event, and the run's own report: last, because it knows of all others.
+
+    ``finish_run`` writes the end into the ledger, and answers why that was not possible.
 
     A place that cannot be written makes the run ``broken``, but hinders no other place.
     """
@@ -62,12 +65,17 @@ def write_ending(
         if problem is not None:
             problems.append(problem)
             verdict = _broken(verdict, problems[0])
+    problem = finish_run(verdict)
+    if problem is not None:
+        problems.append(problem)
+        verdict = _broken(verdict, problems[0])
     events.run_finished(verdict, count(records))
     try:
         events.flush()
     except OSError as error:
         problems.append(disk_problem(error, folder.events))
         verdict = _broken(verdict, problems[0])
+        finish_run(verdict)
     events.close()
     report: Path | None = None
     try:
@@ -76,6 +84,7 @@ def write_ending(
     except OSError as error:
         problems.append(disk_problem(error, folder.report))
         verdict = _broken(verdict, problems[0])
+        finish_run(verdict)
     return Ending(verdict, report, problems[0] if problems else None)
 
 

@@ -68,6 +68,14 @@ class RunFolder:
         return self.path / "results"
 
 
+def make_state_dir(state_dir: Path) -> None:
+    """Make the state folder where it is missing.  Raises StateError."""
+    try:
+        _make_state_dir(state_dir.absolute())
+    except OSError as error:
+        raise StateError(disk_problem(error, state_dir)) from error
+
+
 def new_run_folder(state_dir: Path, epoch_s: float) -> RunFolder:
     """Make a folder for a run, its state folder too where that is missing, and point ``latest`` at it.
 

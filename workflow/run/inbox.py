@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from workflow.plan.key import Parts
 from workflow.run.engine import EngineHandle
+from workflow.run.resume import Carried
 
 
 class Ended(NamedTuple):
@@ -15,6 +17,10 @@ class Ended(NamedTuple):
 
 class StacksAsked(NamedTuple):
     """SIGQUIT arrived: somebody wants to know where the running tasks are."""
+
+
+class Woken(NamedTuple):
+    """A signal arrived that ends the run; ``Signals`` knows which."""
 
 
 class Settled(NamedTuple):
@@ -33,14 +39,32 @@ class KeptResult(NamedTuple):
         return self.pickled
 
 
+class Cached(NamedTuple):
+    """An earlier run has made what a task would make."""
+
+    by: str
+    """Its id."""
+    result: KeptResult | None
+    """None where nobody takes it."""
+
+
+class Answer(NamedTuple):
+    """What is known of a task that may start."""
+
+    parts: Parts | None
+    """Of its key; None where it has none that could be compared."""
+    found: Carried | Cached | None = None
+    """Why it need not run; None where it has to."""
+    again: tuple[str, ...] = ()
+    """Why it runs again, where the run completes another."""
+
+
 class Judged(NamedTuple):
-    """Whether a task that may start need not run."""
+    """An answer for which files had to be read."""
 
     task: int
     """Its place in the plan."""
-    by: str | None
-    """The run that has made it; None where it has to run."""
-    result: KeptResult | None
+    answer: Answer
 
 
 class Noted(NamedTuple):

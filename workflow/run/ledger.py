@@ -12,9 +12,10 @@ Every method is one short transaction.  Whatever is wrong with the file, whoever
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from workflow.outcome import Outcome
 from workflow.report.json_report import task_text
@@ -26,6 +27,10 @@ KEYS_MAX = 10
 """Keys remembered for each task: who switches between two settings finds both again."""
 _PIECE = 1000
 """Rows read at once."""
+
+
+SeedFrom = Literal["option", "file", "drawn"]
+"""Who chose the seed of a run: the command line, the pipeline file, or nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,9 @@ class KnownRun:
     """Runs that began later have larger ones."""
     root: str
     """Folder of its pipeline file."""
+    seed_from: SeedFrom
+    resumed: int | None
+    """The run that it completed."""
     run: RunRecord
     verdict: Verdict | None
     """None while it goes on, and for ever when it was killed; ``folder.is_alive`` tells one from the other."""
@@ -68,7 +76,7 @@ class EndedRow(NamedTuple):
     """In the plan, from 0."""
     task: str
     outcome: Outcome
-    key: bytes | None
+    key: str | None
     """None where it has none that could be compared."""
     parts: str | None
     """Of the key, as JSON."""
@@ -80,7 +88,9 @@ class EndedRow(NamedTuple):
     result: bytes | None
     """What it returned, pickled, when others take it; None also where it is in a file."""
     stored: str | None
-    """Where it is in a file: its name in the folder of the run's results, size and checksum."""
+    """Size and checksum of its file in the folder of the run's results, as JSON, where it is in one."""
+    outputs: str | None = None
+    """A digest of how its outputs looked when it had ended; None where it has none, or too many files to look at."""
 
     @property
     def text(self) -> str:
@@ -146,16 +156,17 @@ class Ledger(Database):
 
     # Runs
 
-    def begin_run(self, run: RunRecord, root: str) -> int:
+    def begin_run(self, run: RunRecord, root: str, *, seed_from: SeedFrom = "drawn", resumed: int | None = None) -> int:
         """Record a run before it runs anything, and answer its number."""
         facts = {name: value for name, value in asdict(run).items() if name in _FACTS}
+        file = os.path.realpath(run.file)
+        values = (run.id, root, file, run.name, run.plan_hash, run.seed, run.tasks, run.started_at, json.dumps(facts))
         with self._told(), self._transaction():
             done = self._db.execute(
-                "INSERT INTO run (id, root, file, name, plan_hash, seed, tasks, started_at, facts) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (run.id, root, run.file, run.name, run.plan_hash, run.seed, run.tasks, run.started_at,
-                 json.dumps(facts)),
-            )  # fmt: skip
+                "INSERT INTO run (id, root, file, name, plan_hash, seed, tasks, started_at, facts, seed_from, resumed) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*values, seed_from, resumed),
+            )
             assert done.lastrowid is not None
             return done.lastrowid
 
@@ -166,8 +177,8 @@ class Ledger(Database):
         base = run * PLACES
         with self._told(), self._transaction():
             self._db.executemany(
-                "INSERT INTO ended (at, task, outcome, key, parts, head, log, callback, result, stored) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO ended (at, task, outcome, key, parts, head, log, callback, result, stored, outputs) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(base + row.place, row.task, row.outcome.value, *row[3:]) for row in ended],
             )
             if settled:
@@ -187,10 +198,14 @@ class Ledger(Database):
             )  # fmt: skip
 
     def runs(self, file: str | None = None) -> list[KnownRun]:
-        """All runs, or those of one pipeline file (as its real path), the newest first."""
+        """All runs, or those of one pipeline file, the newest first."""
         if file is None:
             return self._runs("", ())
-        return self._runs("WHERE file = ?", (file,))
+        return self._runs("WHERE file = ?", (os.path.realpath(file),))
+
+    def numbered(self, run: int) -> KnownRun | None:
+        """The run with this number, if it is still known."""
+        return next(iter(self._runs("WHERE number = ?", (run,))), None)
 
     def matching(self, text: str) -> list[KnownRun]:
         """The run with this id; where there is none, those whose ids begin so, the newest first."""
@@ -202,6 +217,20 @@ class Ledger(Database):
         with self._told():
             rows = self._db.execute(query, (run * PLACES, (run + 1) * PLACES)).fetchall() if self._has_runs else ()
             return {str(outcome): int(number) for outcome, number in rows}
+
+    def ended_at(self, run: int, place: int) -> EndedRow | None:
+        """How the task at this place of its plan ended."""
+        query = f"SELECT {_ENDED} FROM ended WHERE at = ?"  # noqa: S608  of ours
+        with self._told():
+            row = self._db.execute(query, (run * PLACES + place,)).fetchone()
+            return None if row is None else _ended(run, *row)
+
+    def places(self, run: int) -> dict[str, int]:
+        """Where its tasks stood that have ended."""
+        query = "SELECT at, task FROM ended WHERE at >= ? AND at < ?"
+        with self._told():
+            rows = self._db.execute(query, (run * PLACES, (run + 1) * PLACES))
+            return {str(task): int(at) - run * PLACES for at, task in rows}
 
     def ended(self, run: int) -> Iterator[EndedRow]:
         """How its tasks ended, in the order of the plan; not all of it in memory."""
@@ -234,7 +263,8 @@ class Ledger(Database):
         number: int,
         id_: str,
         root: str,
-        file: str,
+        seed_from: SeedFrom,
+        resumed: int | None,
         name: str | None,
         plan_hash: str,
         seed: int,
@@ -250,28 +280,28 @@ class Ledger(Database):
     ) -> KnownRun:
         known = json.loads(facts)
         run = RunRecord(
-            id=id_, name=name, file=file, plan_hash=plan_hash, started_at=started_at, tasks=tasks, seed=seed,
+            id=id_, name=name, plan_hash=plan_hash, started_at=started_at, tasks=tasks, seed=seed,
             folder=str(self.folder / "runs" / id_), **{**known, "argv": tuple(known["argv"])},
         )  # fmt: skip
         if finished_at is None:
-            return KnownRun(number, root, run, None, None)
+            return KnownRun(number, root, seed_from, resumed, run, None, None)
         verdict = Verdict(exit_code, status, reason, finished_at, duration_s)
-        return KnownRun(number, root, run, verdict, json.loads(counts))
+        return KnownRun(number, root, seed_from, resumed, run, verdict, json.loads(counts))
 
     @property
     def _has_runs(self) -> bool:
         return self.schema > 1  # one that is only looked at may be old
 
 
-_FACTS = frozenset({"engine", "pool", "host", "pid", "python", "version", "git", "argv"})
+_FACTS = frozenset({"engine", "pool", "file", "host", "pid", "python", "version", "git", "argv"})
 _RUN = (
-    "number, id, root, file, name, plan_hash, seed, tasks, started_at, facts, "
+    "number, id, root, seed_from, resumed, name, plan_hash, seed, tasks, started_at, facts, "
     "finished_at, duration_s, status, exit_code, reason, counts"
 )
 _TEXT: tuple[type, ...] = (str, type(None))
 _BYTES: tuple[type, ...] = (bytes, type(None))
-_TYPES: tuple[tuple[type, ...], ...] = (_BYTES, _TEXT, (str,), _TEXT, _TEXT, _BYTES, _TEXT)
-_ENDED = "at, task, outcome, key, parts, head, log, callback, result, stored"
+_TYPES: tuple[tuple[type, ...], ...] = (_TEXT, _TEXT, (str,), _TEXT, _TEXT, _BYTES, _TEXT, _TEXT)
+_ENDED = "at, task, outcome, key, parts, head, log, callback, result, stored, outputs"
 
 
 def _ended(run: int, at: int, task: str, outcome: str, *rest: object) -> EndedRow:

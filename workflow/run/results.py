@@ -9,8 +9,8 @@ results are not a million steps.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, Union
 
 from workflow.outcome import Outcome
 from workflow.plan.plan import Deferred, Ended, PlannedTask
@@ -25,28 +25,54 @@ class HasResult(Protocol):
         """What it returned, as it arrived."""
 
 
+Durable = Union[bytes, Stored, None]
+"""A result as it is written down beside the end of its task: as it arrived, or in its file."""
+
+
+def taken_by_others(tasks: Iterable[PlannedTask]) -> frozenset[str]:
+    """The ids of tasks whose results others refer to."""
+    groups = {id(task.uses_results): task.uses_results for task in tasks}
+    return frozenset().union(*groups.values())
+
+
 class KeptResults:
     """How the tasks ended that other tasks refer to."""
 
-    def __init__(self, tasks: Sequence[PlannedTask], folder: str) -> None:
-        """``folder`` is where large ones are stored; it is made when there is one."""
+    def __init__(self, tasks: Sequence[PlannedTask], folder: str, also: frozenset[str] = frozenset()) -> None:
+        """``folder`` is where large ones are stored; it is made when there is one.
+
+        The results of ``also`` are wanted later, by tasks that are not among these.
+        """
+        self._referred = taken_by_others(tasks) | also
         self._folder = folder
         groups = {id(task.uses_results): task.uses_results for task in tasks}
         self._waiting = Counter(id(task.uses_results) for task in tasks)  # of each group
         self._users = Counter(used for group in groups.values() for used in group)  # of each id, in groups
         self._ended: dict[str, Ended] = {}
-        self._arrived: dict[str, object] = {}  # of tasks whose end has not been taken in
+        self._arrived: dict[str, bytes | Stored] = {}  # of tasks whose end has not been taken in
 
-    def take(self, task: PlannedTask, outcome: Outcome, handle: HasResult | None) -> None:
-        """Take in how a task ended, with its result if it has one, if somebody refers to it."""
-        if not self._users[task.id]:
-            return
+    def take(self, task: PlannedTask, outcome: Outcome, handle: HasResult | None) -> Durable:
+        """Take in how a task ended, with its result if it has one, if somebody refers to it.
+
+        Answers the result, to be written down: whoever has not taken it by the time this run is killed takes it in
+        the run that completes it, and so may a task that was skipped here.
+        """
+        if task.id not in self._referred:
+            return None
         if handle is None or not outcome.is_success:
-            self._ended[task.id] = Ended(task.matrix, outcome.value, None)
-        else:
-            result = self._arrived.pop(task.id, None)
-            if result is None:
-                result = self._kept(task.id, handle.pickled_result())
+            if task.id in self._users:
+                self._ended[task.id] = Ended(task.matrix, outcome.value, None)
+            return None
+        durable = self._arrived.pop(task.id, None)
+        if durable is None:
+            durable = self._durable(task.id, handle.pickled_result())
+        self.carry(task, outcome, durable)
+        return None if isinstance(durable, Stored) and durable.problem is not None else durable
+
+    def carry(self, task: PlannedTask, outcome: Outcome, durable: Durable) -> None:
+        """Take in a success whose result has been written down."""
+        if task.id in self._users and durable is not None:
+            result = _Kept(durable) if isinstance(durable, Stored) else read_plain(durable)
             self._ended[task.id] = Ended(task.matrix, outcome.value, result)
 
     def arrived(self, id_: str, handle: HasResult) -> None:
@@ -54,28 +80,26 @@ class KeptResults:
 
         So results do not gather in memory when they come faster than a disk takes them: nothing more is received.
         """
-        if id_ in self._users:
+        if id_ in self._referred:
             pickled = handle.pickled_result()
             if len(pickled) > LARGE_BYTES:
-                self._arrived[id_] = self._kept(id_, pickled)
+                self._arrived[id_] = self._durable(id_, pickled)
 
-    def _kept(self, id_: str, pickled: bytes) -> object:
-        if len(pickled) > LARGE_BYTES:
-            return _Kept(store(id_, self._folder, pickled))
-        return read_plain(pickled)
+    def _durable(self, id_: str, pickled: bytes) -> bytes | Stored:
+        return store(id_, self._folder, pickled) if len(pickled) > LARGE_BYTES else pickled
 
     @property
     def taken(self) -> bool:
-        """Whether anybody refers to any result that is still to come or kept."""
-        return bool(self._users)
+        """Whether anybody refers to any result."""
+        return bool(self._referred)
 
     def wanted(self, task: PlannedTask) -> bool:
         """Whether somebody refers to its result, or a hook of its own takes it."""
-        return task.on_success is not None or bool(self._users[task.id])
+        return task.on_success is not None or task.id in self._referred
 
     def is_taken(self, task: PlannedTask) -> bool:
         """Whether somebody refers to its result."""
-        return bool(self._users[task.id])
+        return task.id in self._referred
 
     @property
     def ended(self) -> Mapping[str, Ended]:

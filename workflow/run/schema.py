@@ -30,13 +30,14 @@ def _second(db: sqlite3.Connection) -> None:
     db.execute(
         "CREATE TABLE run (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, root TEXT NOT NULL, "
         "file TEXT NOT NULL, name TEXT, plan_hash TEXT NOT NULL, seed INTEGER NOT NULL, tasks INTEGER NOT NULL, "
-        "started_at REAL NOT NULL, facts TEXT NOT NULL, finished_at REAL, duration_s REAL, status TEXT, "
+        "started_at REAL NOT NULL, facts TEXT NOT NULL, seed_from TEXT NOT NULL, "
+        "resumed INTEGER, finished_at REAL, duration_s REAL, status TEXT, "
         "exit_code INTEGER, reason TEXT, counts TEXT)"
     )
     db.execute("CREATE INDEX run_file ON run (file)")
     db.execute(
-        "CREATE TABLE ended (at INTEGER PRIMARY KEY, task TEXT NOT NULL, outcome TEXT NOT NULL, key BLOB, parts TEXT, "
-        "head TEXT NOT NULL, log TEXT, callback TEXT, result BLOB, stored TEXT)"
+        "CREATE TABLE ended (at INTEGER PRIMARY KEY, task TEXT NOT NULL, outcome TEXT NOT NULL, key TEXT, parts TEXT, "
+        "head TEXT NOT NULL, log TEXT, callback TEXT, result BLOB, stored TEXT, outputs TEXT)"
     )
 
 

@@ -29,7 +29,6 @@ from workflow.engine.system import process_descriptor, usable_cpus
 from workflow.plan.plan import Plan, PlannedTask, SecretSource
 from workflow.report.terminal import neutral
 from workflow.run.admission import PUSHED_MAX
-from workflow.run.facts import Interrupted
 from workflow.run.mask import Mask
 from workflow.run.signals import Signals
 from workflow.spec.reference import Template
@@ -123,10 +122,9 @@ def read_secrets(plan: Plan) -> Secrets:
     sources = needed(plan.tasks, plan.settings.secrets)
     if not sources:
         return Secrets({})
-    inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
     values: dict[str, str] = {}
     mistakes = []
-    with Signals(inbox) as signals:
+    with Signals(queue.SimpleQueue()) as signals:
         for name, source in sources.items():
             if signals.count:
                 break
@@ -135,11 +133,9 @@ def read_secrets(plan: Plan) -> Secrets:
             except _CannotBeHadError as error:
                 what, told = Mask(values.values()).text(error.headline), Mask(values.values()).maybe(error.told)
                 mistakes.append(Mistake("secret-missing", ("secrets", name), what, told))
-    while not inbox.empty():
-        fact = inbox.get()
-        if isinstance(fact, Interrupted):
-            signal.raise_signal(fact.signal)
-            raise KeyboardInterrupt
+    for number in signals.take():
+        signal.raise_signal(number)
+        raise KeyboardInterrupt
     if mistakes:
         raise InvalidPipeline(_shown(plan.file), _located(plan.file, mistakes))
     return Secrets(values)

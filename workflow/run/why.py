@@ -8,6 +8,7 @@ Secrets are not read for a look at a plan: parts of a key that hold one are take
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,16 +16,18 @@ from typing import Literal
 from workflow.plan.compile import MissingResult, Surroundings
 from workflow.plan.key import Parts, key_of
 from workflow.plan.plan import Deferred, Ended, Plan, PlannedTask
-from workflow.run.cache import RESULTS, Keys, find, keyed, read_result
+from workflow.run.cache import RESULTS, Keys, find, is_forced, outputs_gone, read_result
 from workflow.run.content import Contents
-from workflow.run.database import Unusable
+from workflow.run.database import NAME, Unusable
 from workflow.run.inputs import Inputs
-from workflow.run.ledger import Ledger, Made
+from workflow.run.ledger import KnownRun, Ledger, Made
 from workflow.run.plain import Opaque, read_plain
-from workflow.run.stored import LARGE_BYTES
+from workflow.run.results import taken_by_others
+from workflow.run.resume import CannotResume, Carried, Earlier, Resume, earlier_of, seed_of, stored_there
+from workflow.run.stored import LARGE_BYTES, LostResult
 from workflow.spec.reference import Template
 
-Action = Literal["run", "cached", "skip"]
+Action = Literal["run", "cached", "carry", "skip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,39 +46,65 @@ def explain(plan: Plan, state_dir: Path) -> tuple[list[Why], str | None]:
     try:
         ledger, problem = Ledger(state_dir, create=False), None
     except Unusable as error:
-        ledger, problem = None, None if not (state_dir / "runs.db").exists() else str(error)
+        ledger, problem = None, None if not (state_dir / NAME).exists() else str(error)
     look = _Look(plan, ledger, state_dir / RESULTS)
-    told = [look.at(task) for task in plan.tasks]
+    told = [look.at(place, task) for place, task in enumerate(plan.tasks)]
     if ledger is not None:
         ledger.close()
     return told, problem or look.problem
 
 
+def explain_resume(
+    plan: Plan, state_dir: Path, resume: Resume, *, force: str | None, seed: int | None
+) -> tuple[KnownRun, list[Why]]:
+    """The run that would be completed, and what would become of each task.  Raises CannotResume, Unusable."""
+    if not (state_dir / NAME).exists():
+        raise CannotResume(f"there is no {state_dir / NAME}, so no run to resume: run it without --resume")
+    with closing(Ledger(state_dir, create=False)) as ledger:
+        earlier = earlier_of(ledger, plan.file, plan.root, resume)
+        look = _Look(plan, ledger, state_dir / RESULTS, earlier, force, seed)
+        told = [look.at(place, task) for place, task in enumerate(plan.tasks)]
+        if look.problem is not None:
+            raise Unusable(look.problem)
+        return earlier.run, told
+
+
 class _Look:
-    def __init__(self, plan: Plan, ledger: Ledger | None, kept: Path) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        ledger: Ledger | None,
+        kept: Path,
+        earlier: Earlier | None = None,
+        force: str | None = None,
+        seed: int | None = None,
+    ) -> None:
         self._ledger = ledger
         self.problem: str | None = None
         """Why the database cannot be used after all; then everything runs."""
         self._kept = kept
+        self._earlier = earlier
+        self._force = force
         self._root = str(plan.root)
         self._contents = Contents()
         self._inputs = Inputs(plan)
+        self._taken = taken_by_others(plan.tasks)
         around = Surroundings(self._root, "", "", 0, dict.fromkeys(plan.settings.secrets, ""))
-        self._keys = Keys(around, plan.settings.seed, b"", self._contents)
-        self._wanted = keyed(plan.tasks)
-        self._taken = frozenset(id_ for group in {task.uses_results for task in plan.tasks} for id_ in group)
+        chosen, seed_from = seed_of(seed, plan.settings, earlier)
+        run_seed = None if seed_from == "drawn" else chosen
+        self._keys = Keys(around, run_seed, b"", self._contents, self._taken)
         self._action: dict[str, Action] = {}
         self._ended: dict[str, Ended] = {}
 
-    def at(self, task: PlannedTask) -> Why:
-        action, reasons = self._decide(task)
+    def at(self, place: int, task: PlannedTask) -> Why:
+        action, reasons = self._decide(place, task)
         self._action[task.id] = action
         if action == "skip":
             self._ended[task.id] = Ended(task.matrix, "skipped", None)
         empty = self._inputs.empty(task) if action != "skip" else []
         return Why(task.id, action, tuple(reasons), tuple(f"nothing matches its input {glob!r}" for glob in empty))
 
-    def _decide(self, task: PlannedTask) -> tuple[Action, list[str]]:
+    def _decide(self, place: int, task: PlannedTask) -> tuple[Action, list[str]]:
         if task.skipped:
             return "skip", [f"its `if` is false: {task.condition}"]
         for need in task.needs:
@@ -92,8 +121,17 @@ class _Look:
         reasons += [
             f"{self._first(need.ids, 'run')} will run, and makes an input of it" for need in waits if need.by_files
         ]
+        again: list[str] = []
+        if self._earlier is not None and not reasons:
+            again = self._carry(self._earlier, place, task)
+            if not again:
+                return "carry", ["it succeeded there"]
+        if task.outputs and is_forced(task, self._force):
+            return "run", ["--force"]
+        if not task.outputs and (again or self._earlier is not None):
+            return "run", again or reasons
         if not task.outputs:
-            if task.id in self._wanted and not reasons:
+            if task.id in self._taken and not reasons:
                 self._parts(task)
             return "run", ["it has no outputs: always runs"]
         if reasons:
@@ -106,7 +144,7 @@ class _Look:
         made, reasons = self._find(self._ledger, task, parts)
         if made is None:
             of_run = [f"{reference} in it is another in each run" for reference in _of_run(task)]
-            return "run", of_run or reasons
+            return "run", of_run or again or reasons
         if task.id in self._taken and made.result is not None:
             kept = read_result(self._kept, made.result)
             if kept is None:
@@ -116,6 +154,43 @@ class _Look:
         elif task.id in self._taken:
             self._ended[task.id] = Ended(task.matrix, "cached", None)
         return "cached", [f"run {made.run} has made it"]
+
+    def _carry(self, earlier: Earlier, place: int, task: PlannedTask) -> list[str]:
+        """Why it would run again; nothing when it would be carried over, and then its result is known."""
+        if is_forced(task, self._force):
+            return ["--force"]
+        try:
+            parts = self._parts(task)
+            if parts is not None and (secret := _with_secrets(task)):
+                there = earlier.parts(place, task.id)
+                parts = {**parts, **{part: there[part] for part in secret if part in there}}
+                self._keys.settle(task, parts)
+            found = earlier.find(place, task.id, parts, None if parts is None else key_of(parts), None)
+            if not isinstance(found, Carried):
+                return found
+            assert self._ledger is not None
+            gone = outputs_gone(self._ledger, self._contents, self._root, task, parts or {}, found.row.outputs)
+            return gone or (self._take(task, found) if task.id in self._taken else [])
+        except Unusable as error:
+            self.problem = str(error)
+            return ["what is known of it cannot be read"]
+
+    def _take(self, task: PlannedTask, found: Carried) -> list[str]:
+        result: object
+        if found.row.result is not None:
+            result = read_plain(found.row.result)
+        elif found.row.stored is None:
+            return ["its result is taken by others, and was not kept"]
+        else:
+            stored = stored_there(found.row, found.folder)
+            if stored is None:
+                return ["its result, which others take, is gone"]
+            try:
+                result = _Large(stored.pickled())
+            except LostResult as error:
+                return [str(error)]
+        self._ended[task.id] = Ended(task.matrix, "succeeded", result)
+        return []
 
     def _first(self, ids: tuple[str, ...], action: Action) -> str | None:
         return next((id_ for id_ in ids if self._action[id_] == action), None)

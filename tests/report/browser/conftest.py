@@ -43,7 +43,7 @@ def browser() -> str:
     """Answer the program; a machine without one skips, unless WORKFLOW_TEST_CHROMIUM=required says that it has one."""
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
-        if os.environ.get("CI", "").lower() == "true" and os.environ.get("WORKFLOW_TEST_CHROMIUM") == "required":
+        if os.environ.get("WORKFLOW_TEST_CHROMIUM") == "required":
             pytest.fail(f"no browser: none of {', '.join(NAMES)} is installed")
         pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed")
     return found
