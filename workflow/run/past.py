@@ -75,7 +75,7 @@ class PastRun:
 
 @contextmanager
 def _looked_at(state_dir: Path) -> Iterator[Ledger | None]:
-    """The ledger, to be looked at; None where there is none that can be.  What is wrong with it later ends the block."""
+    """The ledger, to be looked at; None where there is none that can be.  What is wrong with it ends the block."""
     ledger: Ledger | None = None
     with suppress(Unusable):
         ledger = Ledger(state_dir, create=False)
