@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -65,18 +66,15 @@ def matches(name: str, id_: str, task_name: str) -> bool:
 
 
 def tasks_of(past: PastRun, name: str) -> tuple[list[TaskPart], list[str]]:
-    """The tasks that have ended and are meant, and the names of all.  Raises UsageError."""
+    """The tasks that have ended and are meant; where there are none, the names of all.  Raises UsageError."""
     from workflow.report.material import Unreadable
 
-    found: list[TaskPart] = []
-    names: dict[str, None] = {}
+    said = json.dumps(name).strip('"').encode("ascii")
     try:
-        for task in past.tasks():
-            names[task["name"]] = None
-            if matches(name, task["id"], task["name"]):
-                found.append(task)
-            elif not found and "@" in name:
-                names[task["id"]] = None
+        found = [
+            task for task in past.tasks(lambda text: said in text) if matches(name, task["id"], task["name"])
+        ]  # fmt: skip
+        names = {} if found else {task["id"] if "@" in name else task["name"]: None for task in past.tasks()}
     except Unreadable as error:
         raise click.UsageError(str(error)) from error
     return found, list(names)
@@ -84,8 +82,6 @@ def tasks_of(past: PastRun, name: str) -> tuple[list[TaskPart], list[str]]:
 
 def names_planned(manifest: Path) -> list[str]:
     """The names of all tasks of the file that a run is of, as far as they are known."""
-    import json
-
     try:
         return list(map(str, json.loads(manifest.read_bytes())["resolved"]["tasks"]))
     except (OSError, ValueError, TypeError, KeyError, RecursionError):

@@ -74,7 +74,7 @@ def _show_run(past: PastRun) -> int:
     from workflow.report.telling import digest, run_lines
 
     try:
-        found = digest(past.tasks())
+        found = digest(past.tasks)
     except Unreadable as error:
         raise click.UsageError(str(error)) from error
     now = time.time()

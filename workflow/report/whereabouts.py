@@ -103,17 +103,17 @@ def of_the_user(traceback: str) -> str:
     kept: list[str] = []
     at = 0
     while at < len(lines):
-        match = _FRAME.match(lines[at])
-        if match is None:
-            kept.append(lines[at])
-            at += 1
-            continue
+        kept.append(lines[at])
+        at += 1
+        if kept[-1] != "Traceback (most recent call last):":
+            continue  # in a message there may be what looks like a frame
         frames: list[tuple[_Frame, list[str]]] = []  # of one exception
         while at < len(lines) and lines[at].startswith("  "):
             match = _FRAME.match(lines[at])
             if match is not None:
                 frames.append((_Frame(match["file"], match["line"], match["name"]), []))
-            frames[-1][1].append(lines[at])
+            if frames:
+                frames[-1][1].append(lines[at])
             at += 1
         users = [text for frame, text in frames if frame.is_of_user]
         for text in users or [text for frame, text in frames if frame.is_foreign]:

@@ -12,7 +12,7 @@ Whether it goes on is not written down anywhere: it is asked of the kernel, whic
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +36,9 @@ KILLED_CODE = 137
 """What a shell calls the exit of a command that SIGKILL ended."""
 _HEAD_MAX = 1 << 22
 """Bytes of a line of a report that is read for its head."""
+
+
+Wanted = Callable[[bytes], bool]
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,15 @@ class PastRun:
         """Whether it has ended by itself, and a report says how."""
         return self.status not in (RUNNING, KILLED)
 
-    def tasks(self) -> Iterator[TaskPart]:
-        """The tasks that have ended, in the order of the plan as far as that is known.  Raises Unreadable."""
+    def tasks(self, wanted: Wanted = lambda _text: True) -> Iterator[TaskPart]:
+        """The tasks that have ended, in the order of the plan as far as that is known.  Raises Unreadable.
+
+        ``wanted`` is asked about the text of each, which is made out only then; for some runs it is not asked.
+        """
         if self.reported:
-            return read_tasks(self.folder.report)
+            return read_tasks(self.folder.report, wanted)
         if self.known is not None:
-            return _tasks_of_ledger(self.folder.path.parent.parent, self.known.number)
+            return _tasks_of_ledger(self.folder.path.parent.parent, self.known.number, wanted)
         return tasks_of_events(self.folder.events)
 
 
@@ -222,8 +228,8 @@ def _checked_head(head: Any) -> RunPart:
     return cast(RunPart, head)
 
 
-def read_tasks(path: Path) -> Iterator[TaskPart]:
-    """The tasks of a report, one by one.  Raises Unreadable."""
+def read_tasks(path: Path, wanted: Wanted = lambda _text: True) -> Iterator[TaskPart]:
+    """The tasks of a report that are wanted, one by one.  Raises Unreadable."""
     try:
         with path.open("rb") as file:
             for line in file:
@@ -235,7 +241,7 @@ def read_tasks(path: Path) -> Iterator[TaskPart]:
                 text = line.strip()
                 done = text.endswith(b"]}")
                 text = text.removesuffix(b"]}") if done else text.removesuffix(b",")
-                if text:
+                if text and wanted(text):
                     yield checked_task(json.loads(text))
                 if done:
                     return
@@ -280,12 +286,14 @@ def _error_texts(error: Any) -> list[object]:
 # Of runs without a report
 
 
-def _tasks_of_ledger(state_dir: Path, number: int) -> Iterator[TaskPart]:
+def _tasks_of_ledger(state_dir: Path, number: int, wanted: Wanted) -> Iterator[TaskPart]:
     try:
         ledger = Ledger(state_dir, create=False)
         try:
             for row in ledger.ended(number):
-                yield checked_task(json.loads(row.text))
+                text = row.text
+                if wanted(text.encode("ascii", "backslashreplace")):
+                    yield checked_task(json.loads(text))
         finally:
             ledger.close()
     except Unusable as error:
