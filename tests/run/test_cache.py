@@ -16,6 +16,7 @@ import pytest
 from workflow.outcome import Outcome
 from workflow.plan.build import load_plan
 from workflow.run.content import Contents, Stopped
+from workflow.run.folder import StateError
 from workflow.run.ledger import Ledger
 from workflow.run.why import explain
 
@@ -290,19 +291,21 @@ def no_salt(path: Path) -> None:
         (no_salt, "is broken (its salt is no salt): move it away, and what it knew is made again"),
     ],
 )
-def test_a_database_that_cannot_be_used_hinders_no_run(
+def test_with_a_database_that_cannot_be_used_nothing_runs(
     tmp_path: Path, go: Callable[..., Any], spoil: Callable[[Path], None], said: str
 ) -> None:
-    """Everything runs, the reason is told, and the database is left as it is."""
+    """What ends would be lost for ``--resume``.  The reason is told, and the database is left as it is."""
     state = tmp_path / ".workflow"
     state.mkdir()
     spoil(state / "runs.db")
     before = (state / "runs.db").read_bytes() if (state / "runs.db").is_file() else None
     path = tmp_path / "pipeline.toml"
-    path.write_text('[tasks.a]\ncall = "m:f"\noutputs = "out"\n')
-    ran = go(load_plan(path))
-    assert ran.outcomes == {"a": "succeeded"}
-    assert said in ran.result.warning
+    path.write_text('[tasks.a]\ncall = "m:f"\n')
+    with pytest.raises(StateError) as caught:
+        go(load_plan(path))
+    assert said in str(caught.value)
+    assert "--state-dir" in str(caught.value)
+    assert not (state / "runs").exists()
     assert before is None or (state / "runs.db").read_bytes() == before
     assert said in str(explain(load_plan(path), state)[1])
 
@@ -341,10 +344,10 @@ def test_a_row_of_another_form_is_a_broken_database(
     assert "is broken" in ran.result.warning
 
 
-def test_a_database_that_another_holds_is_waited_for_and_then_done_without(
+def test_a_database_that_another_holds_for_long_ends_the_run(
     tmp_path: Path, go: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The task's outcome stands."""
+    """Before anything has run; the database is as good as before."""
     monkeypatch.setattr("workflow.run.database.BUSY_S", 0.05)
     state = tmp_path / ".workflow"
     state.mkdir()
@@ -358,8 +361,10 @@ def test_a_database_that_another_holds_is_waited_for_and_then_done_without(
         ran = go(load_plan(path))
     finally:
         other.close()
-    assert ran.outcomes == {"a": "succeeded"}
-    assert "is locked by another process" in ran.result.warning
+    assert ran.outcomes == {"a": "cancelled"}
+    assert ran.engine.handles == []
+    assert ran.result.exit_code == 4
+    assert "is locked by another process" in ran.result.problem
     assert go(load_plan(path)).outcomes == {"a": "succeeded"}
     assert go(load_plan(path)).outcomes == {"a": "cached"}
 
@@ -426,7 +431,7 @@ call = "m:f"
 outputs = "OUT"
 [tasks.b]
 call = "m:g"
-inputs = "OUT"
+needs = "a"
 """
 
 

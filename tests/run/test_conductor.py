@@ -440,7 +440,7 @@ def test_the_state_folder_is_private_and_ignored_by_git(
     state = tmp_path / ".workflow"
     assert state.stat().st_mode & 0o777 == 0o700
     assert (state / ".gitignore").read_text() == "*\n"
-    assert sorted(path.name for path in state.iterdir()) == [".gitignore", "latest", "runs"]
+    assert sorted(path.name for path in state.iterdir()) == [".gitignore", "latest", "runs", "runs.db"]
 
 
 def test_the_run_tells_tasks_its_id(
