@@ -247,7 +247,8 @@ def test_what_is_not_there_is_said_with_what_is_near_it(
 
 def test_a_log_is_printed_as_it_is_to_a_pipe(look: Workflow, mixed: str) -> None:
     """All attempts in order; several instances each under a line with its id."""
-    assert look("logs", "good", text=False).stdout == b"hello\n\x1b[31mred\x1b[0m\x01"
+    raw: subprocess.CompletedProcess[Any] = look("logs", "good", text=False)
+    assert raw.stdout == b"hello\n\x1b[31mred\x1b[0m\x01"
     assert look("logs", mixed, "shaky").stdout.startswith("--- attempt 1 ---\ntry 1\n--- error ---\n")
     assert look("logs", "latest", "shaky").stdout.endswith("--- attempt 2 ---\ntry 2\n")
     assert look("logs", "many").stdout == "==> many@1 <==\n1\n==> many@2 <==\n2\n"

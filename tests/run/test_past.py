@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -31,6 +33,7 @@ BAD = TaskRecord(
     "b@1", "b", {"n": 1}, Outcome.FAILED, "no luck",
     attempts=(Attempt(1, Outcome.FAILED, 6.0, 1.0, 7, error=ErrorRecord("ValueError", "no")),),
 )  # fmt: skip
+NOTHING = EndedRow(*cast("tuple[Any, ...]", (None,) * len(EndedRow._fields)))
 LONG_AGO = 1_700_000_000.0
 
 
@@ -42,7 +45,13 @@ class State:
         self.held: list[int] = []
 
     def run(
-        self, *tasks: TaskRecord, began: float = LONG_AGO, report: bool = True, row: bool = True, alive: bool = False
+        self,
+        *tasks: TaskRecord,
+        began: float = LONG_AGO,
+        report: bool = True,
+        row: bool = True,
+        alive: bool = False,
+        resumed: int | None = None,
     ) -> RunFolder:
         """Make one, which has ended if it has a report."""
         folder = new_run_folder(self.path, began)
@@ -64,14 +73,13 @@ class State:
             write_report(folder.report, run, verdict, records)
         if row:
             ledger = Ledger(self.path)
-            number = ledger.begin_run(run, "/f")
+            number = ledger.begin_run(run, "/f", resumed=resumed)
             rows = [
-                EndedRow(**{
-                    **dict.fromkeys(EndedRow._fields), "place": place, "task": record.id, "outcome": record.outcome,
-                    "head": task_head(record), "log": record.log,
-                })
+                NOTHING._replace(
+                    place=place, task=record.id, outcome=record.outcome, head=task_head(record), log=record.log
+                )
                 for place, record in records.items()
-            ]  # fmt: skip
+            ]
             ledger.record_ended(number, rows)
             if report:
                 counts = {outcome.value: each for outcome, each in count(records).items()}
@@ -230,6 +238,16 @@ def test_the_newest_runs_are_kept_and_those_that_go_on(state: State) -> None:
     assert not os.path.lexists(state.path / "latest")
 
 
+def test_what_a_run_that_goes_on_completes_is_kept(state: State) -> None:
+    """It may still take results from there; and what that one has completed, likewise."""
+    first, second = state.run(GOOD), state.run(GOOD, began=LONG_AGO + 1, resumed=1)
+    other = state.run(GOOD, began=LONG_AGO + 2)
+    alive = state.run(GOOD, began=LONG_AGO + 3, report=False, alive=True, resumed=2)
+    assert retention.keep(state.path, 0).runs == [other.id]
+    kept = sorted([first.id, second.id, alive.id])
+    assert left(state) == (kept, kept)
+
+
 def test_the_link_to_the_newest_is_mended(state: State) -> None:
     """When the run it leads to is deleted, while an older one goes on."""
     alive = state.run(GOOD, began=LONG_AGO - 9, report=False, alive=True)
@@ -281,13 +299,17 @@ def test_to_be_killed_in_the_middle_does_no_harm(state: State, monkeypatch: pyte
     def die(*_args: object) -> None:
         raise Killed
 
+    def half(moved: Path) -> None:
+        (moved / "report.json").unlink()
+        die()
+
     with monkeypatch.context() as patch:
         if moment == "forgotten":
             patch.setattr(Path, "replace", die)
         elif moment == "moved":
             patch.setattr(retention, "_delete", die)
         else:
-            patch.setattr(retention.shutil, "rmtree", lambda path: (os.unlink(Path(path) / "report.json"), die()))
+            patch.setattr(shutil, "rmtree", half)
         with pytest.raises(Killed):
             retention.keep(state.path, 0)
     assert left(state)[1] == []

@@ -109,7 +109,9 @@ def run(
     if quiet and verbose:
         raise click.UsageError("-q and -v exclude each other")
     if resume and resume_from is not None:
-        raise click.UsageError("--resume is the latest run of FILE, --resume-from the one it names: say one of them")
+        raise click.UsageError(
+            "--resume is the latest run of FILE, --resume-from the one it names: say one of them"
+        )
     check_outs(reports, "--report")
     verbosity = "quiet" if quiet else "verbose" if verbose else None
     said = {"jobs": jobs, "state_dir": state_dir, "color": color, "verbosity": verbosity}

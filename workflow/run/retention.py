@@ -58,13 +58,29 @@ def keep(state_dir: Path, newest: int) -> Removed:
     """Delete all runs but the newest ones and those that go on.  Raises StateError, Unusable."""
     removed = Removed()
     with _opened(state_dir) as ledger:
-        old = [run for run in past_runs(state_dir) if not is_alive(run.folder.path)][newest:]
+        found = past_runs(state_dir)
+        wanted = _resumed_now(found)
+        old = [run for run in found if not is_alive(run.folder.path)][newest:]
+        old = [run for run in old if run.known is None or run.known.number not in wanted]
         for run in reversed(old):  # the oldest first
             _remove_run(state_dir, run, ledger, removed)
         _mend_latest(state_dir)
         _remove_moved(state_dir, removed)
         _remove_results(state_dir, ledger, removed)
     return removed
+
+
+def _resumed_now(found: list[PastRun]) -> set[int]:
+    """The runs that others which go on complete, and take results from: their numbers in the ledger."""
+    known = {run.known.number: run for run in found if run.known is not None}
+    wanted: set[int] = set()
+    for run in known.values():
+        number = run.known.resumed if run.known is not None and is_alive(run.folder.path) else None
+        while number is not None and number not in wanted:
+            wanted.add(number)
+            earlier = known.get(number)
+            number = None if earlier is None or earlier.known is None else earlier.known.resumed
+    return wanted
 
 
 def prune(state_dir: Path) -> Removed:
