@@ -404,6 +404,7 @@ def test_a_run_that_was_killed_is_seen_and_has_reports(
         (["report", "l"], ["latest"]),
         (["show", "--resolved", "g"], ["good"]),
         (["runs", "--k"], ["--keep"]),
+        (["run", "--resume-from", "2"], ["{run}"]),
     ],
 )
 def test_runs_and_their_tasks_are_completed(look: Workflow, mixed: str, words: list[str], offered: list[str]) -> None:
