@@ -39,6 +39,8 @@ class RetryPolicy(NamedTuple):
     """Outcomes that are tried again."""
     seed: int | None = None
     """What the jitter is drawn from: the same seed, the same delays.  None is the number of the task in its pool."""
+    held: bool = False
+    """Whether another attempt waits, when its delay is over, until it is let go: see ``MultiProcess``, ``on_retry``."""
 
 
 class InfoTask:

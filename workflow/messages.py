@@ -39,6 +39,8 @@ CANCEL_ALL = 4
 """All are; ``timeout`` is the grace in seconds, negative for each task's own."""
 SNAPSHOT_END = 5
 """Everything the parent holds has been told to this dispatcher."""
+LET_GO = 6
+"""This attempt, a retry that is held, may begin."""
 
 RUN = Struct("<QB")
 """Head of a message to a worker: its growing number, and whether the frames are in a file that comes with it."""
@@ -64,6 +66,8 @@ CALLBACK_TOLD = 102
 problem (or None)."""
 ENGINE_FAILED = 103
 """The dispatcher cannot go on: the reason, as text."""
+RETRY_DUE = 104
+"""The pause before this attempt is over, and it is held."""
 
 HAS_CALLBACK = 1
 HAS_ERROR_CALLBACK = 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,51 @@ matrix.n = {range = [0, 9]}
     )
     assert all(later - earlier >= 0.495 for earlier, later in zip(begun, begun[3:], strict=False))
     assert begun[-1] - begun[0] < 5
+
+
+def test_a_rate_holds_for_attempts_that_are_tried_again(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """And what uses a plain limit keeps it between its attempts, also while it waits for a token of a rate."""
+    from datetime import datetime
+
+    pipeline("""\
+[pipeline]
+pool = 3
+[limits]
+web = {tokens = 2, per = "400ms"}
+db = 1
+[tasks.get]
+shell = "test $WORKFLOW_ATTEMPT = 3"
+matrix.n = [1, 2, 3]
+uses = ["web", "db"]
+retries = {max = 2, delay = "10ms"}
+[tasks.post]
+cmd = ["true"]
+matrix.n = [1, 2]
+uses = "web"
+[tasks.query]
+shell = "test $WORKFLOW_ATTEMPT = 2"
+uses = "db"
+retries = 1
+""")
+    ran = workflow("run")
+    assert ran.returncode == 0, ran.stderr
+
+    def attempts_of(*names: str) -> list[tuple[float, str]]:
+        return sorted(
+            (datetime.fromisoformat(attempt["started_at"]).timestamp(), task["id"])
+            for task in tasks_of(tmp_path).values()
+            for attempt in task["attempts"]
+            if task["name"] in names
+        )
+
+    begun = [at for at, _ in attempts_of("get", "post")]
+    assert len(begun) == 11
+    assert all(later - earlier >= 0.395 for earlier, later in zip(begun, begun[2:], strict=False))
+    of_db = [id_ for _, id_ in attempts_of("get", "query")]
+    assert len(of_db) == 11
+    assert sum(earlier != later for earlier, later in pairwise(of_db)) == 3
 
 
 def test_a_percentage_of_failures_halts_the_run(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -10,14 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-SECRET = "tok-'4f\"8\\\nsecond-line-ü"
-PARTS = ("tok-", "4f", "second-line")
+SECRET = "tok-'4qj\"8\\\nsecond-line-ü"
+PARTS = ("tok-", "4qj", "second-line")
 """What would be left of it in any form."""
 REPORTS = ("out.json", "out.xml", "out.html", "out.md", "out.trace.json")
 TASKS = """\
-import os, signal, sys, time
 
 def show(secret, how):
     half = len(secret) // 2
@@ -105,8 +109,16 @@ def private(tmp_path: Path, pipeline: Callable[[str], Path], environ: dict[str, 
 
 
 def told(folder: Path) -> Iterator[Path]:
-    """Answer every file that a run has left."""
-    return (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    """Answer every file that a run has left, but the database."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return (path for path in files if path.name != "runs.db")  # see ``recorded``
+
+
+def recorded(folder: Path) -> bytes:
+    """Answer everything in the database but return values, which are kept as they are."""
+    with contextlib.closing(sqlite3.connect(folder / "runs.db")) as db:
+        db.execute("UPDATE ended SET result = NULL")  # of this look: it is not committed
+        return "\n".join(db.iterdump()).encode()
 
 
 def parts_in(data: bytes) -> list[str]:
@@ -131,6 +143,7 @@ def test_nothing_that_a_run_leaves_or_shows_holds_a_secret(private: Path, workfl
     files = [*told(private / "st"), *(private / name for name in (*REPORTS, "events.jsonl", "summary.md"))]
     assert len(files) > 12
     assert {path.name: found for path in files if (found := parts_in(path.read_bytes()))} == {}
+    assert parts_in(recorded(private / "st")) == []
     assert parts_in(ran.stderr.encode() + ran.stdout.encode()) == []
     assert "loaded with ***" in ran.stderr
     assert "call@whole | a *** b" in ran.stderr
@@ -183,6 +196,7 @@ def test_neither_the_line_of_an_error_nor_broken_off_output_tells_a_secret(
     files = [*told(tmp_path / ".workflow"), tmp_path / "out.json", tmp_path / "events.jsonl"]
     assert {path.name for path in files} >= {"h.log", "dies.log", "report.json"}
     assert [path.name for path in files if b"s-a-S" in path.read_bytes()] == []
+    assert b"s-a-S" not in recorded(tmp_path / ".workflow")
     assert "s-a-S" not in ran.stderr + ran.stdout
     logs = (tmp_path / ".workflow/latest").resolve() / "logs"
     assert (logs / "dies.log").read_text().startswith("***\n")
@@ -190,7 +204,7 @@ def test_neither_the_line_of_an_error_nor_broken_off_output_tells_a_secret(
 
 
 def test_a_run_that_is_killed_leaves_no_secret(private: Path, environ: dict[str, str]) -> None:
-    """Not on the disk, because it never was there; and not in memory, which is given back within two seconds."""
+    """Not on the disk, because it never was there; and not in memory, which is given back."""
     before = set(Path("/dev/shm").iterdir())
     (private / "pipeline.toml").write_text(PIPELINE.replace('"2s"', '"60s"'))
     command = [sys.executable, "-m", "workflow", "run", "-v", "--select", "call@hung"]
@@ -207,13 +221,51 @@ def test_a_run_that_is_killed_leaves_no_secret(private: Path, environ: dict[str,
     assert any(parts_in(path.read_bytes()) for path in told(ours[0]))  # else this test shows nothing
     run.kill()
     run.wait()
-    until = time.monotonic() + 2
+    until = time.monotonic() + 10
     while ours[0].exists() and time.monotonic() < until:
         time.sleep(0.01)
     assert not ours[0].exists()
     left = [*told(private / ".workflow"), private / "console.txt"]
     assert len(left) > 1
     assert [path for path in left if parts_in(path.read_bytes())] == []
+
+
+def test_a_command_for_a_secret_ends_with_a_run_that_is_killed(tmp_path: Path, environ: dict[str, str]) -> None:
+    """With all it has started, also what left its session and lost its parent; what an ended one left stays."""
+    (tmp_path / "stays.sh").write_text("echo x; setsid sleep 1001 >/dev/null 2>&1 & echo $! >pid\n")
+    (tmp_path / "pipeline.toml").write_text("""\
+[secrets]
+A = {cmd = ["sh", "stays.sh"]}
+B = {cmd = ["sh", "-c", "(setsid sleep 1002 &); touch begun; sleep 1003"]}
+[tasks.t]
+cmd = ["true"]
+env = {A = "${secrets.A}", B = "${secrets.B}"}
+""")
+    run = subprocess.Popen(
+        [sys.executable, "-m", "workflow", "run"], cwd=tmp_path, env={**environ, "OF_THIS_TEST": str(tmp_path)}
+    )
+    until = time.monotonic() + 20
+    while not (tmp_path / "begun").exists():
+        assert time.monotonic() < until
+        assert run.poll() is None
+        time.sleep(0.01)
+
+    def alive() -> set[str]:
+        found = set()
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("OF_THIS_TEST") == str(tmp_path) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.add(process.cmdline()[-1])
+        return found
+
+    assert {"1001", "1002", "1003"} <= alive()
+    run.kill()
+    run.wait()
+    until = time.monotonic() + 10
+    while alive() != {"1001"}:
+        assert time.monotonic() < until, alive()
+        time.sleep(0.02)
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
 def test_a_secret_that_is_missing_keeps_everything_from_running(private: Path, workflow: Callable[..., Any]) -> None:

@@ -55,9 +55,9 @@ def test_a_state_folder_is_relative_to_where_it_is_written(
     ("table", "environ", "said"),
     [
         ("jbs = 2", {}, "tool.workflow.jbs: unknown key, did you mean 'jobs'?"),
-        ("jobs = 0", {}, "tool.workflow.jobs: Input should be greater than or equal to 1, not 0"),
-        ("", {"WORKFLOW_JOBS": "many"}, "WORKFLOW_JOBS: Input should be a valid integer"),
-        ("", {"WORKFLOW_COLOR": "blue"}, "WORKFLOW_COLOR: Input should be 'auto', 'always' or 'never', not 'blue'"),
+        ("jobs = 0", {}, "tool.workflow.jobs: must be a number of workers, from 1 to 4096, not 0"),
+        ("", {"WORKFLOW_JOBS": "many"}, "WORKFLOW_JOBS: must be a number of workers, from 1 to 4096, not 'many'"),
+        ("", {"WORKFLOW_COLOR": "blue"}, "WORKFLOW_COLOR: must be auto, always or never, not 'blue'"),
     ],
 )
 def test_a_mistake_says_where_it_stands(
@@ -70,6 +70,16 @@ def test_a_mistake_says_where_it_stands(
     with pytest.raises(click.UsageError) as caught:
         settings({}, file)
     assert said in caught.value.message
+
+
+def test_a_variable_that_is_nearly_a_setting_is_told(
+    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And nothing else: not what a task is given, and not what belongs to somebody else."""
+    for name in ("WORKFLOW_JOB", "WORKFLOW_RUN_ID", "WORKFLOW_TASK_ID", "WORKFLOW_OWNER", "WORKFLOW_JOBS"):
+        monkeypatch.setenv(name, "3")
+    assert settings({}, project(None)).jobs == 3
+    assert capsys.readouterr().err == "workflow: WORKFLOW_JOB is no setting, did you mean WORKFLOW_JOBS?\n"
 
 
 @pytest.mark.parametrize("text", [None, "[project]\nname = 'x'\n", "[tool.other]\nworkflow = 1\n"])

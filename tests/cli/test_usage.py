@@ -17,7 +17,7 @@ GOOD = '[tasks.a]\ncmd = ["true"]\n'
     ("args", "said"),
     [
         (["run", "nowhere.toml"], "there is no file 'nowhere.toml'"),
-        (["run", "--jobs", "0", "pipeline.toml"], "0 is not in the range 1<=x<=4096"),
+        (["run", "--jobs", "0", "pipeline.toml"], "'0' is not a number of workers, from 1 to 4096"),
         (["run", "--report", "x.yaml"], "'x.yaml' must end in .json"),
         (["run", "--report", "nowhere/x.json"], "there is no folder 'nowhere'"),
         (["run", "--var", "x"], "'x' is not NAME=VALUE"),
@@ -122,6 +122,32 @@ def test_an_empty_selection_says_what_was_asked_for_and_what_is_near(
         assert ran.returncode == 3
         assert ran.stderr == "nothing is selected by --select fetsh; did you mean 'fetch'?\n"
     assert workflow("plan", "--tag", "slwo").stderr == "nothing is selected by --tag slwo; did you mean 'slow'?\n"
+
+
+def test_one_selection_of_several_that_matches_nothing_is_told_and_nothing_runs(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path]
+) -> None:
+    """A task that is left out because of a letter would not be missed."""
+    pipeline('[tasks.fetch]\ncmd = ["true"]\ntags = ["slow"]\n[tasks.join]\ncmd = ["true"]\n')
+    for command in ("plan", "run"):
+        ran = workflow(command, "--select", "fetch", "--select", "jion", "--tag", "slow", "--tag", "fats")
+        assert (ran.returncode, ran.stdout) == (3, "")
+        assert ran.stderr == "nothing is selected by --select jion --tag fats; did you mean 'join'?\n"
+    ran = workflow("plan", "--select", "join", "--tag", "slow")
+    assert (ran.returncode, ran.stderr) == (3, "nothing is selected by --select join --tag slow\n")
+    assert workflow("plan", "--select", "fetch", "--select", "j*").returncode == 0
+
+
+@pytest.mark.parametrize("value", ["x", "0", "1.5", "-1", "5000", ""])
+def test_a_number_of_workers_that_is_none_is_told_with_what_to_do(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], value: str
+) -> None:
+    """The value, the range, and what holds without it."""
+    pipeline(GOOD)
+    ran = workflow("run", "-j", value)
+    assert ran.returncode == 2
+    said = f"{value!r} is not a number of workers, from 1 to 4096; left out, it is what the file says, or one per CPU"
+    assert said in ran.stderr
 
 
 def test_a_table_that_stands_twice_is_named_as_it_is_written(

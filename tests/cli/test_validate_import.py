@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/pipeline.toml"))
 MODULES = {
     "feeds.py": (
         "import sys\nfrom workflow import Model\n"
@@ -99,6 +100,7 @@ FOUND = [
     ("import-dies", "tasks.c09.call", "importing 'closes' "),
     ("cannot-import", "tasks.d02.on.failure", "has no 'nothing'"),
     ("bad-signature", "tasks.d04.kwargs.country", "multiple values for argument 'country'"),
+    ("no-program", "tasks.d05.cmd.0", "there is no program 'nosuchprogram' in PATH, which is /"),
 ]
 
 
@@ -191,8 +193,79 @@ def test_a_hook_that_cannot_be_given_the_outcome_is_told_at_the_hook(
     workflow: Callable[..., Any], modules: Path
 ) -> None:
     """Not at the arguments of its task, which are right."""
-    (modules / "none.py").write_text("def f(): pass\n")
+    (modules / "none.py").write_text("def f(): pass\ndef g(error, task): pass\n")
+    (modules / "takes.toml").write_text('[tasks.a]\ncall = "math:sqrt"\nargs = [1]\non.failure = "none:g"\n')
+    assert workflow("validate", "--import", "takes.toml", cwd=modules).returncode == 0
     (modules / "hook.toml").write_text('[tasks.a]\ncall = "math:sqrt"\nargs = [1]\non.failure = "none:f"\n')
     ran = workflow("validate", "--import", "hook.toml", cwd=modules)
     assert ran.returncode == 2
     assert "hook.toml:4:14: tasks.a.on.failure: " in ran.stderr
+
+
+PROGRAMS = """\
+[pipeline]
+path = [".", "libs", "made/lib"]
+[tasks]
+a01 = {cmd = ["true"]}
+a02 = {cmd = ["trueish"], env = {PATH = "${tasks.a01.result}"}}
+a03 = {cmd = ["own"], env = {PATH = "bin"}}
+a04 = {cmd = ["true"], env = {PATH = "bin"}}
+a05 = {cmd = ["bin/own"]}
+a06 = {cmd = ["./own"], cwd = "bin"}
+a07 = {cmd = ["./onw"], cwd = "bin"}
+a08 = {cmd = ["bin/text"]}
+a09 = {cmd = ["bin"]}
+a10 = {cmd = ["./bin"]}
+a11 = {cmd = ["made/tool"], needs = "maker"}
+a12 = {cmd = ["tool"], env = {PATH = "made"}, needs = "maker"}
+a13 = {cmd = ["ls"], cwd = "made/deep", needs = "maker"}
+a14 = {cmd = ["ls"], cwd = "nowhere"}
+a15 = {call = "math:sqrt", args = [1], cwd = "bin/text"}
+a16 = {cmd = ["${matrix.p}"], matrix = {p = ["true", "treu", "flase"]}}
+a17 = {cmd = ["nothing"], if = "env.NO_SUCH_THING == 'x'"}
+a18 = {cmd = ["ls -l"]}
+a19 = {shell = "nosuchprogram"}
+a20 = {cmd = ["nosuchprogram"], env = {PATH = false}}
+maker = {cmd = ["true"], outputs = ["made/"]}
+"""
+
+
+def test_programs_and_folders_are_looked_up_as_the_run_would(
+    tmp_path: Path, workflow: Callable[..., Any], pipeline: Callable[[str], Path]
+) -> None:
+    """In the PATH and the folder of the task; what another task makes, or only a result tells, is nobody's mistake."""
+    (tmp_path / "bin").mkdir()
+    for name, mode in (("own", 0o755), ("text", 0o644)):
+        (tmp_path / "bin" / name).write_text("#!/bin/sh\n")
+        (tmp_path / "bin" / name).chmod(mode)
+    pipeline(PROGRAMS)
+    ran = workflow("validate", "--import", "--output-format", "json")
+    told = {
+        ".".join(map(str, each["place"])): (each["code"], each["message"], each["help"])
+        for each in json.loads(ran.stdout)
+    }
+    assert told == {
+        "pipeline.path.1": ("no-folder", f"there is no such folder: {tmp_path}/libs", None),
+        "tasks.a04.cmd.0": ("no-program", f"there is no program 'true' in PATH, which is {tmp_path}/bin", None),
+        "tasks.a07.cmd.0": ("no-program", f"there is no program {tmp_path}/bin/onw", "did you mean 'own'?"),
+        "tasks.a08.cmd.0": ("no-program", f"{tmp_path}/bin/text may not be executed (chmod +x?)", None),
+        "tasks.a09.cmd.0": ("no-program", told["tasks.a09.cmd.0"][1], told["tasks.a09.cmd.0"][2]),
+        "tasks.a10.cmd.0": ("no-program", f"{tmp_path}/bin is a folder, not a program", None),
+        "tasks.a14.cwd": ("no-folder", f"there is no such folder: {tmp_path}/nowhere", None),
+        "tasks.a15.cwd": ("no-folder", f"is no folder: {tmp_path}/bin/text", None),
+        "tasks.a16.cmd.0": ("no-program", told["tasks.a16.cmd.0"][1], "did you mean 'true'?"),
+        "tasks.a20.cmd.0": ("no-program", told["tasks.a20.cmd.0"][1], None),
+        "tasks.a18.cmd.0": (
+            "no-program",
+            told["tasks.a18.cmd.0"][1],
+            "each argument is a text of its own in the array",
+        ),
+    }
+    assert told["tasks.a16.cmd.0"][1].startswith("for a16@treu: there is no program 'treu' in PATH, which is /")
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.parent.name)
+def test_an_example_names_nothing_that_is_not_there(example: Path, workflow: Callable[..., Any]) -> None:
+    """Modules with their signatures, programs and folders."""
+    ran = workflow("validate", "--import", str(example), env={"PYTHONDONTWRITEBYTECODE": "1"})
+    assert (ran.returncode, ran.stderr) == (0, "")

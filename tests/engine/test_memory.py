@@ -15,9 +15,11 @@ from workflow.engine import marks, memory
 from workflow.engine.memory import MemoryFolder, NoMemoryFolder, remove_leftovers
 
 HOLDER = """\
-import sys, time
+import os, sys, time
 from workflow.engine.memory import MemoryFolder
 with MemoryFolder() as folder:
+    os.makedirs(folder.path + "/folder/below")
+    os.symlink("/", folder.path + "/folder/link")
     open(folder.path + "/worker-1.0.log", "w").write("secret")
     print(folder.path, flush=True)
     time.sleep(60)
@@ -36,7 +38,8 @@ def test_it_is_in_memory_and_for_its_owner_alone() -> None:
 
 
 def test_it_goes_with_a_program_that_is_killed() -> None:
-    """Nobody is left of it who could remove it, but the one who waits for that."""
+    """Nobody is left of it who could remove it, but the one who waits for that, with all that it needs for it."""
+    assert "import" not in memory._CLEANER.partition("os.read")[2]
     program = subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True)
     assert program.stdout is not None
     with program.stdout:

@@ -17,6 +17,23 @@ VALID = Path(__file__).parents[1] / "corpus/valid"
 GOLDEN = Path(__file__).parent / "every_key.plan.json"
 
 
+def test_the_listing_shows_pairs_and_what_an_if_has_removed(tmp_path: Path) -> None:
+    """Which instances wait for which, a few by name; and why one does not run."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text(
+        '[tasks.a]\ncmd = ["true"]\nmatrix = {x = [1, 2], y = {range = [0, 5]}}\n'
+        '[tasks.b]\ncmd = ["true"]\nmatrix = {x = [1, 2], y = [1]}\n'
+        'needs = [{task = "a", match = ["x", "y"]}]\nif = "matrix.x == 2"\n'
+        '[tasks.c]\ncmd = ["true"]\nmatrix.x = [1]\nneeds = [{task = "a", match = ["x"], status = "any"}]\n'
+    )
+    lines = plan_text(load_plan(path)).splitlines()
+    rows = {line.split()[0]: line.split("1h")[-1].strip() for line in lines}
+    assert rows["b@1-1"] == "skipped, for its 'if' is false: matrix.x == 2"
+    assert rows["b@2-1"] == "a@2-1"
+    assert rows["c@1"] == "a@1-0, (3 more), a@1-4 (any)"
+    assert lines[-1].startswith("13 tasks, 1 of them skipped, sha256:")
+
+
 def test_the_plan_of_a_file_is_the_same_bytes_on_every_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Checked in once, compared in another folder, under another working folder and environment."""
     copy = tmp_path / "elsewhere" / "every_key.toml"

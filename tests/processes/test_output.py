@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from workflow import Attempt, InfoTask, MultiProcess, Outcome
+from workflow.engine import scoreboard
 from workflow.outcome import LogRange
 
 Program = Callable[..., "subprocess.Popen[str]"]
@@ -79,6 +80,57 @@ def test_what_a_child_writes_late_stays_with_its_task(make_pool: Callable[..., M
     assert log is not None
     assert log.file.endswith(".1.log")
     assert text(log) == b"from python\n"
+
+
+@pytest.mark.parametrize("what", ["link", "hard link", "pipe", "folder"])
+def test_what_a_task_puts_in_the_place_of_a_log_is_not_written_into(
+    make_pool: Callable[..., MultiProcess], tmp_path: Path, what: str
+) -> None:
+    """The next log that its worker begins is another; and so is the first of the next worker."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    for name in ("worker-1.1.log", "worker-2.0.log"):
+        make = {"link": Path.symlink_to, "hard link": Path.hardlink_to}.get(what)
+        if make is not None:
+            make(folder / name, precious)
+        elif what == "pipe":
+            os.mkfifo(folder / name)
+        else:
+            (folder / name).mkdir()
+    mp = make_pool(2, log_dir=folder)
+    leaves = [
+        mp.push(InfoTask("victims.Grandchildren", 30, str(tmp_path / f"pids{n}"), kwargs={"stay": False}))
+        for n in range(4)
+    ]
+    after = [mp.push(InfoTask("victims.Print", 10, "python")) for _ in range(4)]
+    mp.stop()
+    assert {handle.outcome for handle in leaves} == {Outcome.SUCCEEDED}
+    assert (folder / "worker-1.2.log").exists()
+    assert [text(handle.attempts[0].log) for handle in after] == [b"from python\n"] * 4
+    assert precious.read_text() == "mine"
+
+
+def test_the_middle_of_a_flood_is_cut_out_of_nothing_else(
+    make_pool: Callable[..., MultiProcess], tmp_path: Path, wait_until: Callable[..., None]
+) -> None:
+    """While a task floods its log, of which another has taken the place."""
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"mine" * 100_000)
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    mp = make_pool(1, log_dir=folder, max_log=10_000)
+    handle = mp.push(InfoTask("victims.Sleep", 30, 1000.0, grace=0.1))
+    wait_until(handle.running)
+    log = folder / "worker-1.0.log"
+    log.rename(folder / "moved")
+    log.symlink_to(precious)
+    looks = mp._client._words[scoreboard.BEAT]
+    wait_until(lambda: mp._client._words[scoreboard.BEAT] > looks + 20)
+    handle.cancel()
+    mp.stop()
+    assert precious.read_bytes() == b"mine" * 100_000
 
 
 def test_uncaptured_output_goes_where_the_programs_goes(tmp_path: Path, python: Program) -> None:

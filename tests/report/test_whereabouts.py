@@ -91,6 +91,70 @@ def test_a_command_is_nowhere_in_python() -> None:
     assert account(error) == "CommandFailed: the command ended with exit code 3\n"
 
 
+def test_the_engine_is_left_out_of_what_is_shown() -> None:
+    """Frames of it, and of Python's importing, with their lines; libraries stay, and what looks like a frame."""
+    ours, importlib = workflow.tasks.__file__, importlib_file()
+    text = (
+        f'Traceback (most recent call last):\n  File "{ours}", line 51, in runnable\n    return f()\n           ^^^\n'
+        f'  File "{importlib}", line 126, in import_module\n    return _gcd_import(name)\n'
+        '  File "<frozen importlib._bootstrap>", line 690, in _load\n'
+        '  File "/here/a.py", line 3, in f\n    g()\n  [Previous line repeated 9 more times]\n'
+        f'  File "{json.__file__}", line 4, in loads\n    x\nValueError: no\n  File "{ours}", line 9, in said\n'
+    )
+    assert account(ErrorRecord("ValueError", "no", text)) == (
+        'Traceback (most recent call last):\n  File "/here/a.py", line 3, in f\n    g()\n'
+        f'  [Previous line repeated 9 more times]\n  File "{json.__file__}", line 4, in loads\n    x\n'
+        f'ValueError: no\n  File "{ours}", line 9, in said\n'
+    )
+
+
+def test_of_a_group_the_engine_is_left_out_too() -> None:
+    """Inside the frame that Python draws around it."""
+    ours = workflow.tasks.__file__
+    text = (
+        f'  + Exception Group Traceback (most recent call last):\n  |   File "{ours}", line 5, in runnable\n'
+        '  |     f()\n  |   File "/here/a.py", line 3, in f\n  |     g()\n  | ExceptionGroup: two (1 sub-exception)\n'
+        "  +-+---------------- 1 ----------------\n    | Traceback (most recent call last):\n"
+        f'    |   File "{ours}", line 8, in call\n    |     x\n    |   File "/here/a.py", line 9, in h\n    |     y\n'
+        "    | ValueError: 1\n    +------------------------------------\n"
+    )
+    shown = account(ErrorRecord("ExceptionGroup", "two", text))
+    assert ours not in shown
+    assert shown.count("/here/a.py") == 2
+    assert shown.endswith("    | ValueError: 1\n    +------------------------------------\n")
+
+
+def test_where_a_killed_task_hung_is_shown_once() -> None:
+    """What it was told to end by is raised at the same place; what it raised on its way out is something else."""
+    ours = workflow.tasks.__file__
+    stack = (
+        "Fatal Python error: Aborted\n\nCurrent thread 0x1 (most recent call first):\n"
+        f'  File "/here/a.py", line 1 in f\n  File "{ours}", line 51 in runnable\n'
+        '  File "<string>", line 9 in <module>\n'
+    )
+    told = (
+        'Traceback (most recent call last):\n  File "/here/a.py", line 1, in f\n    sleep()\n'
+        f'  File "{ours}", line 375, in _terminate\n    raise Terminated\nworkflow.engine.attempt_notes.Terminated\n'
+    )
+    shown = (
+        "TaskTimeout: t\nFatal Python error: Aborted\n"
+        'Current thread 0x1 (most recent call first):\n  File "/here/a.py", line 1 in f\n'
+    )
+    assert account(ErrorRecord("TaskTimeout", "t", told, stack)) == shown
+    own = (
+        told
+        + "\nDuring handling of the above exception, another exception occurred:\n\n"
+        + told.replace("workflow.engine.attempt_notes.Terminated", "KeyError: 1")
+    )
+    assert account(ErrorRecord("TaskTimeout", "t", own, stack)).endswith("KeyError: 1\n")
+
+
+def importlib_file() -> str:
+    import importlib
+
+    return importlib.__file__
+
+
 def test_of_the_stacks_of_a_process_the_task_s_own_are_shown() -> None:
     """Without the engine's frames; a thread that has no others is left out."""
     engine = str(Path(workflow.__file__).parent / "engine/worker.py")

@@ -135,6 +135,9 @@ class PretendHandle(Future[Any]):
         self.engine.end(self, Outcome.CANCELLED, reason="it was cancelled")
         return True
 
+    def retry(self) -> None:
+        self.engine.calls.append(("retry", self.id))
+
 
 class PretendEngine:
     """Runs nothing: ``act(engine, handle)`` says what becomes of each task that is pushed, on a thread of its own.

@@ -14,7 +14,7 @@ from workflow.plan.plan import Need, PlannedTask, Settings
 from workflow.run.admission import Admission
 from workflow.run.effects import CancelAll, CancelQueued, Conclude, Push
 from workflow.run.exit_code import ExitCode
-from workflow.run.facts import Broken, Interrupted, RunTimedOut, TaskEnded
+from workflow.run.facts import Broken, Fact, Interrupted, RunTimedOut, TaskEnded
 
 FAILURES = [Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.MEMORY_EXCEEDED]
 
@@ -196,6 +196,26 @@ def test_the_exit_code_says_what_ended_the_run(
     assert admission.exit_code is code
 
 
+@pytest.mark.parametrize("halt", ["soon", "now"])
+@pytest.mark.parametrize("halted_first", [True, False])
+def test_of_a_halt_and_the_time_limit_the_first_ends_the_run(
+    make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings], halt: str, halted_first: bool
+) -> None:
+    """Its exit code and what is said of it: a run that was halted does not end for its time, nor the other way."""
+    tasks = [make_task("a", id="a@1"), make_task("a", id="a@2")]
+    admission = Admission(tasks, make_settings(halt=halt, max_failures=1), pool=2)
+    admission.begin()
+    facts: list[Fact] = [TaskEnded(0, Outcome.FAILED), RunTimedOut(9.0)]
+    effects = [effect for fact in (facts if halted_first else facts[::-1]) for effect in admission.handle(fact)]
+    assert any(isinstance(effect, CancelAll) for effect in effects), "what runs is ended at the limit all the same"
+    admission.handle(TaskEnded(1, Outcome.CANCELLED))
+    said = (admission.exit_code, admission.stopped)
+    if halted_first:
+        assert said == (ExitCode.FAILED, "the run was halted after 1 failure")
+    else:
+        assert said == (ExitCode.TIMED_OUT, "the run reached its time limit of 9 s")
+
+
 def test_an_impossible_ending_is_a_loud_error(
     make_task: Callable[..., PlannedTask], make_settings: Callable[..., Settings]
 ) -> None:
@@ -207,6 +227,16 @@ def test_an_impossible_ending_is_a_loud_error(
     admission.handle(TaskEnded(0, Outcome.SUCCEEDED))
     with pytest.raises(AssertionError, match="a cannot end as failed: it is succeeded"):
         admission.handle(TaskEnded(0, Outcome.FAILED))
+
+
+_REASONS = {
+    ExitCode.TIMED_OUT: "the run reached its time limit",
+    ExitCode.BROKEN: "it broke",
+    ExitCode.HUNG_UP: "the run was ended by SIGHUP",
+    ExitCode.INTERRUPTED: "the run was ended by SIGINT",
+    ExitCode.TERMINATED: "the run was ended by SIGTERM",
+}
+"""What is said of a run that ends with this code; of one that ends with another, that it was halted, if anything."""
 
 
 class Walk:
@@ -322,6 +352,9 @@ class Walk:
         ]
         assert self.admission.failures == len(bad)
         code = self.admission.exit_code
+        said = self.admission.stopped
+        expected = _REASONS.get(code, "the run was halted after " if said is not None else None)
+        assert expected is None or str(said).startswith(expected), f"exit code {code}, and the reason is {said!r}"
         if code in {ExitCode.SUCCEEDED, ExitCode.FAILED}:
             assert (code is ExitCode.FAILED) == bool(bad)
         for task, outcome in self.ended.items():

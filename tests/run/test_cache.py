@@ -391,6 +391,7 @@ def test_a_secret_is_in_the_key_by_a_digest_only(
         assert go(load_plan(path)).outcomes == {"a": outcome}
     told, _ = explain(load_plan(path), tmp_path / ".workflow")
     assert told[0].action == "cached"
+    assert told[0].reasons[1:] == ("if ${secrets.t} is what it was then",)
     for file in (tmp_path / ".workflow").glob("runs.db*"):
         assert b"hunter2" not in file.read_bytes()
 

@@ -123,7 +123,8 @@ def test_a_command_that_hangs_is_killed_with_all_it_started(
     """At its limit; that nothing is left is checked after every test."""
     monkeypatch.setattr(secrets_module, "COMMAND_S", 0.3)
     started = time.monotonic()
-    assert "did not end in 0.3 s, and was killed" in refused("{cmd = ['sh', '-c', 'sleep 60 & sleep 60']}")
+    command = "sleep 60 & (setsid sleep 60 &) ; sleep 60"
+    assert "did not end in 0.3 s, and was killed" in refused(f"{{cmd = ['sh', '-c', '{command}']}}")
     assert time.monotonic() - started < 5
 
 

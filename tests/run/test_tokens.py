@@ -11,8 +11,8 @@ import pytest
 from workflow.outcome import Outcome
 from workflow.plan.plan import PlannedTask, Settings, TokenLimit
 from workflow.run.admission import Admission
-from workflow.run.effects import Conclude, Push
-from workflow.run.facts import Interrupted, TaskBegan, TaskEnded, TimePassed
+from workflow.run.effects import Conclude, Push, Retry
+from workflow.run.facts import Interrupted, RetryDue, TaskBegan, TaskEnded, TimePassed
 from workflow.run.tokens import Tokens
 
 Make = Callable[..., PlannedTask]
@@ -113,6 +113,66 @@ def test_a_task_that_never_began_gives_its_tokens_back(make_task: Make, make_set
     assert pushed(admission.handle(TaskEnded(0, Outcome.FAILED), 1.0)) == [1]
 
 
+def test_a_retry_takes_a_token_of_a_rate_before_anybody_who_has_not_begun(
+    make_task: Make, make_settings: MakeSettings
+) -> None:
+    """It holds what the first of the others waits for: behind that one it would wait for ever."""
+    limits = {"web": TokenLimit(1, 10.0), "db": TokenLimit(1, None)}
+    uses = {"web": 1, "db": 1}
+    tasks = [make_task("a", tokens=uses), make_task("b", tokens=uses, priority=9), make_task("c", tokens={"web": 1})]
+    admission = admit(make_settings, tasks, limits, pool=1)
+    assert pushed(admission.begin(0.0)) == [1]
+    assert admission.handle(TaskBegan(1, 1.0), 1.0) == []
+    assert admission.handle(RetryDue(1), 3.0) == []
+    assert admission.wake_at(3.0) == 11.0
+    assert admission.handle(TimePassed(), 11.0) == [Retry(1)]
+    assert admission.wake_at(12.0) is None, "it is not known when that one begins"
+    assert admission.handle(TaskBegan(1, 1.0), 12.0) == [], "the first attempt, once more"
+    assert admission.handle(TaskBegan(1, 12.0, 2), 12.0) == []
+    assert admission.handle(TaskEnded(1, Outcome.SUCCEEDED), 13.0) == []
+    assert admission.wake_at(13.0) == 22.0
+    assert admission.handle(TimePassed(), 22.0) == [Push(0)]
+
+
+def test_a_retry_that_never_began_gives_its_token_back(make_task: Make, make_settings: MakeSettings) -> None:
+    """The tokens of the attempt that did are on their way; and who ends while it stands in line leaves it."""
+    web = {"web": TokenLimit(2, 10.0)}
+    admission = admit(make_settings, [make_task(name, tokens={"web": 2}) for name in "abc"], web, pool=1)
+    assert pushed(admission.begin(0.0)) == [0]
+    admission.handle(TaskBegan(0, 0.0), 0.0)
+    admission.handle(RetryDue(0), 1.0)
+    assert admission.handle(TimePassed(), 10.0) == [Retry(0)]
+    assert admission.handle(TaskEnded(0, Outcome.TIMED_OUT), 11.0) == [Push(1)]
+    admission.handle(TaskBegan(1, 12.0), 12.0)
+    assert admission.handle(RetryDue(1), 13.0) == []
+    assert admission.handle(TaskEnded(1, Outcome.TIMED_OUT), 14.0) == []
+    assert admission.handle(TimePassed(), 22.0) == [Push(2)]
+
+
+def test_a_retry_needs_no_room_and_a_halted_run_lets_it_go(make_task: Make, make_settings: MakeSettings) -> None:
+    """It is with the engine already; and what has begun goes on when nothing more is started."""
+    web = {"web": TokenLimit(2, 10.0)}
+    tasks = [make_task("a", tokens={"web": 1}), make_task("b"), make_task("c", tokens={"web": 1})]
+    settings = make_settings(limits=web, halt="soon", max_failures=1)
+    admission = Admission(tasks, settings, pool=2)
+    assert pushed(admission.begin(0.0)) == [0, 1]
+    admission.handle(TaskEnded(1, Outcome.FAILED), 0.5)
+    assert admission.stopped is not None
+    assert admission.handle(RetryDue(0), 1.0) == [Retry(0)]
+    admission.handle(RetryDue(0), 2.0)
+    assert admission.handle(TimePassed(), 12.0) == [Retry(0)]
+
+
+def test_without_a_rate_a_retry_is_let_go_at_once_and_keeps_what_it_has(
+    make_task: Make, make_settings: MakeSettings
+) -> None:
+    """Nobody else gets its tokens between its attempts."""
+    admission = admit(make_settings, [make_task(name, tokens={"db": 1}) for name in "ab"], DB, pool=4)
+    assert pushed(admission.begin()) == [0]
+    assert admission.handle(RetryDue(0)) == [Retry(0)]
+    assert admission.handle(TaskEnded(0, Outcome.FAILED)) == [Push(1)]
+
+
 def test_while_tokens_are_used_the_engine_gets_no_more_than_it_runs_at_once(
     make_task: Make, make_settings: MakeSettings
 ) -> None:
@@ -210,7 +270,14 @@ class Walk:
         self.now = 0.0
         self.queue: list[int] = []
         self.running: dict[int, float] = {}
+        self.tries = {  # still to come; who uses nothing is not held
+            number: chance.choice([0, 0, 1, 3]) if task.uses else 0 for number, task in enumerate(self.tasks)
+        }
+        self.attempt = dict.fromkeys(range(len(self.tasks)), 1)
+        self.pausing: dict[int, float] = {}
+        self.asking: set[int] = set()
         self.unsaid: dict[int, float] = {}
+        self.untold: dict[int, float] = {}
         self.begun: dict[str, list[tuple[float, int]]] = {name: [] for name in self.limits}
         self.waiting_since: dict[int, int] = {}
         self.held: dict[int, Mapping[str, int]] = {}
@@ -235,9 +302,17 @@ class Walk:
             return
         if self.unsaid and self.chance.random() < 0.5:
             task, at = self.unsaid.popitem()
-            self.take(self.admission.handle(TaskBegan(task, at), self.now))
+            self.take(self.admission.handle(TaskBegan(task, at, self.attempt[task]), self.now))
             return
-        moments = list(self.running.values())
+        if self.pausing and self.chance.random() < 0.1:
+            task, _ = self.pausing.popitem()  # its deadline is over, say
+            self.over(task, Outcome.FAILED)
+            return
+        if self.asking and self.chance.random() < 0.1:
+            self.seen.add("ended while it asked")
+            self.over(self.asking.pop(), Outcome.FAILED)
+            return
+        moments = [*self.running.values(), *self.pausing.values()]
         if self.queue and len(self.running) < self.pool:
             moments.append(self.now + self.chance.choice([0.0, 0.1, 2.0]))  # a worker is slow to take it
         wake_at = self.admission.wake_at(self.now)
@@ -254,14 +329,19 @@ class Walk:
         for task, at in sorted(self.running.items()):
             if at <= self.now:
                 self.end(task)
+        for task, at in sorted(self.pausing.items()):
+            if at <= self.now:
+                del self.pausing[task]
+                self.asking.add(task)
+                self.untold.pop(task, None)  # it is not told of at all: the fact that it is over has to do
+                self.take(self.admission.handle(RetryDue(task), self.now))
 
     def start_some(self) -> None:
         while self.queue and len(self.running) < self.pool and self.chance.random() < 0.7:
             task = self.queue.pop(0)
             if self.chance.random() < 0.05:
                 self.seen.add("never began")
-                self.held.pop(task)
-                self.take(self.admission.handle(TaskEnded(task, Outcome.FAILED), self.now))
+                self.over(task, Outcome.FAILED)
                 continue
             self.running[task] = self.now + self.chance.choice([0.01, 0.4, 5.0])
             self.unsaid[task] = self.now
@@ -279,10 +359,21 @@ class Walk:
 
     def end(self, task: int) -> None:
         del self.running[task]
+        if task in self.unsaid and self.chance.random() < 0.8:
+            self.take(self.admission.handle(TaskBegan(task, self.unsaid[task], self.attempt[task]), self.now))
         if task in self.unsaid:
-            self.take(self.admission.handle(TaskBegan(task, self.unsaid.pop(task)), self.now))
-        self.held.pop(task)
+            self.untold[task] = self.unsaid.pop(task)
+        if self.tries[task]:
+            self.tries[task] -= 1
+            self.pausing[task] = self.now + self.chance.choice([0.0, 0.0, 0.3, 4.0])
+            return
         outcome = self.chance.choice([Outcome.SUCCEEDED, Outcome.SUCCEEDED, Outcome.SUCCEEDED, Outcome.FAILED])
+        self.over(task, outcome)
+
+    def over(self, task: int, outcome: Outcome) -> None:
+        if task in self.untold:
+            self.take(self.admission.handle(TaskBegan(task, self.untold.pop(task), self.attempt[task]), self.now))
+        self.held.pop(task)
         self.take(self.admission.handle(TaskEnded(task, outcome), self.now))
 
     def take(self, effects: Any) -> None:
@@ -290,6 +381,12 @@ class Walk:
         for number in range(len(self.tasks)):
             if self.ready(number):
                 self.waiting_since.setdefault(number, self.turn)
+        for effect in effects:
+            if isinstance(effect, Retry):
+                self.seen.add("tried again")
+                self.asking.remove(effect.task)
+                self.attempt[effect.task] += 1
+                self.queue.append(effect.task)
         for task in pushed(effects):
             self.check_order(task, self.waiting_since.pop(task))
             self.queue.append(task)
@@ -337,7 +434,9 @@ def test_no_walk_has_too_many_tokens_taken_or_somebody_passed_and_every_task_end
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error
         seen |= walk.seen
-    assert seen == {"woken", "never began", "a full window", "all taken", "somebody waits"}
+    assert seen == {
+        "woken", "never began", "a full window", "all taken", "somebody waits", "tried again", "ended while it asked",
+    }  # fmt: skip
 
 
 def test_fifty_thousand_in_one_line_are_decided_in_linear_time(make_task: Make, make_settings: MakeSettings) -> None:

@@ -69,6 +69,7 @@ class World:
         self.lie_rate = rng.choice((0.0, 0.05))
         self.isolate_rate = rng.choice((0.0, 0.0, 0.2))
         self.deadline_rate = rng.choice((0.0, 0.0, 0.5))
+        self.held_rate = 0.0 if self.seam_only else rng.choice((0.0, 0.5))
         self.scale = rng.choice((1.0, 1.0, 0.05))  # of how long tasks take
         self.agenda: list[tuple[float, int, Callable[[], None]]] = []
         self.sequence = 0
@@ -89,6 +90,8 @@ class World:
         self.announced: set[int] = set()
         self.finals: dict[int, str] = {}
         self.expired = 0  # ended by their deadline, while no attempt of them ran
+        self.asked: set[int] = set()  # tickets of held retries
+        self.let_go: dict[int, int] = {}  # by number: the attempt that it let go
         self.cancelled: set[int] = set()
         self.cancelled_all = False
         # What the present scheduler was told.
@@ -143,6 +146,7 @@ class World:
                 max_delay_s=rng.choice((0.05, float("inf"))),
                 jitter=rng.random() < 0.5,
                 on=rng.choice((("failed", "timed_out", "crashed", "memory_exceeded"), ("crashed",), ("failed",))),
+                held=rng.random() < self.held_rate,
             )
         return ev.Task(
             number,
@@ -193,6 +197,22 @@ class World:
             self.cancelled.add(number)
             self.told_cancelled.add(number)
         self._tell(ev.CancelAsked(number))
+
+    def _asked(self, ticket: int) -> None:
+        """A held retry is due: the parent lets it go when it has a token, which may take longer than its deadline."""
+        number, attempt = ticket >> 16, ticket & 0xFFFF
+        task = self.pending.get(number)
+        assert task is not None, f"{number} has ended, and is asked for"
+        assert task.attempt == attempt, f"{number}.{attempt} is asked for, and the parent is at {task.attempt}"
+        assert ticket not in self.asked or self.life, f"{number}.{attempt} is asked for twice"
+        if ticket not in self.asked:
+            self.asked.add(ticket)
+            self._at(self.rng.choice((0.0, 0.0, 0.001, 0.02, 0.2)), lambda: self._let_go(number, attempt))
+
+    def _let_go(self, number: int, attempt: int) -> None:
+        if number in self.pending:
+            self.let_go[number] = attempt
+            self._tell(ev.LetGo(number, attempt))
 
     def _cancel_all(self) -> None:
         self.cancelled_all = True
@@ -278,8 +298,10 @@ class World:
             for effect in effects
             if isinstance(effect, ef.Settle)
         ]
+        # In the channel in which the end of the attempt before was announced, and behind that.
+        acts += [partial(self._asked, effect.ticket) for effect in effects if isinstance(effect, ef.Ask)]
         orders: list[Callable[[], None]] = [
-            partial(self._perform, e) for e in effects if not isinstance(e, (ef.Settle, ef.Retry, ef.Discard))
+            partial(self._perform, e) for e in effects if not isinstance(e, (ef.Settle, ef.Retry, ef.Ask, ef.Discard))
         ]
         life = self.life
         seam = len(orders) if self.announces_last else len(acts)
@@ -432,6 +454,11 @@ class World:
         self.told_cancelled = set()
         turns: list[Callable[[], None]] = [partial(self._tell, ev.Pushed(snapshot))]
         turns += [partial(self._cancel, number) for number in sorted(self.cancelled & self.pending.keys())]
+        turns += [
+            partial(self._tell, ev.LetGo(number, attempt))
+            for number, attempt in self.let_go.items()
+            if number in self.pending
+        ]
         if self.cancelled_all:
             turns.append(self._cancel_all)
         workers = list(self.workers.values())
@@ -517,6 +544,8 @@ class World:
         assert ticket not in self.begun, f"{task.number}.{task.attempt} is run twice"
         assert task.number not in self.finals, f"{task.number} is run after its end"
         assert task.attempt == self.attempts[task.number] + 1, f"{task.number}.{task.attempt} is a wrong count"
+        if task.attempt > 1 and task.retries is not None and task.retries.held:
+            assert self.let_go.get(task.number) == task.attempt, f"{task.number}.{task.attempt} was not let go"
         for other in self.workers.values():
             assert other.running is None or other.running.number != task.number, f"{task.number} runs at two workers"
         assert not task.isolate or not worker.ran, f"{task.number} is isolated, and its worker has run others"

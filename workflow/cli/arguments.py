@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from workflow.cli import completing
+from workflow.info_task import POOL_MAX
 
 if TYPE_CHECKING:
     from workflow.plan.plan import Plan
@@ -35,6 +36,50 @@ def tell(text: object) -> None:
         raise
     except OSError as error:
         raise NoOutput(f"cannot write to standard output: {error.strerror or error}") from error
+
+
+class Count(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click
+    """A whole number in a range, refused in words that say what it is for."""
+
+    name = "count"
+
+    def __init__(self, what: str, least: int, most: int, instead: str) -> None:
+        self._what = f"{what}, from {least} to {most}"
+        self._least, self._most = least, most
+        self._instead = instead
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Answer the number.  Raises BadParameter."""
+        try:
+            number = int(str(value))
+        except ValueError:
+            number = self._least - 1
+        if not self._least <= number <= self._most:
+            self.fail(f"{str(value)!r} is not {self._what}; {self._instead}", param, ctx)
+        return number
+
+
+WORKERS = Count("a number of workers", 1, POOL_MAX, "left out, it is what the file says, or one per CPU")
+
+
+def selected(plan: Plan, globs: Sequence[str], tags: Sequence[str]) -> Plan | None:
+    """What was asked for of a plan; None, which was told, where nothing is, or one of several asks for nothing.
+
+    That one is likely to be misspelt, and a task that does not run because of it would not be missed.
+    """
+    from fnmatch import fnmatchcase
+
+    from workflow.plan.select import select
+
+    if not globs and not tags:
+        return plan
+    idle = [g for g in globs if not any(fnmatchcase(t.id, g) or fnmatchcase(t.name, g) for t in plan.tasks)]
+    unknown = [tag for tag in tags if not any(tag in task.tags for task in plan.tasks)]
+    chosen = None if idle or unknown else select(plan, globs=globs, tags=tags)
+    if chosen is not None and chosen.tasks:
+        return chosen
+    nothing_selected(plan, *((globs, tags) if chosen is not None else (idle, unknown)))
+    return None
 
 
 def nothing_selected(plan: Plan, globs: Sequence[str], tags: Sequence[str]) -> None:

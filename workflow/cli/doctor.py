@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from workflow import __version__
-from workflow.cli.arguments import tell
+from workflow.cli.arguments import WORKERS, tell
 from workflow.cli.sweep import ended_line
-from workflow.info_task import POOL_MAX
 from workflow.run.exit_code import ExitCode
 
 if TYPE_CHECKING:
@@ -23,9 +22,7 @@ _SIGNS = {"good": "ok", "weak": "--", "missing": "!!", "info": "  "}
 
 
 @click.command()
-@click.option(
-    "-j", "--jobs", type=click.IntRange(1, POOL_MAX), metavar="N", help="Judge for so many workers (one per CPU)."
-)
+@click.option("-j", "--jobs", type=WORKERS, metavar="N", help="Judge for so many workers (one per CPU).")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def doctor(jobs: int | None, *, as_json: bool) -> int:
     """Say what this machine offers and whether a run would work; end what earlier runs left.

@@ -14,8 +14,8 @@ from workflow.cli.arguments import (
     existing,
     file_argument,
     file_options,
-    nothing_selected,
     root_option,
+    selected,
     selection_options,
     tell,
 )
@@ -54,7 +54,8 @@ def _duration(_context: click.Context, _parameter: click.Parameter, value: str) 
     "--import",
     "imports",
     is_flag=True,
-    help="Also import what the tasks name, in a process that is thrown away, and compare arguments with signatures.",
+    help="Also import what the tasks name, in a process that is thrown away, compare arguments with signatures, and "
+    "look for programs and folders.",
 )
 @click.option(
     "--import-timeout",
@@ -86,16 +87,18 @@ def validate(file: Path, given: Given, form: Format, *, imports: bool, import_li
 
 
 def _import(file: Path, given: Given, checked: Plan, limit_s: float) -> None:
-    """Raise InvalidPipeline with what cannot be imported or called."""
+    """Raise InvalidPipeline with what cannot be imported or called, and the programs and folders that are not there."""
     from workflow.plan.saved import looks_saved
     from workflow.run.imports import check_imports
+    from workflow.run.programs import check_programs
     from workflow.spec import load
     from workflow.spec.pipeline import raise_mistakes
 
     if looks_saved(file):
         raise click.UsageError(f"--import is for a pipeline file; {file} is a saved plan")
     pipeline = load.load_pipeline(file, load.Given(given.variables, given.profile, given.sets))
-    raise_mistakes(pipeline.document, check_imports(pipeline, checked, limit_s, before_leaving))
+    missing = check_programs(pipeline, checked)
+    raise_mistakes(pipeline.document, [*missing, *check_imports(pipeline, checked, limit_s, before_leaving)])
 
 
 @click.command()
@@ -123,18 +126,14 @@ def plan(
 ) -> int:
     """Show what a run of FILE (pipeline.toml) would do, in its order."""
     from workflow.plan.printing import plan_json, plan_text
-    from workflow.plan.select import select
 
     if as_graph and (as_json or why):
         raise click.UsageError(f"--mermaid and {'--json' if as_json else '--why'} exclude each other")
     if state_dir is not None and not why:
         raise click.UsageError("--state-dir is for --why")
-    planned = given.plan(existing(file))
-    if globs or tags:
-        whole, planned = planned, select(planned, globs=globs, tags=tags)
-        if not planned.tasks:
-            nothing_selected(whole, globs, tags)
-            return ExitCode.NOTHING_SELECTED
+    planned = selected(given.plan(existing(file)), globs, tags)
+    if planned is None:
+        return ExitCode.NOTHING_SELECTED
     if why:
         return _tell_why(planned, file, state_dir, as_json=as_json)
     if as_graph:

@@ -12,18 +12,19 @@ import click
 
 from workflow.cli import completing
 from workflow.cli.arguments import (
+    WORKERS,
     Given,
     existing,
     file_argument,
     file_options,
-    nothing_selected,
     root_option,
+    selected,
     selection_options,
     tell,
 )
 from workflow.cli.leaving import keep_code
 from workflow.cli.report import check_outs
-from workflow.info_task import POOL_MAX, SEEDS
+from workflow.info_task import SEEDS
 from workflow.report.formats import KNOWN
 from workflow.run.exit_code import ExitCode
 
@@ -41,9 +42,7 @@ CI_GRACE_MAX_S = 5.0
 @click.command()
 @click.pass_obj
 @file_argument
-@click.option(
-    "-j", "--jobs", type=click.IntRange(1, POOL_MAX), metavar="N", help="Workers (what the file says, or one per CPU)."
-)
+@click.option("-j", "--jobs", type=WORKERS, metavar="N", help="Workers (what the file says, or one per CPU).")
 @file_options
 @root_option
 @selection_options
@@ -113,9 +112,7 @@ def run(
     if quiet and verbose:
         raise click.UsageError("-q and -v exclude each other")
     if resume and resume_from is not None:
-        raise click.UsageError(
-            "--resume is the latest run of FILE, --resume-from the one it names: say one of them"
-        )
+        raise click.UsageError("--resume is the latest run of FILE, --resume-from the one it names: say one of them")
     check_outs(reports, "--report")
     verbosity = "quiet" if quiet else "verbose" if verbose else None
     said = {"jobs": jobs, "state_dir": state_dir, "color": color, "verbosity": verbosity}
@@ -126,13 +123,10 @@ def run(
     if force is not None:
         _check_force(plan, force)
     whole = plan
-    if globs or tags:
-        from workflow.plan.select import select
-
-        plan = select(plan, globs=globs, tags=tags)
-        if not plan.tasks:
-            nothing_selected(whole, globs, tags)
-            return ExitCode.NOTHING_SELECTED
+    chosen = selected(plan, globs, tags)
+    if chosen is None:
+        return ExitCode.NOTHING_SELECTED
+    plan = chosen
     if dry_run and (resume or resume_from is not None):
         from workflow.cli.inspect import tell_resume
 

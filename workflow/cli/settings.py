@@ -15,11 +15,20 @@ from typing import Any
 
 import click
 
+from workflow.info_task import POOL_MAX
 from workflow.report.console import Verbosity
 from workflow.report.terminal import When
 
 NAMES = ("jobs", "state_dir", "color", "verbosity")
 _PREFIX = "WORKFLOW_"
+_NEAR = 0.85
+_OTHERS = ("WORKFLOW_RUN_ID", "WORKFLOW_TASK_ID", "WORKFLOW_ATTEMPT", "WORKFLOW_SEED", "WORKFLOW_DEBUG")
+_MUST = {
+    "jobs": f"must be a number of workers, from 1 to {POOL_MAX}",
+    "color": "must be auto, always or never",
+    "verbosity": "must be quiet, normal or verbose",
+    "state_dir": "must be a path",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +50,22 @@ def settings(given: Mapping[str, object], file: Path, environ: Mapping[str, str]
     """
     said = {name: value for name, value in given.items() if value is not None}
     project, table = _project_table(file.absolute().parent)
+    _tell_misspelt(environ)
     in_environ = any(environ.get(_PREFIX + name.upper()) for name in NAMES)
     if not table and not in_environ:
         return Settings(**said)  # type: ignore[arg-type]  # click has checked it
     return Settings(**_read(said, table, project))
+
+
+def _tell_misspelt(environ: Mapping[str, str]) -> None:
+    """Say which variables are near to a setting, and none.  No mistake: they may be somebody else's."""
+    known = [_PREFIX + name.upper() for name in NAMES]
+    for name in environ:
+        if name.startswith(_PREFIX) and name not in known and name not in _OTHERS:
+            from difflib import get_close_matches
+
+            for near in get_close_matches(name, known, 1, _NEAR):
+                click.echo(f"workflow: {name} is no setting, did you mean {near}?", err=True)
 
 
 def origins(file: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -118,5 +139,5 @@ def _mistakes(error: Any, project: Path | None) -> list[str]:
             lines.append(f"{project}: tool.workflow.{name}: unknown key{hint}")
             continue
         place = _PREFIX + name.upper() if os.environ.get(_PREFIX + name.upper()) else f"{project}: tool.workflow.{name}"
-        lines.append(f"{place}: {mistake['msg']}, not {mistake['input']!r}")
+        lines.append(f"{place}: {_MUST[name]}, not {mistake['input']!r}")
     return lines

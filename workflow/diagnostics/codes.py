@@ -254,7 +254,9 @@ _ALL = (
     _code(
         "cycle",
         "Tasks that wait for each other",
-        "A task waits for those in its needs and for those whose results it takes. In a circle nobody can begin.",
+        "A task waits for those in its needs, for those whose results it takes, and for those that make its inputs. In "
+        "a circle nobody can begin. Instances of one task never wait for each other: where one reads what another one "
+        "makes, the steps are tasks of their own.",
         '[tasks.a]\ncmd = ["true"]\nneeds = ["b"]\n[tasks.b]\ncmd = ["true"]\nneeds = ["a"]\n',
         '[tasks.a]\ncmd = ["true"]\nneeds = ["b"]\n[tasks.b]\ncmd = ["true"]\n',
     ),
@@ -425,6 +427,26 @@ _ALL = (
             '[tasks.a]\ncall = "feeds:fetch"\nkwargs = {country = "de"}\n',
             {"feeds.py": "def fetch(country='fr'):\n    pass\n"},
             _IMPORT,
+        ),
+    ),
+    _code(
+        "no-program",
+        "A program that is not there",
+        "The first text of cmd is a program: by its name in PATH, as the environment of the task has it, or by a path "
+        "relative to the task's folder. One that another task makes is not missed, if it lies in its outputs.",
+        Example('[tasks.a]\ncmd = ["./cleen.sh"]\n', {"clean.sh": "#!/bin/sh\n"}, _IMPORT),
+        Example('[tasks.a]\ncmd = ["sh", "clean.sh"]\n', {"clean.sh": "#!/bin/sh\n"}, _IMPORT),
+    ),
+    _code(
+        "no-folder",
+        "A folder that is not there",
+        "cwd and pipeline.path name folders, relative to the file. One that another task makes is not missed, if it "
+        "lies in its outputs.",
+        Example('[tasks.a]\ncmd = ["ls"]\ncwd = "build"\n', options=_IMPORT),
+        Example(
+            '[tasks.a]\ncmd = ["ls"]\ncwd = "build"\nneeds = "b"\n'
+            '[tasks.b]\ncmd = ["mkdir", "build"]\noutputs = ["build/"]\n',
+            options=_IMPORT,
         ),
     ),
     # Faults files

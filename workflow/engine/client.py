@@ -127,12 +127,18 @@ class Config(NamedTuple):
 class Client:
     """One engine, from its start to its end."""
 
-    def __init__(self, config: Config, on_callback: Callable[[Handle], None] | None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        on_callback: Callable[[Handle], None] | None,
+        on_retry: Callable[[Handle], None] | None = None,
+    ) -> None:
         self.log_dir = config.log_dir
         self.cancel_reason: str | None = None
         self.failure: str | None = None
         self._config = config
         self._on_callback = on_callback
+        self._on_retry = on_retry
         self._max_pending = config.max_pending
         self._epoch_offset = time.time() - time.monotonic()
         self._table: dict[int, Handle] = {}
@@ -152,6 +158,10 @@ class Client:
         self._sender_due = False
         """Whether the sender thread was woken by a push and has not begun to write."""
         self._cancelled: set[int] = set()
+        self._asked: dict[int, int] = {}
+        """By number: the attempt, a held retry, that a dispatcher asked for last."""
+        self._let_go: dict[int, int] = {}
+        """By number: the one that was let go last."""
         self._cancel_grace: float | None = None
         self._released = False
         self._closed = False
@@ -404,6 +414,16 @@ class Client:
         self._flush()
         return True
 
+    def let_go(self, number: int) -> None:
+        """Let the attempt begin that was asked for."""
+        with self._lock:
+            attempt = self._asked.get(number, 0)
+            if number not in self._table or self._let_go.get(number, 0) >= attempt:
+                return
+            self._let_go[number] = attempt
+            self._say(messages.LET_GO, number, attempt=attempt)
+        self._flush()
+
     def cancel_all(self, reason: str, grace: float | None) -> None:
         """Ask for the end of every task, of those pushed later too."""
         with self._lock:
@@ -412,8 +432,8 @@ class Client:
             self._say(messages.CANCEL_ALL, 0, self._cancel_grace)
         self._flush()
 
-    def _say(self, kind: int, number: int, seconds: float = 0.0) -> None:
-        self._buffer.append(TASK.pack(TASK.size, kind, 0, number, seconds, 0, 0))
+    def _say(self, kind: int, number: int, seconds: float = 0.0, attempt: int = 0) -> None:
+        self._buffer.append(TASK.pack(TASK.size, kind, attempt, number, seconds, 0, 0))
         self._buffered += TASK.size
 
     def _flush(self) -> None:
@@ -578,6 +598,10 @@ class Client:
             pop(number)
             if self._cancelled:
                 self._cancelled.discard(number)
+            if self._asked:
+                with self._lock:  # who lets it go has looked into the table with it held
+                    self._asked.pop(number, None)
+                    self._let_go.pop(number, None)
             handle._end(frame)  # noqa: SLF001
             if status == messages.FAILED and not _complained and _REFUSED in frame and self.log_dir is None:
                 _complain(frame)
@@ -599,8 +623,22 @@ class Client:
                 outcome, problem = marshal_loads(frame[RETURNED.size :])
                 handle._told = (outcome, problem, RETURNED.unpack_from(frame)[8:])  # noqa: SLF001
                 told.append(handle)
+        elif status == messages.RETRY_DUE:
+            self._retry_due(ticket >> TICKET_BITS, ticket & _ATTEMPT)
         elif status == messages.ENGINE_FAILED:
             self._fail(frame[RETURNED.size :].decode())
+
+    def _retry_due(self, number: int, attempt: int) -> None:
+        """Ask for a held retry, once: a dispatcher that took over may not know that the one before it had asked."""
+        with self._lock:
+            handle = self._table.get(number)
+            if handle is None or self._asked.get(number, 0) >= attempt:
+                return
+            self._asked[number] = attempt
+        if self._on_retry is None:
+            self.let_go(number)
+        else:
+            self._on_retry(handle)
 
     def _settle_down(self, told: list[Handle]) -> None:
         """Tell whoever waits for callbacks, for room, or for the end."""
@@ -721,6 +759,11 @@ class Client:
         frames += [
             TASK.pack(TASK.size, messages.CANCEL, 0, number, 0.0, 0, 0)
             for number in self._cancelled & self._table.keys()
+        ]
+        frames += [
+            TASK.pack(TASK.size, messages.LET_GO, attempt, number, 0.0, 0, 0)
+            for number, attempt in self._let_go.items()
+            if number in self._table
         ]
         frames += [owed_frame(handle._frame, handle._last or b"") for handle in owed]  # noqa: SLF001
         if self._cancel_grace is not None:

@@ -171,6 +171,8 @@ class Dispatcher:
             self._order(messages.Spawn(effect.count))
         elif isinstance(effect, effects.Settle):
             self._settle(effect)
+        elif isinstance(effect, effects.Ask):
+            self._forward(messages.pack_told(messages.RETRY_DUE, b"", effect.ticket))
         elif isinstance(effect, effects.Fail):
             self._fail(effect.reason)
         # Retry and Discard are read by the one who passes on the answer they are about.
@@ -215,7 +217,7 @@ class Dispatcher:
                 if pushed:  # the order in which things were said is the order in which they are true
                     self._decide(events.Pushed(pushed))
                     pushed = []
-                self._read_order(kind, number, timeout, buffer[position : position + length])
+                self._read_order(kind, number, attempt, timeout, buffer[position : position + length])
             position += length
         del self._buffer[:position]
         if pushed:
@@ -240,12 +242,14 @@ class Dispatcher:
             deadline,
         )
 
-    def _read_order(self, kind: int, number: int, timeout: float, frame: bytes) -> None:
+    def _read_order(self, kind: int, number: int, attempt: int, timeout: float, frame: bytes) -> None:
         if kind == messages.CANCEL:
             self._decide(events.CancelAsked(number))
         elif kind == messages.CANCEL_ALL:
             self._grace_ns = int(timeout * 1e9) if timeout >= 0 else None
             self._decide(events.CancelAllAsked())
+        elif kind == messages.LET_GO:
+            self._decide(events.LetGo(number, attempt))
         elif kind == messages.OWED:
             self._callbacks.owe_again(settled_from(frame))
         elif kind == messages.SNAPSHOT_END:

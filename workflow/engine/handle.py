@@ -103,6 +103,10 @@ class Handle(Future[Any]):
         """
         return self._client.cancel(self.number, "cancel() was called")
 
+    def retry(self) -> None:
+        """Let the next attempt begin, which is held: see ``RetryPolicy.held``.  Before ``on_retry`` it does nothing."""
+        self._client.let_go(self.number)
+
     def running(self) -> bool:
         """Whether a worker is running it at this moment."""
         return any(running.number == self.number for running in self._client.running())

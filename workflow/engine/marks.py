@@ -179,6 +179,29 @@ def end_bearers(mark: Mark) -> list[Ended]:
     return _end(lambda table: bearers(table, mark, os.getpid()), lambda _mark: True)
 
 
+def end_marked(name: str, value: str) -> list[Ended]:
+    """Kill every process of this user that has this variable in its environment, and whoever without a mark is below.
+
+    It is for marks of another kind, which are this one's value and nobody else's.
+    """
+    here = where()
+    if here is None:
+        return []
+    variable = f"{name}={value}".encode()
+
+    def choose(table: Sequence[Seen]) -> list[Seen]:
+        found = [
+            seen
+            for seen in table
+            if seen.uid == here.uid
+            and seen.start is not None
+            and variable in processes.environment(seen.pid).split(b"\0")
+        ]
+        return _with_unmarked_below(table, here, os.getpid(), found)
+
+    return _end(choose, lambda _mark: True)
+
+
 def look() -> list[Seen]:
     """All processes that are alive, and those that the marks name."""
     table = [

@@ -2,7 +2,8 @@
 
 It lies on a memory file system (tmpfs), is its owner's alone, and is gone with the program: when that ends, and also
 when it is killed with everything that guards it.  For that a process of its own waits (the cleaner), which knows
-nothing but the folder: the guardian would not do, for it ends before the program has read the last output.  Should the
+nothing but the folder: the guardian would not do, for it ends before the program has read the last output.  It imports
+nothing then: on a machine that is short of memory, reading a module from the disk may take seconds.  Should the
 cleaner be killed in the same instant, the next run or ``workflow doctor`` finds the folder by its name, which is the
 mark of the program it belongs to (see ``marks``).
 
@@ -37,15 +38,25 @@ _PATIENCE_S = 5.0
 
 _CLEANER = """\
 import os, _signal, sys, time
+
+def remove(path):
+    try:
+        for entry in list(os.scandir(path)):
+            if entry.is_dir(follow_symlinks=False):
+                remove(entry.path)
+            else:
+                os.unlink(entry.path)
+        os.rmdir(path)
+    except OSError: pass  # workers that are being ended may still make files: it is tried again
+
 for number in (1, 2, 3, 15): _signal.signal(number, _signal.SIG_IGN)
 try:
     with open("/proc/self/comm", "w") as file: file.write("wf-cleaner")
 except OSError: pass
 os.read(0, 1)  # until the program ends, in whatever way
 folder, end = sys.argv[1], time.monotonic() + 30
-while os.path.lexists(folder) and time.monotonic() < end:  # workers that are being ended may still make files
-    import shutil
-    shutil.rmtree(folder, True)
+while os.path.lexists(folder) and time.monotonic() < end:
+    remove(folder)
     time.sleep(0.02)
 """
 

@@ -4,11 +4,16 @@ Captured output goes to one append-only file per worker slot, at the level of de
 C code and of child processes are in it; an attempt's part is a range of bytes, which costs 0.5 µs a task where a
 file of its own would cost 10 to 25.  When an attempt left processes behind, what they still write belongs to it, so
 the next attempt gets a new file.  What is not captured goes where the program's own output goes, line by line.
+
+A task could put a link to another of its user's files in the place of a log, by mistake or not: what is no plain file
+with this one name is left alone, and the next number is taken.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
 
 from workflow.engine import scoreboard, system
@@ -17,11 +22,31 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
+_NO_FILE = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO})
+_TRIES = 1000
+
 
 def log_file_name(number: int) -> str:
     """Name of the file with this number, ``slot << 16 | generation``; slot 0 is the dispatcher's callbacks."""
     slot, generation = number >> 16, number & 0xFFFF
     return f"worker-{slot}.{generation}.log" if slot else f"callbacks.{generation}.log"
+
+
+def open_log(path: str, flags: int) -> int | None:
+    """Open a log, and nothing that stands in its place: None then."""
+    try:
+        # Not to wait for whoever opens the other end of a pipe.
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return None
+        raise
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+        os.set_blocking(descriptor, True)
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 class Output:
@@ -98,12 +123,22 @@ class Output:
     def renew(self) -> None:
         """Begin a new file; whoever holds the old one goes on writing there."""
         if self._descriptor >= 0:
-            self._file = (self._file & ~0xFFFF) | ((self._file + 1) & 0xFFFF)
+            self._count_up()
             self._open_log()
 
+    def _count_up(self) -> None:
+        self._file = (self._file & ~0xFFFF) | ((self._file + 1) & 0xFFFF)
+
     def _open_log(self) -> None:
-        path = os.path.join(self._folder or "", log_file_name(self._file))
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        path = ""
+        for _ in range(_TRIES):
+            path = os.path.join(self._folder or "", log_file_name(self._file))
+            descriptor = open_log(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            if descriptor is not None:
+                break
+            self._count_up()
+        else:
+            raise FileExistsError(errno.EEXIST, "something else stands in the place of each log", path)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
         if self._descriptor >= 0:

@@ -53,6 +53,9 @@ class MultiProcess:
     ``preload``      modules imported once, in a process of which the workers are forks; it must not start threads
     ``path``         folders put before ``sys.path`` in the engine's processes
     ``env``          environment of the engine's processes, in place of this one's
+    ``on_retry``     called with the Handle of a task whose ``RetryPolicy`` is ``held`` when the delay before its next
+                     attempt is over: that begins after ``Handle.retry()``, which anybody may call (None: it begins).
+                     Runs in a thread of the engine, and must return soon and not raise.
     ``on_callback``  called with each Handle once nothing more will happen to it: its callback has ended, or it has
                      none.  Runs in a thread of the engine, and must return soon and not raise.
 
@@ -73,6 +76,7 @@ class MultiProcess:
         preload: Sequence[str] = (),
         path: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
+        on_retry: Callable[[Handle], None] | None = None,
         on_callback: Callable[[Handle], None] | None = None,
     ) -> None:
         if sys.platform == "win32":
@@ -95,7 +99,7 @@ class MultiProcess:
             env=env,
             main=_name_of_main(),
         )
-        self._client = Client(config, on_callback)
+        self._client = Client(config, on_callback, on_retry)
         self._owner = _generation
         self._state = "new"
         self._paths: dict[str, bytes] = {}

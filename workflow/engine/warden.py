@@ -441,7 +441,7 @@ def _how(status: os.waitid_result) -> str:
 
 
 def _cut_log(seat: Seat, folder: str, limit: int, words: memoryview, base: int) -> None:
-    from workflow.engine.output import log_file_name
+    from workflow.engine.output import log_file_name, open_log
 
     start = words[base + scoreboard.LOG_START]
     path = os.path.join(folder, log_file_name(words[base + scoreboard.LOG_FILE]))
@@ -449,7 +449,9 @@ def _cut_log(seat: Seat, folder: str, limit: int, words: memoryview, base: int) 
         size = os.stat(path).st_size - start
         # Half of the limit is kept at the beginning; at the end as much, and what comes until the next look.
         if size > 4 * limit:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            descriptor = open_log(path, os.O_WRONLY)
+            if descriptor is None:
+                return
             begin = seat.punched[1] if seat.punched[0] == start else start + limit
             end = start + size - limit
             if end > begin and system.punch_hole(descriptor, begin, end - begin):

@@ -94,7 +94,7 @@ def disguised(task: InfoTask, injected: Injected) -> InfoTask:
         own = task.callback_timeout
         new["callback_timeout"] = min(injected.callback_timeout_s, own if own is not None else float("inf"))
     if injected.retries:
-        new["retries"] = RetryPolicy(injected.retries, delay_s=injected.delay_s, jitter=False)
+        new["retries"] = RetryPolicy(injected.retries, delay_s=injected.delay_s, jitter=False, held=task.retries.held)
     if injected.grace_s is not None:
         new["grace"] = min(injected.grace_s, task.grace)
     if injected.timeout_s is not None:

@@ -110,17 +110,19 @@ def _facts(pipeline: Pipeline) -> Facts | None:
 def _planned(pipeline: Pipeline) -> tuple[Plan, list[Mistake]]:
     edges, mistakes = read_edges(pipeline)
     ordered, cycles = order(edges)
-    mistakes += cycles
+    if cycles:  # in the order of the file: every task's own mistakes are still found
+        ordered = list(pipeline.tasks)
     instances: dict[str, Instances] = {}
-    # In the order of the file where there are cycles: every task's own mistakes are still found.
-    for name in ordered if not cycles else pipeline.tasks:
+    for name in ordered:
         planned, wrong = _instances(pipeline, pipeline.tasks[name], edges, instances)
         instances[name] = Instances(planned)
         mistakes += wrong
     tasks = tuple(task for name in ordered for task in instances[name].tasks)
-    if not cycles and any(spec.table.outputs for spec in pipeline.tasks.values()):
+    if any(spec.table.outputs for spec in pipeline.tasks.values()):
         tasks, wrong = _tied_by_files(pipeline, tasks, edges)
         mistakes += wrong
+    else:
+        mistakes += cycles
     settings = _settings(pipeline, len(tasks))
     table, document = pipeline.settings, pipeline.document
     plan = Plan(
@@ -298,38 +300,57 @@ def _instances(
 ) -> tuple[list[PlannedTask], list[Mistake]]:
     table, name = spec.table, spec.name
     expanded: Iterable[tuple[str, Mapping[str, object] | None]] = [(name, None)]
-    if table.matrix is not None:
-        for axis, written in table.matrix.axes.items():
-            if isinstance(written, Like) and not (written.task in instances and instances[written.task].has((axis,))):
-                return [], []  # there is no such axis, or there are mistakes in its task: both are told there
-        home = pipeline.document.home(pipeline.place(name, "matrix"))
-
-        def axis_of(task: str, axis: str) -> tuple[object, ...]:
-            return instances[task].values(axis)
-
-        try:
-            expanded = expand(name, table.matrix, home, axis_of)
-        except Findings as error:
-            return [], [
-                Mistake(
-                    "bad-matrix",
-                    pipeline.place(name, "matrix", *each.below),
-                    each.headline,
-                    each.help,
-                    at_key=each.at_key,
-                )
-                for each in error.findings
-            ]
+    mistakes: list[Mistake] = []
+    axes = _axes(pipeline, spec, instances, mistakes)
+    if axes is not None:
+        expanded = axes
+    elif (table.matrix or "matrix" in spec.refused) and _asks_matrix(spec):
+        return [], mistakes
     make = _Maker(pipeline, spec, Needs(spec, edges[name], instances))
     tasks: list[PlannedTask] = []
     for id_, matrix in expanded:
-        try:
-            tasks.append(make.task(id_, matrix))
-        except _BadInstance as error:
-            place = pipeline.place(name, *error.path)
-            headline = error.headline if matrix is None else f"for {id_}: {error.headline}"
-            return tasks, [Mistake(error.code, place, headline, error.help, needle=error.needle)]
-    return tasks, _pointless(pipeline, name, make.answers, tasks)
+        while True:
+            try:
+                tasks.append(make.task(id_, matrix))
+            except _BadInstance as error:
+                place = pipeline.place(name, *error.path)
+                headline = error.headline if matrix is None else f"for {id_}: {error.headline}"
+                mistakes.append(Mistake(error.code, place, headline, error.help, needle=error.needle))
+                make.pass_over(error.path)  # what is wrong with it in other instances is likely to be the same
+            else:
+                break
+    return tasks, mistakes + _pointless(pipeline, name, make.answers, tasks)
+
+
+def _axes(
+    pipeline: Pipeline, spec: TaskSpec, instances: Mapping[str, Instances], mistakes: list[Mistake]
+) -> Iterable[tuple[str, Mapping[str, object]]] | None:
+    """The instances of a matrix; None where there is no matrix, or something is wrong with it."""
+    matrix, name = spec.table.matrix, spec.name
+    if matrix is None:
+        return None
+    for axis, written in matrix.axes.items():
+        if isinstance(written, Like) and not (written.task in instances and instances[written.task].has((axis,))):
+            return None  # there is no such axis, or there are mistakes in its task: both are told there
+
+    def axis_of(task: str, axis: str) -> tuple[object, ...]:
+        return instances[task].values(axis)
+
+    try:
+        return expand(name, matrix, pipeline.document.home(pipeline.place(name, "matrix")), axis_of)
+    except Findings as error:
+        for each in error.findings:
+            place = pipeline.place(name, "matrix", *each.below)
+            mistakes.append(Mistake("bad-matrix", place, each.headline, each.help, at_key=each.at_key))
+        return None
+
+
+def _asks_matrix(spec: TaskSpec) -> bool:
+    """Whether nothing can be said of the task without its matrix."""
+    asked = spec.table.if_.names if spec.table.if_ else ()
+    return any(each.namespace == "matrix" for _, each in spec.references) or any(
+        name.namespace == "matrix" for name in asked
+    )
 
 
 def _pointless(pipeline: Pipeline, name: str, answers: Answers | None, tasks: Sequence[PlannedTask]) -> list[Mistake]:
@@ -394,6 +415,10 @@ class Needs:
                 needs.append(matched)
             known = self._by_values[keys] = (tuple(needs), self._used(needs))
         return known
+
+    def match_nothing(self) -> None:
+        """From here on: there is an instance without its match."""
+        self._matched = {}
 
     def _used(self, needs: Sequence[Need]) -> frozenset[str]:
         return frozenset(id_ for need in needs if need.name in self._referred for id_ in need.every)
@@ -531,6 +556,15 @@ class _Maker:
             skipped=skipped,
             **made,
         )
+
+    def pass_over(self, path: tuple[str | int, ...]) -> None:
+        """Look no further at a key that was found to be wrong in an instance."""
+        if path == ("if",):
+            self.answers = None
+        elif path == ("needs",):
+            self._needs.match_nothing()
+        else:
+            del self._filled[str(path[-1])]
 
     def _skipped(self, matrix: Mapping[str, object] | None) -> bool:
         if self.answers is None:

@@ -112,11 +112,14 @@ def derived_seed(run: int, task: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{run}:{task}".encode()).digest()[:4], "big")
 
 
-def _retries(task: PlannedTask, run_seed: int) -> RetryPolicy | None:
-    """With jitter from the run's seed and the task's id; its own seed may be that of all instances of a matrix."""
+def _retries(task: PlannedTask, run_seed: int) -> RetryPolicy:
+    """With jitter from the run's seed and the task's id; its own seed may be that of all instances of a matrix.
+
+    Where tokens are used, who gives them out is asked before each attempt.
+    """
     if not task.retries.max:
-        return None
-    return task.retries._replace(seed=derived_seed(run_seed, f"{task.id}:retries"))
+        return RetryPolicy(held=bool(task.uses))
+    return task.retries._replace(seed=derived_seed(run_seed, f"{task.id}:retries"), held=bool(task.uses))
 
 
 def _path(root: str, path: str) -> str:

@@ -57,24 +57,26 @@ def read_edges(pipeline: Pipeline) -> tuple[Edges, list[Mistake]]:
                     written.status if written else "success", place, str(reference), written.match if written else ()
                 )
                 wrong = _add(pipeline, edges, spec, needed, edge)
-                mistakes += wrong or _without_result(pipeline, reference, edge, place)
+                mistakes += wrong or _without_result(pipeline, spec, reference, edge, place)
         for axis, written_axis in spec.table.matrix.axes.items() if spec.table.matrix else ():
             if isinstance(written_axis, Like):
                 place = pipeline.place(name, "matrix", axis, "like")
                 mistakes += _like(pipeline, edges, spec, axis, written_axis.task, place)
     for mention in pipeline.mentions:
-        mistakes += _mentioned(pipeline, mention)
+        mistakes += _mentioned(pipeline, edges, mention)
     return edges, mistakes
 
 
-def _mentioned(pipeline: Pipeline, mention: Mention) -> list[Mistake]:
-    """What is wrong with a name in a task that was refused: there is no edge from it, so no cycle either."""
+def _mentioned(pipeline: Pipeline, edges: Edges, mention: Mention) -> list[Mistake]:
+    """What is wrong with a name in what was refused: there is no edge from it, so no cycle either."""
     needle = str(mention.reference) if mention.reference else None
     if mention.task not in pipeline.tasks and mention.task not in pipeline.broken:
         return [_unknown(pipeline, mention.by, mention.task, mention.place, needle)]
-    if mention.reference is None:
+    spec = pipeline.tasks.get(mention.by)
+    if mention.reference is None or spec is None:
         return []
-    return _without_result(pipeline, mention.reference, Edge("success", mention.place, None), mention.place)
+    edge = edges[mention.by].get(mention.task, Edge("success", mention.place, None))
+    return _without_result(pipeline, spec, mention.reference, edge, mention.place)
 
 
 def _unknown(pipeline: Pipeline, by: str, needed: str, place: Place, needle: str | None) -> Mistake:
@@ -89,16 +91,18 @@ def _unmatched(pipeline: Pipeline, spec: TaskSpec, need: NeedTable, place: Place
     if needed is None or not need.match:
         return []
     place = (*place, "match")
-    for name, table in ((spec.name, spec.table), (need.task, needed.table)):
-        axes = table.matrix.names if table.matrix else ()
-        for axis in need.match:
-            if axis in axes:
+    mistakes = []
+    for axis in need.match:
+        for each in (spec, needed):
+            axes = each.table.matrix.names if each.table.matrix else ()
+            if axis in axes or "matrix" in each.refused:
                 continue
             near = did_you_mean(axis, axes)
-            headline = f"{name!r} has no axis {axis!r}" + (f", {near}" if near else "")
+            headline = f"{each.name!r} has no axis {axis!r}" + (f", {near}" if near else "")
             help_ = f"its axes are {', '.join(axes)}" if axes else "it has no matrix"
-            return [Mistake("unknown-axis", place, headline, help_)]
-    return []
+            mistakes.append(Mistake("unknown-axis", place, headline, help_))
+            break
+    return mistakes
 
 
 def _like(pipeline: Pipeline, edges: Edges, spec: TaskSpec, axis: str, task: str, place: Place) -> list[Mistake]:
@@ -109,6 +113,8 @@ def _like(pipeline: Pipeline, edges: Edges, spec: TaskSpec, axis: str, task: str
     if task == spec.name:
         return [Mistake("cycle", place, f"{task!r} takes an axis from itself")]
     axes = target.table.matrix.names if target.table.matrix else ()
+    if "matrix" in target.refused:
+        return []
     if axis not in axes:
         near = did_you_mean(axis, axes)
         headline = f"{task!r} has no axis {axis!r}" + (f", {near}" if near else "")
@@ -119,11 +125,13 @@ def _like(pipeline: Pipeline, edges: Edges, spec: TaskSpec, axis: str, task: str
     return []
 
 
-def _without_result(pipeline: Pipeline, reference: Reference, edge: Edge, place: Place) -> list[Mistake]:
+def _without_result(
+    pipeline: Pipeline, spec: TaskSpec, reference: Reference, edge: Edge, place: Place
+) -> list[Mistake]:
     """Why ``${tasks.x.result}`` can never have a value; it may still have none when the time comes."""
     needed, part = reference.path[:2]
     target = pipeline.tasks.get(needed)
-    if part != "result" or target is None:
+    if part != "result" or target is None or "needs" in spec.refused:  # which may match
         return []
     if target.table.matrix is not None and not set(target.table.matrix.names) <= set(edge.match):
         headline = f"{reference}: {needed!r} has a matrix, so there is no one result"

@@ -27,6 +27,9 @@ from workflow.spec.reference import Template, escape
 FORMAT = 1
 
 _NO_RETRIES = RetryPolicy()
+_CELL = 60
+"""Characters of a column of the listing."""
+_PAIRED_SHOWN = 3
 MODELS = {"call": "workflow.tasks.Call", "cmd": "workflow.tasks.Command", "shell": "workflow.tasks.Shell"}
 
 
@@ -59,16 +62,20 @@ def plan_hash(plan: Plan) -> str:
 
 
 def plan_text(plan: Plan) -> str:
-    """A short listing for a terminal, in the order of the plan, ending in a newline."""
+    """A short listing for a terminal, in the order of the plan, ending in a newline.
+
+    What a task needs is shown by name, as the file has it; where ``match`` or files pair instances, by instance.
+    """
     rows = [("id", "runs", "timeout", "needs")]
     rows += [(task.id, _what(task), _seconds(task.timeout_s), _needs(task)) for task in plan.tasks]
-    widths = [min(60, max(len(row[column]) for row in rows)) for column in range(3)]
+    widths = [min(_CELL, max(len(row[column]) for row in rows)) for column in range(3)]
     lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip()
         for row in rows
     ]
-    count = len(plan.tasks)
-    lines.append(f"{count:,} task{'' if count == 1 else 's'}, {plan.hash}")
+    count, skipped = len(plan.tasks), sum(task.skipped for task in plan.tasks)
+    by_if = f", {skipped:,} of them skipped" if skipped else ""
+    lines.append(f"{count:,} task{'' if count == 1 else 's'}{by_if}, {plan.hash}")
     return "\n".join(lines) + "\n"
 
 
@@ -215,7 +222,7 @@ def _retries(policy: RetryPolicy) -> dict[str, object]:
         return {}
     max_delay = None if policy.max_delay_s == inf else policy.max_delay_s
     written = {**policy._asdict(), "max_delay_s": max_delay, "on": list(policy.on)}
-    del written["seed"]  # of a run, not of a plan
+    del written["seed"], written["held"]  # of a run, not of a plan
     return written
 
 
@@ -264,8 +271,11 @@ def _what(task: PlannedTask) -> str:
 
     target = task.target
     text = " ".join(str(each) for each in target) if isinstance(target, tuple) else str(target)
-    text = visible(f"{task.kind} {text}")
-    return text if len(text) <= 60 else text[:59] + "…"
+    return _cut(visible(f"{task.kind} {text}"))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
 
 
 def _seconds(seconds: float | None) -> str:
@@ -280,5 +290,17 @@ def _seconds(seconds: float | None) -> str:
 
 
 def _needs(task: PlannedTask) -> str:
-    names = (need.name if need.status == "success" else f"{need.name} ({need.status})" for need in task.needs)
+    if task.skipped:
+        from workflow.diagnostics.render import visible
+
+        return _cut(visible(f"skipped, for its 'if' is false: {task.condition}"))
+    names = (_needed(need) + ("" if need.status == "success" else f" ({need.status})") for need in task.needs)
     return ", ".join(dict.fromkeys(names))
+
+
+def _needed(need: Need) -> str:
+    if not need.matched:
+        return need.name
+    if len(need.ids) <= _PAIRED_SHOWN:
+        return ", ".join(need.ids)
+    return f"{need.ids[0]}, ({len(need.ids) - 2:,} more), {need.ids[-1]}"

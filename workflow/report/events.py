@@ -15,7 +15,7 @@ from pathlib import Path
 
 from workflow.outcome import Attempt, CallbackRecord, Outcome
 from workflow.report.records import RunRecord, TaskRecord, Verdict, iso
-from workflow.report.shapes import attempt_shape, callback_shape, seconds
+from workflow.report.shapes import attempt_text, callback_shape, number, seconds, text
 
 VERSION = 1
 _encode = json.JSONEncoder(allow_nan=False).encode
@@ -69,7 +69,7 @@ class EventLog:
         """Say that an attempt began.  The first to tell it is believed: who looked while it ran, or its ending."""
         if (task, attempt) not in self._started:
             self._started.add((task, attempt))
-            self._add("task_started", started_at, task, {"attempt": attempt, "pid": pid})
+            self._line("task_started", started_at, task, f'"attempt": {attempt}, "pid": {number(pid)}')
 
     def task_slow(self, task: str, attempt: int, started_at: float, warn_after_s: float) -> None:
         """Say that an attempt goes on for longer than it was expected to; to be called once for each."""
@@ -81,23 +81,18 @@ class EventLog:
         self.task_started(task, attempt.number, attempt.started_at, attempt.pid)
         self._started.discard((task, attempt.number))
         ended_at = attempt.started_at + attempt.duration_s
-        self._add("attempt_finished", ended_at, task, {"attempt": attempt.number, **attempt_shape(attempt)})
+        self._line("attempt_finished", ended_at, task, f'"attempt": {attempt.number}, {attempt_text(attempt)}')
 
     def task_finished(self, record: TaskRecord, now: float) -> None:
         """Say that a task has its outcome; to be called once for each."""
         last = record.attempts[-1] if record.attempts else None
-        self._add(
+        self._line(
             "task_finished",
             now if last is None else last.started_at + last.duration_s,
             record.id,
-            {
-                "outcome": record.outcome.value,
-                "reason": record.reason,
-                "flaky": record.flaky,
-                "duration_s": seconds(record.duration_s),
-                "attempts": len(record.attempts),
-                "log": record.log,
-            },
+            f'"outcome": "{record.outcome.value}", "reason": {text(record.reason)}, '
+            f'"flaky": {"true" if record.flaky else "false"}, "duration_s": {number(seconds(record.duration_s))}, '
+            f'"attempts": {len(record.attempts)}, "log": {text(record.log)}',
         )
 
     def callback_finished(self, task: str, callback: CallbackRecord, now: float) -> None:
@@ -151,8 +146,13 @@ class EventLog:
         self._copy = None
 
     def _add(self, event: str, time: float, task: str | None, fields: Mapping[str, object]) -> None:
-        line = {"v": VERSION, "event": event, "time": iso(time), "run": self._run, "task": task, **fields}
-        self._lines.append(_encode(line) + "\n")
+        self._line(event, time, task, _encode(fields)[1:-1])
+
+    def _line(self, event: str, time: float, task: str | None, fields: str) -> None:
+        self._lines.append(
+            f'{{"v": {VERSION}, "event": "{event}", "time": "{iso(time)}", "run": "{self._run}", "task": {text(task)}, '
+            f"{fields}}}\n"
+        )
 
 
 def _write(descriptor: int, data: bytes, name: str) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workflow.outcome import CallbackRecord
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
-from workflow.report.shapes import FORMAT, callback_shape, head_shape, run_shape
+from workflow.report.shapes import FORMAT, record_text, run_shape
 from workflow.report.writing import write_whole
 
 if TYPE_CHECKING:
@@ -23,27 +22,6 @@ def write_report(path: Path, run: RunRecord, verdict: Verdict, records: Mapping[
     counts = {outcome.value: number for outcome, number in count(records).items()}
     tasks = (record_text(records[number]) for number in sorted(records))
     write_whole(path, _text(FORMAT, run_shape(run, verdict), counts, tasks))
-
-
-def record_text(record: TaskRecord) -> str:
-    """Answer a task of the report."""
-    callback = None if record.callback is None else callback_text(record.callback)
-    return task_text(task_head(record), callback, record.log)
-
-
-def task_head(record: TaskRecord) -> str:
-    """Answer the beginning of its text, which is certain when it has ended; ``task_text`` makes it whole."""
-    return _encode(head_shape(record))[:-1]
-
-
-def callback_text(callback: CallbackRecord) -> str:
-    """Answer what became of a callback."""
-    return _encode(callback_shape(callback))
-
-
-def task_text(head: str, callback: str | None, log: str | None) -> str:
-    """Answer a task of the report from its beginning, and what its callback may have changed."""
-    return f'{head}, "callback": {callback or "null"}, "log": {_encode(log)}}}'
 
 
 def json_pieces(material: Material) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import lru_cache
 
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
 from workflow.plan.plan import Json
@@ -115,4 +116,14 @@ def count(records: Mapping[int, TaskRecord]) -> dict[Outcome, int]:
 
 def iso(epoch_s: float) -> str:
     """Answer a time as reports and events write it: UTC, with microseconds and offset."""
-    return datetime.fromtimestamp(epoch_s, timezone.utc).isoformat(timespec="microseconds")
+    second = int(epoch_s // 1)
+    micros = round((epoch_s - second) * 1e6)
+    if micros >= 1_000_000:
+        second, micros = second + 1, 0
+    return f"{_second(second)}.{micros:06d}+00:00"
+
+
+@lru_cache(maxsize=64)
+def _second(second: int) -> str:
+    """A run writes thousands of times that lie within a few seconds."""
+    return datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")

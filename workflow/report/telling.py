@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from workflow.outcome import Outcome
+from workflow.outcome import ErrorRecord, Outcome
 from workflow.report.graph import Graph
 from workflow.report.material import (
     AttemptPart,
@@ -33,7 +33,7 @@ from workflow.report.standing import COLOURS
 from workflow.report.summary import LISTED_MAX, shown
 from workflow.report.tails import output_tail
 from workflow.report.terminal import Terminal, human_s, neutral
-from workflow.report.whereabouts import of_the_task, of_the_user
+from workflow.report.whereabouts import account, of_the_user
 
 SLOWEST = 5
 FLAKY_MAX = 20
@@ -278,16 +278,9 @@ def _attempt(terminal: Terminal, attempt: AttemptPart) -> Iterator[str]:
 
 def _error(terminal: Terminal, error: ErrorPart | None) -> Iterator[str]:
     """An error with the user's frames of its traceback, or the stacks in which it was killed."""
-    if error is None:
-        return
-    traced = None if error["traceback"] is None else of_the_user(error["traceback"])
-    if traced is None or error["message"].strip() not in traced:
-        name = error["type"].rpartition(".")[2] if error["type"].startswith("workflow.") else error["type"]
-        said = f"{name}: {error['message']}" if error["message"] else name
-        yield from (terminal.style("    ! ", "dim") + neutral(line) for line in said.split("\n"))
-    for text in (None if error["stack"] is None else of_the_task(error["stack"]), traced):
-        if text and (text is not traced or error["stack"] is None or '  File "' in text):  # else it is nothing but ours
-            yield from (terminal.style("    ! ", "dim") + neutral(line) for line in text.split("\n"))
+    if error is not None:
+        told = of_the_user(account(ErrorRecord(**error)))
+        yield from (terminal.style("    ! ", "dim") + neutral(line) for line in told.split("\n"))
 
 
 def _colour(outcome: str) -> str:

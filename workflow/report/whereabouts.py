@@ -15,6 +15,8 @@ from workflow.outcome import ErrorRecord
 
 _OURS = str(Path(__file__).parents[1]) + "/"
 _FRAME = re.compile(r'  File "(?P<file>[^\n]*)", line (?P<line>\d+)(?:,? in (?P<name>.*))?$')
+_GROUP = re.compile(r"^ +[|+] ")
+_TOLD_TO_END = "workflow.engine.attempt_notes.Terminated"
 _THREAD = re.compile(r"(?:Current t|T)hread 0x")
 _LINKS = {
     "The above exception was the direct cause of the following exception:": "caused by",
@@ -85,9 +87,14 @@ def place(error: ErrorRecord) -> tuple[str, int] | None:
 
 
 def account(error: ErrorRecord) -> str:
-    """Answer all that is known of an error, for a log.  Traces of nothing but the engine are left out."""
+    """Answer all that is known of an error, for a person: the report has it with the engine's frames.
+
+    Traces of nothing but the engine are left out, and so is how a task that was killed at its limit was told to end:
+    that happened where its stack shows it to be.
+    """
     name = error.type.rpartition(".")[2] if error.type.startswith("workflow.") else error.type
-    parts = [error.stack or "", error.traceback or ""]
+    traceback = "" if error.stack and _is_told_to_end(error.traceback or "") else error.traceback or ""
+    parts = [of_the_task(error.stack or ""), _without_engine(traceback)]
     kept = [part.strip("\n") for part in parts if any(frame.is_foreign for frame in _frames(part))]
     if error.stack or not kept:  # a traceback says it itself
         kept.insert(0, f"{name}: {error.message}" if error.message else name)
@@ -121,11 +128,38 @@ def of_the_user(traceback: str) -> str:
     return "\n".join(kept)
 
 
+def _is_told_to_end(traceback: str) -> bool:
+    """Whether what was raised is the engine's own SIGTERM, and nothing else on the way."""
+    chain = _chain(traceback)
+    return len(chain) == 1 and chain[0].text == _TOLD_TO_END
+
+
+def _without_engine(traceback: str) -> str:
+    """A traceback without the engine's frames, and Python's own of importing; frames take their lines of source along.
+
+    A message may look like frames; it is kept as it is.
+    """
+    kept: list[str] = []
+    in_frames, keeps = False, True
+    for raw in traceback.split("\n"):
+        line = _GROUP.sub("", raw)  # the frame that is drawn around a group
+        if line.endswith("Traceback (most recent call last):"):
+            in_frames, keeps = True, True
+        elif in_frames and (match := _FRAME.match(line)):
+            frame = _Frame(match["file"], match["line"], match["name"])
+            keeps = frame.is_foreign and not frame.file.endswith("/importlib/__init__.py")
+        elif in_frames and not line.startswith("  "):
+            in_frames, keeps = False, True
+        if keeps:
+            kept.append(raw)
+    return "\n".join(kept)
+
+
 def of_the_task(stacks: str) -> str:
     """The stacks of a process without the engine's frames, and without threads that have no others."""
     kept: list[str] = []
     thread: list[str] = []
-    foreign = False
+    foreign = True  # what stands before the first thread says what happened
     for line in [*stacks.rstrip("\n").split("\n"), "Thread 0x"]:
         if _THREAD.match(line):
             kept += thread if foreign else []
@@ -154,7 +188,7 @@ def _last(frames: list[_Frame]) -> _Frame | None:
 
 
 def _frames(text: str) -> list[_Frame]:
-    found = (_FRAME.match(line) for line in text.split("\n"))
+    found = (_FRAME.match(_GROUP.sub("", line)) for line in text.split("\n"))
     return [_Frame(match["file"], match["line"], match["name"]) for match in found if match]
 
 
@@ -183,7 +217,7 @@ def _chain(text: str) -> list[_Raised]:
     link: str | None = None
     in_frames = False
     for raw in text.split("\n"):
-        line = re.sub(r"^  [|+] ", "", raw)  # the frame that is drawn around a group
+        line = _GROUP.sub("", raw)  # the frame that is drawn around a group
         if line.endswith("Traceback (most recent call last):") and (not chain or link):
             frames, link, in_frames = [], None, True
         elif in_frames and (match := _FRAME.match(line)):

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 from workflow.outcome import Outcome
 from workflow.plan.plan import Need, PlannedTask, Settings
-from workflow.run.effects import CancelAll, CancelQueued, Conclude, Effect, Push
+from workflow.run.effects import CancelAll, CancelQueued, Conclude, Effect, Push, Retry
 from workflow.run.exit_code import ExitCode
-from workflow.run.facts import Broken, Fact, Interrupted, RunTimedOut, TaskBegan, TaskEnded
+from workflow.run.facts import Broken, Fact, Interrupted, RetryDue, RunTimedOut, TaskBegan, TaskEnded
 from workflow.run.line import Line
 from workflow.run.pace import Pace
 from workflow.run.tokens import Tokens
@@ -57,7 +57,9 @@ class Admission:
         self._line = Line(tasks, self._tokens)
         self._pace = Pace()
         self._using = sum(1 for task in tasks if task.uses and not task.skipped)  # that have not started
-        self._began: set[int] = set()  # of those that use tokens
+        self._began: set[int] = set()  # of those that use tokens: their last attempt for which there were some
+        self._attempt: dict[int, int] = {}  # of those that are tried again: that attempt
+        self._again: set[int] = set()  # those of them that wait for tokens
         self._unstarted = set(range(len(tasks)))
         self._removed = [number for number, task in enumerate(tasks) if task.skipped]  # by their ``if``
         self._root: dict[int, int] = {}  # of a skipped task: the task that went wrong
@@ -93,6 +95,8 @@ class Admission:
             self._task_ended(fact, effects)
         elif isinstance(fact, TaskBegan):
             self._task_began(fact)
+        elif isinstance(fact, RetryDue):
+            self._retry_due(fact, now)
         elif isinstance(fact, RunTimedOut):
             self._run_timed_out(fact, effects)
         elif isinstance(fact, Interrupted):
@@ -105,7 +109,7 @@ class Admission:
 
     def wake_at(self, now: float) -> float | None:
         """When to say that time passed, if nothing happens before; None is never."""
-        return self._line.wake_at(now) if self.pushed < self._room(now) else None
+        return self._line.wake_at(now) if self._with_engine < self._room(now) else None
 
     @property
     def finished(self) -> bool:
@@ -116,6 +120,11 @@ class Admission:
     def pushed(self) -> int:
         """How many tasks the engine has that have not ended."""
         return len(self._tasks) - len(self._unstarted) - len(self.outcomes)
+
+    @property
+    def _with_engine(self) -> int:
+        """How many of them it may run, who do not wait for tokens first."""
+        return self.pushed - len(self._again)
 
     @property
     def stopped(self) -> str | None:
@@ -134,9 +143,19 @@ class Admission:
     def _task_began(self, fact: TaskBegan) -> None:
         uses = self._tasks[fact.task].uses
         runs = fact.task not in self._unstarted and fact.task not in self.outcomes
-        if uses and runs and fact.task not in self._began:
+        if uses and runs and fact.task not in self._began and fact.attempt == self._attempt.get(fact.task, 1):
+            uses = uses if fact.attempt == 1 else self._tokens.of_rates(uses)
             self._began.add(fact.task)
             self._tokens.began(uses, fact.at)
+
+    def _retry_due(self, fact: RetryDue, now: float) -> None:
+        if fact.task in self._unstarted or fact.task in self.outcomes or fact.task in self._again:
+            return  # it has ended meanwhile
+        attempt = self._attempt.get(fact.task, 1)
+        self._task_began(TaskBegan(fact.task, now, attempt))  # at the latest, if nobody has told
+        self._attempt[fact.task] = attempt + 1
+        self._again.add(fact.task)
+        self._line.rejoin(fact.task)
 
     def _task_ended(self, fact: TaskEnded, effects: list[Effect]) -> None:
         if fact.task in self._unstarted or fact.task in self.outcomes:
@@ -147,6 +166,10 @@ class Admission:
         if uses:
             self._tokens.ended(uses, began=fact.task in self._began)
             self._began.discard(fact.task)
+            self._attempt.pop(fact.task, None)
+            if fact.task in self._again:
+                self._again.remove(fact.task)
+                self._line.leave(fact.task)
         self._settle(fact.task, fact.outcome, effects)
         if (
             self._stopped is None
@@ -163,7 +186,7 @@ class Admission:
         effects.append(CancelAll(reason, None) if self._halt == "now" else CancelQueued(reason))
 
     def _run_timed_out(self, fact: RunTimedOut, effects: list[Effect]) -> None:
-        if self._ending is None:
+        if self._stopped is None:  # else what came first has ended the run, and says why
             self._ending = ExitCode.TIMED_OUT
         reason = f"the run reached its time limit of {fact.limit_s:g} s"
         self._stop(reason, effects)
@@ -173,16 +196,16 @@ class Admission:
         code = ExitCode.of_signal(fact.signal)
         reason = f"the run was ended by {_SIGNAL_NAMES[code]}"
         again = self._ending in _SIGNAL_NAMES
-        if not again:
-            self._ending = code
         self._stop(reason, effects)
+        if not again:
+            self._ending, self._stopped = code, reason
         effects.append(CancelAll(reason, 0.0 if again else self._bounded_grace()))
 
     def _broken(self, fact: Broken, effects: list[Effect]) -> None:
         # A signal comes first: whoever sent it to the whole group has ended the engine too, and knows it.
-        if self._ending not in _SIGNAL_NAMES:
-            self._ending = ExitCode.BROKEN
         self._stop(fact.reason, effects)
+        if self._ending not in {*_SIGNAL_NAMES, ExitCode.BROKEN}:
+            self._ending, self._stopped = ExitCode.BROKEN, fact.reason
         effects.append(CancelAll(fact.reason, None))
 
     def _bounded_grace(self) -> float | None:
@@ -271,11 +294,15 @@ class Admission:
     def _push_ready(self, effects: list[Effect], now: float) -> None:
         if self._stopped is not None:
             self._line.clear()
-            return
-        while self.pushed < self._room(now):
+        while self._with_engine < self._room(now):
             task = self._line.next(now)
             if task is None:
                 return
+            if task in self._again:
+                self._again.remove(task)
+                self._began.discard(task)
+                effects.append(Retry(task))
+                continue
             self._unstarted.remove(task)
             self._using -= bool(self._tasks[task].uses)
             effects.append(Push(task))

@@ -27,9 +27,8 @@ from workflow.plan.plan import PlannedTask
 from workflow.report.console import Console
 from workflow.report.events import EventLog
 from workflow.report.graph import graph_of
-from workflow.report.json_report import callback_text, task_head
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
-from workflow.report.shapes import attempt_of, callback_of
+from workflow.report.shapes import attempt_of, callback_of, callback_shape, task_head, text
 from workflow.report.standing import RunningTask
 from workflow.report.whereabouts import of_the_task
 from workflow.run.database import Unusable
@@ -200,7 +199,7 @@ class Book:
             except OSError as error:
                 self._cannot(error, self._folder.logs / f"{record.id}.log")
             self._logs.let_go(callback.log)
-        self._settled.append(SettledRow(number, callback_text(record.callback), record.log))
+        self._settled.append(SettledRow(number, json.dumps(callback_shape(record.callback)), record.log))
         self._events.callback_finished(record.id, callback, time.time())
         if callback.outcome.is_failure:
             self.announce()
@@ -347,14 +346,18 @@ def _row(number: int, record: TaskRecord, known: Known) -> EndedRow:
         task=record.id,
         outcome=record.outcome,
         key=None if parts is None else key_of(parts),
-        parts=None if parts is None else json.dumps(parts),
+        parts=None if parts is None else _parts_text(parts),
         head=task_head(record),
         log=record.log,
-        callback=None if record.callback is None else callback_text(record.callback),
+        callback=None if record.callback is None else json.dumps(callback_shape(record.callback)),
         result=None if isinstance(result, Stored) else result,
         stored=json.dumps([result.size, result.checksum]) if isinstance(result, Stored) else None,
         outputs=outputs,
     )
+
+
+def _parts_text(parts: Parts) -> str:
+    return "{" + ", ".join([f"{text(part)}: {text(told)}" for part, told in parts.items()]) + "}"
 
 
 def _masked_attempts(attempts: tuple[Attempt, ...], mask: Mask) -> tuple[Attempt, ...]:

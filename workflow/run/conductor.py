@@ -29,14 +29,14 @@ from workflow.run.admission import Admission
 from workflow.run.book import NOTHING_KNOWN, Book, Known
 from workflow.run.cache import Cache, look_digest
 from workflow.run.database import Unusable
-from workflow.run.effects import CancelAll, CancelQueued, Conclude, Effect, Push
+from workflow.run.effects import CancelAll, CancelQueued, Conclude, Effect, Push, Retry
 from workflow.run.ending import STATUS
 from workflow.run.engine import Engine, EngineFactory, EngineHandle
 from workflow.run.exit_code import ExitCode
-from workflow.run.facts import Broken, Fact, Interrupted, RunTimedOut, TaskBegan, TaskEnded, TimePassed
-from workflow.run.folder import RunFolder, StateError, disk_problem, hold, make_state_dir, new_run_folder
+from workflow.run.facts import Broken, Fact, Interrupted, RetryDue, RunTimedOut, TaskBegan, TaskEnded, TimePassed
+from workflow.run.folder import RunFolder, StateError, disk_problem, hold, let_go, make_state_dir, new_run_folder
 from workflow.run.git import git_commit
-from workflow.run.inbox import Answer, Cached, Ended, Judged, KeptResult, Noted, Settled, StacksAsked
+from workflow.run.inbox import Answer, Cached, Ended, Held, Judged, KeptResult, Noted, Settled, StacksAsked
 from workflow.run.inputs import Inputs
 from workflow.run.ledger import Ledger
 from workflow.run.manifest import write_manifest
@@ -133,7 +133,7 @@ def run_plan(
                 plan, options, console, make_engine, folder, started_at, inbox, signals, secrets, ledger, earlier
             ).run()
         finally:
-            os.close(held)
+            let_go(folder, held)
         concluded(result.exit_code)
     return result
 
@@ -170,6 +170,7 @@ class _Conductor:
         )  # fmt: skip
         self._tasks: dict[int, int] = {}  # of a pushed task that owes something: its place in the plan
         self._handles: dict[int, EngineHandle] = {}  # of a pushed task that has not ended
+        self._retrying: dict[int, EngineHandle] = {}  # of a task that is to be tried again, by place in the plan
         self._dropped: dict[int, str] = {}  # why a pushed task was dropped from the engine's queue
         self._problem: str | None = None  # what has made the run broken
         self._callbacks_until: float | None = None
@@ -229,6 +230,7 @@ class _Conductor:
             preload=settings.preload,
             path=[os.path.normpath(self._plan.root / each) for each in settings.path],
             env={**os.environ, "WORKFLOW_RUN_ID": folder.id},
+            on_retry=lambda handle: self._inbox.put(Held(handle)),
             on_callback=self._settled,
         )
 
@@ -305,6 +307,8 @@ class _Conductor:
                     effects += self._task_ended(item.handle)
                 if isinstance(item, Settled):
                     self._book.task_settled(self._tasks.pop(item.handle.number), item.handle)
+            elif isinstance(item, Held):
+                effects += self._held(item.handle)
             elif isinstance(item, Judged):
                 effects += self._judged(item)
             elif isinstance(item, Noted):
@@ -334,17 +338,30 @@ class _Conductor:
         if outcome is Outcome.SUCCEEDED:
             self._cache.note(task, parts, look, handle.pickled_result)
         del self._handles[handle.number]
-        effects: list[Effect] = []
-        if task.uses and (attempts := handle.attempts):
-            effects = self._began(number, attempts[0].started_at)
-        return effects + self._decide(TaskEnded(number, outcome))
+        self._retrying.pop(number, None)
+        return self._all_began(number, handle) + self._decide(TaskEnded(number, outcome))
 
-    def _began(self, number: int, started_at: float) -> list[Effect]:
+    def _held(self, handle: EngineHandle) -> list[Effect]:
+        if handle.number not in self._handles:
+            return []  # it has ended meanwhile
+        number = self._tasks[handle.number]
+        self._retrying[number] = handle
+        return self._all_began(number, handle) + self._decide(RetryDue(number))
+
+    def _all_began(self, number: int, handle: EngineHandle) -> list[Effect]:
+        if not self._plan.tasks[number].uses:
+            return []
+        effects: list[Effect] = []
+        for attempt in handle.attempts:
+            effects += self._began(number, attempt.number, attempt.started_at)
+        return effects
+
+    def _began(self, number: int, attempt: int, started_at: float) -> list[Effect]:
         if not self._plan.tasks[number].uses:
             return []
         now = time.monotonic()
         # The clock of attempts can be set back and forth; what it says cannot be later than now.
-        return self._decide(TaskBegan(number, now - max(0.0, time.time() - started_at)))
+        return self._decide(TaskBegan(number, now - max(0.0, time.time() - started_at), attempt))
 
     def _decide(self, fact: Fact) -> list[Effect]:
         return self._admission.handle(fact, time.monotonic())
@@ -369,8 +386,7 @@ class _Conductor:
             self._look_at = now  # somebody prints faster than is shown
         effects = self._decide(TimePassed())
         for number, attempt in running:
-            if attempt.attempt == 1:
-                effects += self._began(number, attempt.started_at)
+            effects += self._began(number, attempt.attempt, attempt.started_at)
         return effects
 
     def _show_stacks(self) -> None:
@@ -387,6 +403,9 @@ class _Conductor:
             for effect in effects:
                 if isinstance(effect, Push):
                     pushes.append(effect.task)
+                elif isinstance(effect, Retry):
+                    if effect.task in self._retrying:  # it has not ended meanwhile
+                        self._retrying.pop(effect.task).retry()
                 elif isinstance(effect, Conclude):
                     self._conclude(effect)
                 elif isinstance(effect, CancelAll):

@@ -38,6 +38,7 @@ class Database:
 
     def __init__(self, state_dir: Path, *, create: bool = True) -> None:
         self.folder = state_dir
+        self._create = create
         self.busy_s = BUSY_S
         """How long to wait for another run that writes."""
         self._path = state_dir / NAME
@@ -149,14 +150,12 @@ class Database:
 
     def _sentence(self, error: Exception) -> str:
         if isinstance(error, OSError):
-            return f"{self._path} cannot be opened: {error.strerror or error}"
+            return f"cannot {'write' if self._create else 'read'} {self._path}: {error.strerror or error}"
         text = str(error)
         if _is_busy(text):
             return f"{self._path} is locked by another process, for longer than {BUSY_S:g} s"
-        if "readonly" in text or "unable to open" in text:
-            return f"{self._path} cannot be written: {text}"
         if isinstance(error, sqlite3.OperationalError) and "no such" not in text:
-            return f"{self._path}: {text}"
+            return f"cannot {'write' if self._create else 'read'} {self._path}: {text}"
         return self._broken(text)
 
     def _broken(self, text: str) -> str:

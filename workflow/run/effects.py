@@ -13,6 +13,12 @@ class Push(NamedTuple):
     task: int
 
 
+class Retry(NamedTuple):
+    """Let the next attempt of a task begin, of which ``RetryDue`` told."""
+
+    task: int
+
+
 class Conclude(NamedTuple):
     """Record the ending of a task that was never pushed.  No ``TaskEnded`` follows."""
 
@@ -38,4 +44,4 @@ class CancelAll(NamedTuple):
     """None is each task's own."""
 
 
-Effect = Push | Conclude | CancelQueued | CancelAll
+Effect = Push | Retry | Conclude | CancelQueued | CancelAll

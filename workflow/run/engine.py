@@ -42,6 +42,9 @@ class EngineHandle(Protocol):
     def cancel(self) -> bool:
         """Have it ended."""
 
+    def retry(self) -> None:
+        """Have its next attempt begin, of which ``on_retry`` told that it is held."""
+
     def add_done_callback(self, fn: Callable[[object], object], /) -> None:
         """Have a function called, on a thread of the engine, when it has ended."""
 
@@ -139,6 +142,7 @@ class EngineFactory(Protocol):
         preload: Sequence[str],
         path: Sequence[str],
         env: Mapping[str, str] | None,
+        on_retry: Callable[[EngineHandle], None] | None,
         on_callback: Callable[[EngineHandle], None] | None,
     ) -> Engine:
         """Make it; nothing is started."""

@@ -8,11 +8,18 @@ from workflow.outcome import Outcome
 
 
 class TaskBegan(NamedTuple):
-    """The first attempt of a task that was pushed began.  Need not be told of a task that uses no tokens."""
+    """An attempt of a task that was pushed began.  Need not be told of a task that uses no tokens."""
 
     task: int
     at: float
     """On the clock of all other times here."""
+    attempt: int = 1
+
+
+class RetryDue(NamedTuple):
+    """A task that uses tokens is to be tried again, and the pause before that is over."""
+
+    task: int
 
 
 class TaskEnded(NamedTuple):
@@ -44,4 +51,4 @@ class TimePassed(NamedTuple):
     """It is as late as ``wake_at`` said."""
 
 
-Fact = TaskBegan | TaskEnded | TimePassed | RunTimedOut | Interrupted | Broken
+Fact = TaskBegan | RetryDue | TaskEnded | TimePassed | RunTimedOut | Interrupted | Broken

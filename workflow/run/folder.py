@@ -116,6 +116,13 @@ def hold(folder: RunFolder) -> int:
     return descriptor
 
 
+def let_go(folder: RunFolder, held: int) -> None:
+    """Remove the lock and let go of it: the run has ended."""
+    with contextlib.suppress(OSError):
+        folder.lock.unlink()
+    os.close(held)
+
+
 def is_alive(folder: Path) -> bool:
     """Whether the run that has this folder still goes on.  One that has not ended and is not alive was killed.
 

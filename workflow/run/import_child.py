@@ -90,6 +90,9 @@ def _judged(kind: str, path: str, calls: Calls) -> list[Problem]:
     if kind == "module":
         return _model(resolve_model(path), calls)
     function = resolve_function(path)
+    # A hook is given the keyword task where it takes it; whether it needs it is then no question.
+    if kind == "hook" and not _fits(function, path, [(1, ["task"])]):
+        return _useless(function, path)
     return _useless(function, path) or _fits(function, path, calls)
 
 

@@ -15,6 +15,12 @@ class Ended(NamedTuple):
     handle: EngineHandle
 
 
+class Held(NamedTuple):
+    """A task that uses tokens is to be tried again when it is let go."""
+
+    handle: EngineHandle
+
+
 class StacksAsked(NamedTuple):
     """SIGQUIT arrived: somebody wants to know where the running tasks are."""
 

@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, cast
 
 from workflow.outcome import Outcome
-from workflow.report.json_report import task_text
 from workflow.report.records import RunRecord, Verdict
+from workflow.report.shapes import task_text
 from workflow.run.database import Database
 from workflow.run.schema import PLACES
 

@@ -5,19 +5,26 @@ front of it, by priority and then by how long it has been waiting, and cannot ha
 that it uses from those behind.  So a task that needs all tokens of a limit gets them when those who run have given
 them back, and is not passed for ever by small ones; the price is that tokens may be idle while it waits.  A task that
 uses nothing of that is not held up.
+
+Who is to be tried again stands in front of all others, whatever their priority, for the tokens of rates that another
+attempt takes: it holds the others that it uses meanwhile, so behind somebody who waits for those it would wait for
+ever.  By itself it waits for nothing but time.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Mapping, Sequence
 
 from workflow.plan.plan import PlannedTask
 from workflow.run.tokens import Tokens
 
 Uses = tuple[tuple[str, int], ...]
-_Place = tuple[int, int, int]
+_Place = tuple[float, int, int]
 """Priority, negated; when it came; number.  What is smaller comes first."""
+_FRONT = -math.inf
+"""Priority, negated, of who is tried again; behind it, in the place of when it came, its own."""
 
 
 class Line:
@@ -42,6 +49,20 @@ class Line:
                 key = tuple(sorted(task.uses.items()))
                 heapq.heappush(self._queues.setdefault(key, []), (-task.priority, self._came, number))
 
+    def rejoin(self, number: int) -> None:
+        """Put in a task that is to be tried again."""
+        task = self._tasks[number]
+        key = tuple(sorted(self._tokens.of_rates(task.uses).items()))
+        heapq.heappush(self._queues.setdefault(key, []), (_FRONT, -task.priority, number))
+
+    def leave(self, number: int) -> None:
+        """Take out a task that was to be tried again, and will not be."""
+        for key, queue in self._queues.items():
+            rest = [place for place in queue if place[0] != _FRONT or place[2] != number]
+            if len(rest) < len(queue):
+                self._replace(key, rest)
+                return
+
     def next(self, now: float) -> int | None:
         """Take out the next task that may start, its tokens with it; None if none may."""
         limited = self._first_limited(now)
@@ -61,9 +82,17 @@ class Line:
         return min((max(time, now) for time in times if time is not None), default=None)
 
     def clear(self) -> None:
-        """Forget them all."""
+        """Forget them all but those that have begun, and are to be tried again."""
         self._free.clear()
-        self._queues.clear()
+        for key in list(self._queues):
+            self._replace(key, [place for place in self._queues[key] if place[0] == _FRONT])
+
+    def _replace(self, key: Uses, places: list[_Place]) -> None:
+        heapq.heapify(places)
+        if places:
+            self._queues[key] = places
+        else:
+            del self._queues[key]
 
     def _first_limited(self, now: float) -> tuple[Uses, _Place] | None:
         if not self._queues:

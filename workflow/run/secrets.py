@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from workflow.diagnostics.mistake import InvalidPipeline, Mistake
 from workflow.engine import processes
+from workflow.engine.command_guard import CommandGuard
 from workflow.engine.system import process_descriptor, usable_cpus
 from workflow.plan.plan import Plan, PlannedTask, SecretSource
 from workflow.report.terminal import neutral
@@ -245,22 +246,27 @@ def _file(path: str, what: str) -> bytes:
 
 def _printed(argv: Sequence[str], folder: str, what: str, stopped: Callable[[], bool]) -> bytes:
     """What a command prints.  Its end is that of its process: what it leaves running may hold its output for ever."""
-    try:
-        command = subprocess.Popen(
-            argv,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as error:
-        raise _CannotBeHadError(f"{what} cannot be started: {getattr(error, 'strerror', None) or error}") from None
-    assert command.stdout is not None
-    assert command.stderr is not None
-    with command.stdout as stdout, command.stderr as stderr:
+    with contextlib.ExitStack() as stack:
+        try:
+            guard = stack.enter_context(CommandGuard())
+            command = subprocess.Popen(
+                argv,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=guard.environment,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            raise _CannotBeHadError(f"{what} cannot be started: {getattr(error, 'strerror', None) or error}") from None
+        assert command.stdout is not None
+        assert command.stderr is not None
+        stdout, stderr = stack.enter_context(command.stdout), stack.enter_context(command.stderr)
         pipes = {stdout.fileno(): bytearray(), stderr.fileno(): bytearray()}
         ended = _follow(command, pipes, stopped)
+        if not ended:
+            guard.end()  # who has lost his parent, and left his group
         printed, told = pipes.values()
     if not ended:
         limit = "was given up" if stopped() else f"did not end in {COMMAND_S:g} s, and was killed"
@@ -287,7 +293,7 @@ def _follow(command: subprocess.Popen[bytes], pipes: Mapping[int, bytearray], st
             if time.monotonic() >= until or stopped():
                 processes.kill_tree(command.pid)
                 with contextlib.suppress(OSError):
-                    os.killpg(command.pid, signal.SIGKILL)  # who has lost his parent, and not his group
+                    os.killpg(command.pid, signal.SIGKILL)
                 return False
             for descriptor, _event in poll.poll(_TICK_S * 1000):
                 if descriptor != end and not _take(descriptor, pipes[descriptor]):

@@ -3,7 +3,9 @@
 A task takes its tokens when it is given to the engine.  Those of a plain limit come back when it has ended.  Those of
 a rate come back so long after it *began*, whether it has ended or not: so in any window of that length no more tasks
 begin than there are tokens, however long the engine let them wait.  A task that never began gives them back at once.
-Retries are part of their task and take no further tokens.
+
+A task that is tried again keeps its tokens of plain limits, through the wait between its attempts too: what it holds
+may be in the state in which the last attempt left it.  Of a rate each attempt takes its own.
 
 Times are given as arguments, on any clock that does not go back.
 """
@@ -34,6 +36,10 @@ class Tokens:
         """Whether all of these could be taken."""
         return all(self.free[name] >= count for name, count in uses.items())
 
+    def of_rates(self, uses: Mapping[str, int]) -> dict[str, int]:
+        """Those that each attempt takes anew."""
+        return {name: count for name, count in uses.items() if name in self._per_s}
+
     def take(self, uses: Mapping[str, int]) -> None:
         """Take what ``fits``."""
         for name, count in uses.items():
@@ -41,13 +47,13 @@ class Tokens:
             assert self.free[name] >= 0, f"more of {name!r} was taken than there is"
 
     def began(self, uses: Mapping[str, int], at: float) -> None:
-        """Take in that the task which took these began."""
+        """Take in that an attempt for which these were taken began."""
         for name, count in uses.items():
             if name in self._per_s:
                 heapq.heappush(self._coming[name], (at + self._per_s[name], count))
 
     def ended(self, uses: Mapping[str, int], *, began: bool) -> None:
-        """Take in that the task which took these ended."""
+        """Take in that the task which took these ended; whether the attempt they were taken for last began."""
         for name, count in uses.items():
             if name not in self._per_s or not began:
                 self.free[name] += count

@@ -2,7 +2,7 @@
 
 What a task returns or writes is known only once it has run, so whatever takes a result of a task that will run, or
 reads what it makes, counts as a task that will run too; it may still turn out to be cached, if that came out as before.
-Secrets are not read for a look at a plan: parts of a key that hold one are taken to be as they were.
+Secrets are not read for a look at a plan: parts of a key that hold one are taken to be as they were, and it is said.
 """
 
 from __future__ import annotations
@@ -153,7 +153,8 @@ class _Look:
             self._ended[task.id] = Ended(task.matrix, "cached", result)
         elif task.id in self._taken:
             self._ended[task.id] = Ended(task.matrix, "cached", None)
-        return "cached", [f"run {made.run} has made it"]
+        secrets = [f"if {reference} is what it was then" for reference in _secrets(task)]
+        return "cached", [f"run {made.run} has made it", *secrets]
 
     def _carry(self, earlier: Earlier, place: int, task: PlannedTask) -> list[str]:
         """Why it would run again; nothing when it would be carried over, and then its result is known."""
@@ -242,6 +243,11 @@ def _with_secrets(task: PlannedTask) -> list[str]:
     """The parts of its key that hold a secret."""
     places: Mapping[str, object] = {"args": task.args, "kwargs": task.kwargs, "env": task.env}
     return [part for part, value in places.items() if any(each == "secrets" for each, _ in _references(value))]
+
+
+def _secrets(task: PlannedTask) -> list[str]:
+    places = [task.args, task.kwargs, task.env]
+    return sorted({text for value in places for namespace, text in _references(value) if namespace == "secrets"})
 
 
 def _of_run(task: PlannedTask) -> list[str]:

@@ -66,6 +66,15 @@ class Retry(NamedTuple):
     ticket: Ticket
 
 
+class Ask(NamedTuple):
+    """The pause before this attempt is over, and it is held: ask the parent to let it go.  ``LetGo`` follows.
+
+    After a take-over the parent may have been asked before.
+    """
+
+    ticket: Ticket
+
+
 class Discard(NamedTuple):
     """An answer of this ``Answered`` event is not to be announced: it was before, or the attempt is another's."""
 
@@ -78,4 +87,4 @@ class Fail(NamedTuple):
     reason: str
 
 
-Effect = Union[Run, Recall, Kill, Retire, Spawn, Settle, Retry, Discard, Fail]
+Effect = Union[Run, Recall, Kill, Retire, Spawn, Settle, Retry, Ask, Discard, Fail]

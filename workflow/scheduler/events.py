@@ -54,6 +54,16 @@ class CancelAsked(NamedTuple):
     number: int
 
 
+class LetGo(NamedTuple):
+    """The parent lets a retry that is ``held`` begin: this attempt of this task.
+
+    May be told before the scheduler asked for it (``Ask``), by a parent that an earlier one had asked, and again.
+    """
+
+    number: int
+    attempt: int
+
+
 class CancelAllAsked(NamedTuple):
     """The parent wants every task ended that has not ended, and none tried again."""
 
@@ -137,6 +147,7 @@ class Woke(NamedTuple):
 Event = Union[
     Pushed,
     CancelAsked,
+    LetGo,
     CancelAllAsked,
     WorkerStarted,
     WorkerReady,

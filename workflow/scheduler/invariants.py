@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from math import inf
 
 from workflow.scheduler.backlog import Backlog
 from workflow.scheduler.scheduler import Scheduler
@@ -56,9 +57,12 @@ def _lines(scheduler: Scheduler) -> Iterator[str]:
         yield from _line(isolate, backlog)
     due = set(scheduler.tasks.due())
     for number, (at, task) in scheduler.tasks.waiting.items():
-        if (at, number) not in due:
+        if at == inf:
+            if task.retries is None or not task.retries.held:
+                yield f"task {number} waits to be let go and is not held"
+        elif (at, number) not in due:
             yield f"task {number} waits until {at} and nobody will wake it"
-        if task.deadline is not None and (task.deadline.until is None or task.deadline.until < at):
+        elif task.deadline is not None and (task.deadline.until is None or task.deadline.until < at):
             yield f"task {number} waits until {at} and its deadline {task.deadline} is before"
         if task.number != number or task.attempt < 2:
             yield f"task {number} waits with attempt {task.attempt} of task {task.number}"

@@ -13,7 +13,7 @@ from typing import NoReturn
 from workflow.restarts import IDLE_DEATHS_MAX, STARTS_MAX
 from workflow.scheduler import events as ev
 from workflow.scheduler import states as st
-from workflow.scheduler.effects import Discard, Effect, Fail, Kill, Recall, Retry, Settle
+from workflow.scheduler.effects import Ask, Discard, Effect, Fail, Kill, Recall, Retry, Settle
 from workflow.scheduler.events import Event, Task, Ticket
 from workflow.scheduler.pool import UNLIMITED, Pool
 from workflow.scheduler.seat import KILLING, OPEN, RECALLING, RETIRING, STUCK, Seat
@@ -92,7 +92,9 @@ class Scheduler:
 
     def _advance(self, now: float, effects: list[Effect]) -> None:
         tasks, pool = self.tasks, self.pool
-        tasks.requeue(now)
+        asked = tasks.requeue(now)
+        if asked:
+            effects += [Ask(ticket) for ticket in asked]
         if tasks.until() is not None:
             self._expire(now, effects)
         pool.replace(now, effects)
@@ -120,6 +122,8 @@ class Scheduler:
                 pass
             case ev.CancelAsked():
                 self._cancel(event.number, effects)
+            case ev.LetGo():
+                self.tasks.let_go(event.number, event.attempt)
             case ev.CancelAllAsked():
                 self._cancel_all(effects)
             case ev.Recalled():

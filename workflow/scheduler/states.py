@@ -27,14 +27,15 @@ RUN = "run"  # it is sent to a worker
 SUCCEED = "succeed"  # its attempt ended well
 END = "end"  # its attempt ended otherwise, and was its last
 RETRY = "retry"  # its attempt ended otherwise, and another follows
-DUE = "due"  # the pause before its next attempt is over
+ASK = "ask"  # the pause before its next attempt is over, and the parent is to let that go
+DUE = "due"  # the pause before its next attempt is over, and it was let go where it is held
 TAKE_BACK = "take_back"  # its worker did not begin it, and will not
 CANCEL = "cancel"  # somebody asked for its end
 KILL = "kill"  # it is running and must not
 ADOPT = "adopt"  # a worker that was taken over is running it
 CONFIRM = "confirm"  # every worker was heard, and none is running it
 EXPIRE = "expire"  # its deadline is over, or would be before its next attempt
-PAUSE = "pause"  # the same, and the pause before its next attempt is not over
+PAUSE = "pause"  # the same, and its next attempt has to wait
 
 TRANSITIONS = {
     (NEW, PUSH): QUEUED,
@@ -60,6 +61,7 @@ TRANSITIONS = {
     (DOOMED, SUCCEED): GONE,
     (DOOMED, END): GONE,
     (DOOMED, RETRY): DOOMED,  # the same; if it has not, it never will
+    (WAITING, ASK): WAITING,
     (WAITING, DUE): QUEUED,
     (WAITING, CANCEL): GONE,
     (WAITING, EXPIRE): GONE,

@@ -10,12 +10,17 @@ proof that each was queued, and the table is asked once for the batch.  Where st
 limit.  A task whose next attempt could not begin before its deadline ends at once, and not at the deadline: nothing
 can come of waiting but the same end, and whoever waits for it is told sooner.  One that is queued behind others when
 its deadline comes ends then; one that was sent ahead is taken back first, for it may be running.
+
+*Held retries* wait twice: for the end of their pause, and then to be let go by the parent, which may have to wait for a
+token.  They are waiting all the time, with no end of it known, so whatever ends one that waits ends these too.  What
+was let go is remembered: the parent tells it once, and it may have been an earlier dispatcher that asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
+from math import inf
 
 from workflow.scheduler import states as st
 from workflow.scheduler.backlog import Backlog
@@ -28,6 +33,7 @@ class Tasks:
 
     __slots__ = (
         "_due",
+        "_let_go",
         "_pauses",
         "_untils",
         "adopting",
@@ -47,13 +53,14 @@ class Tasks:
         self.backlog = Backlog()
         self.isolated = Backlog()
         self.waiting: dict[int, tuple[float, Task]] = {}
-        """By number: when it is due, and with which attempt."""
+        """By number: when it is due, and with which attempt; never, while it has to be let go."""
         self.cancelling: set[int] = set()
         """Numbers in the states doomed, cancelling and killing."""
         self.trace: Callable[[str, str], None] | None = None
         """Told each row of the table that is taken; for tests."""
         self._due: list[tuple[float, int]] = []
         self._untils: list[tuple[float, int]] = []
+        self._let_go: dict[int, int] = {}  # by number: the attempt up to which it need not be held
         self._pauses: dict[int, float] = {}  # until when doubtful tasks would wait, if their attempt has not begun
 
     def move(self, state: str, move: str, number: int) -> None:
@@ -157,6 +164,7 @@ class Tasks:
     def forget(self, number: int) -> None:
         """The task has ended."""
         self.cancelling.discard(number)
+        self._let_go.pop(number, None)
         self.ended += 1
 
     def put_back(self, tasks: Sequence[Task]) -> None:
@@ -170,9 +178,9 @@ class Tasks:
         for backlog in (self.backlog, self.isolated):
             for number in list(backlog.tasks):
                 state = self.state_queued(number)
-                if state == st.DOUBTFUL and number in self._pauses:
+                if state == st.DOUBTFUL and (number in self._pauses or self._is_held(backlog.tasks[number])):
                     self.move(state, st.PAUSE, number)
-                    self._wait(backlog.tasks.pop(number), self._pauses[number])
+                    self._wait(backlog.tasks.pop(number), self._pauses.get(number, -inf))
                     continue
                 self.move(state, st.CONFIRM, number)
                 if state == st.DOOMED:
@@ -181,16 +189,30 @@ class Tasks:
         self._pauses.clear()
         self.adopting = False
 
-    def requeue(self, now: float) -> None:
-        """Queue those whose pause is over."""
+    def requeue(self, now: float) -> list[Ticket]:
+        """Queue those whose pause is over.  The attempts that the parent is to be asked for."""
+        asked: list[Ticket] = []
         while self._due and self._due[0][0] <= now:
             due, number = heappop(self._due)
             entry = self.waiting.get(number)
             if entry is None or entry[0] != due:
                 continue  # it was cancelled meanwhile
-            del self.waiting[number]
-            self.move(st.WAITING, st.DUE, number)
-            self.line_of(entry[1]).append([entry[1]])
+            if self._is_held(entry[1]):
+                self.move(st.WAITING, st.ASK, number)
+                self.waiting[number] = (inf, entry[1])
+                asked.append(number << 16 | entry[1].attempt)
+            else:
+                self._queue_waiting(number)
+        return asked
+
+    def let_go(self, number: int, attempt: int) -> None:
+        """The parent lets this attempt begin."""
+        entry = self.waiting.get(number)
+        if entry is None and self.queued(number) is None:
+            return  # it has ended, or a worker has it
+        self._let_go[number] = attempt
+        if entry is not None and entry[0] == inf and not self._is_held(entry[1]):
+            self._queue_waiting(number)
 
     def due(self) -> list[tuple[float, int]]:
         """When which are to be queued again, the earliest first, the others in no order; cancelled ones included."""
@@ -225,10 +247,20 @@ class Tasks:
             return False  # it has the outcome of a deadline already, and knows more of it: where it was
         return task.number not in self.cancelling or state == st.DOOMED
 
+    def _is_held(self, task: Task) -> bool:
+        policy = task.retries
+        held = policy is not None and policy.held and task.attempt > 1
+        return held and self._let_go.get(task.number, 0) < task.attempt
+
+    def _queue_waiting(self, number: int) -> None:
+        _, task = self.waiting.pop(number)
+        self.move(st.WAITING, st.DUE, number)
+        self.line_of(task).append([task])
+
     def _wait(self, task: Task, due: float) -> None:
         self.waiting[task.number] = (due, task)
         if task.deadline is not None and task.deadline.until is not None and due >= task.deadline.until:
-            heappush(self._untils, (float("-inf"), task.number))  # there will be no attempt: it ends in this turn
+            heappush(self._untils, (-inf, task.number))  # there will be no attempt: it ends in this turn
         else:
             heappush(self._due, (due, task.number))
 

@@ -8,7 +8,7 @@ key where both have a table, and replaced otherwise.  A mistake in a value of a 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from workflow.spec.interpolate import Names, interpolate, interpolate_task, temp
 from workflow.spec.models import KINDS, PipelineTable, TaskTable, keys_of
 from workflow.spec.pipeline import Layer, Mention, Pipeline, TaskSpec, laid_over, place_of, raise_mistakes
 from workflow.spec.reference import Reference, describe
-from workflow.spec.slips import meant_table, stray_keys
+from workflow.spec.slips import OF_TASK, meant_key, meant_table, stray_keys
 from workflow.spec.translate import translate
 from workflow.spec.values import NAME
 from workflow.spec.variables import read_variables
@@ -91,7 +91,8 @@ def check_document(document: Document, variables: Mapping[str, str]) -> tuple[Pi
     there = None if {*KINDS, "extends"} & set(_table(value, "defaults")) else written
     _check_profiles(_table(value, "profiles"), names, there, mistakes)
     broken = frozenset(written) - set(tasks)
-    mentions = tuple(mention for name in written if name in broken for mention in _mentions(name, context))
+    refused = {name: tasks[name].refused if name in tasks else keys_of(TaskTable) for name in written}
+    mentions = tuple(mention for name, keys in refused.items() if keys for mention in _mentions(name, context, keys))
     pipeline = Pipeline(
         document, settings or PipelineTable(), limits, secrets, tasks, broken, mentions, context.layers_of, names.read,
         known,
@@ -124,7 +125,9 @@ def _settings(table: dict[str, object], names: Names, mistakes: list[Mistake]) -
     }
     settings, found = _validate(PipelineTable, ready, ("pipeline",))
     _add_news(found, mistakes[before:], mistakes)
-    if settings is not None and settings.halt == "never" and settings.max_failures is not None:
+    wrong = {mistake.place[:2] for mistake in mistakes[before:]}
+    written = ("max_failures" in table and ("pipeline", "max_failures") not in wrong) and ready.get("halt") == "never"
+    if written:
         headline = 'does nothing beside halt = "never"'
         help_ = 'write halt = "soon" or "now", or leave one of the two out'
         mistakes.append(Mistake("contradiction", ("pipeline", "max_failures"), headline, help_, at_key=True))
@@ -279,7 +282,8 @@ def _task(name: str, table: object, context: _Context, mistakes: list[Mistake]) 
         return None
     told = len(mistakes)
     own = Layer(place, table, interpolate_task(table, place, context.names, mistakes))
-    layers = context.layers_of[name] = (own, *_extended(name, own, context, mistakes), context.shared[None])
+    templates = _extended(name, own, context, mistakes)
+    layers = context.layers_of[name] = (own, *(templates or ()), context.shared[None])
     merged: dict[str, object] = {}
     for layer in reversed(layers):
         merged = laid_over(merged, layer.ready)
@@ -288,25 +292,74 @@ def _task(name: str, table: object, context: _Context, mistakes: list[Mistake]) 
         known = (*context.wrong_below, *mistakes[told:])
         _add_news([_at_home(layers, mistake) for mistake in found], known, mistakes)
     mistakes.extend(_combinations(merged, layers))
+    if templates is None or not NAME.fullmatch(name):
+        return None  # who knows what the task would be
+    refused: set[str] = set()
     if checked is None or len(mistakes) > before:
+        wrong = [_at_home(layers, mistake) for mistake in found] + mistakes[before:]
+        refused = _keys_at(layers, [*wrong, *context.wrong_below]) | _perhaps_meant(merged)
+        checked = _without(merged, refused, place)
+    if checked is None:
         return None
-    references = tuple(
+    references = _references(merged, layers, refused)
+    wrong = _unknown_axes(references, checked) if "matrix" not in refused else []
+    wrong += _limits_of(checked, layers, context.limits, refused)
+    asked = _asked(checked, place_of(layers, ("if",)), context.names, wrong, matrix="matrix" not in refused)
+    mistakes.extend(wrong)
+    if wrong:
+        refused |= _keys_at(layers, wrong)
+        checked = _without(merged, refused, place)
+        references = _references(merged, layers, refused)
+    return None if checked is None else TaskSpec(name, checked, references, asked, frozenset(refused))
+
+
+def _references(
+    merged: Mapping[str, object], layers: tuple[Layer, ...], refused: Container[str]
+) -> tuple[tuple[Place, Reference], ...]:
+    return tuple(
         (place_of(layers, path), reference)
         for path, template in templates_in(merged, ())
+        if path[0] not in refused
         for reference in template.references
     )
-    wrong = [*_unknown_axes(references, checked), *_limits_of(checked, layers, context.limits)]
-    asked = _asked(checked, place_of(layers, ("if",)), context.names, wrong)
-    mistakes.extend(wrong)
-    return None if wrong else TaskSpec(name, checked, references, asked)
 
 
-def _asked(table: TaskTable, place: Place, names: Names, mistakes: list[Mistake]) -> dict[Name, object]:
+def _keys_at(layers: Sequence[Layer], mistakes: Sequence[Mistake]) -> set[str]:
+    """The keys of the task that mistakes are about."""
+    places = [(mistake.place, layer.place) for mistake in mistakes for layer in layers]
+    return {str(place[len(base)]) for place, base in places if len(place) > len(base) and place[: len(base)] == base}
+
+
+def _perhaps_meant(merged: Mapping[str, object]) -> set[str]:
+    """Keys that are not there, but may have been meant by one that nobody knows, or by one in a table below."""
+    known = keys_of(TaskTable)
+    unknown = [key for key in merged if key not in known]
+    below = {
+        key for inner in ("env", "kwargs", "matrix") if isinstance(table := merged.get(inner), dict) for key in table
+    }
+    return {
+        key
+        for key in known
+        if key not in merged and (key in below or any(meant_key(each, (key,), OF_TASK) for each in unknown))
+    }
+
+
+def _without(merged: Mapping[str, object], refused: Container[str], place: Place) -> TaskTable | None:
+    """What is left of a task, for the sake of the mistakes in that: it is never run."""
+    rest = {key: value for key, value in merged.items() if key not in refused}
+    if not set(KINDS) & set(rest):
+        rest["cmd"] = ["true"]
+    return _validate(TaskTable, rest, place)[0]
+
+
+def _asked(
+    table: TaskTable, place: Place, names: Names, mistakes: list[Mistake], *, matrix: bool
+) -> dict[Name, object]:
     """The values of vars and env that its ``if`` names.  What is asked of the matrix, its instances answer."""
     values: dict[Name, object] = {}
     for name in table.if_.names if table.if_ else ():
         if name.namespace == "matrix":
-            mistakes.extend(_unknown_axis(place, name.text, name.path[0], table, name.text))
+            mistakes.extend(_unknown_axis(place, name.text, name.path[0], table, name.text) if matrix else ())
         elif name.namespace == "env":
             values[name] = names.variable(name.path[0])
         else:
@@ -319,20 +372,23 @@ def _asked(table: TaskTable, place: Place, names: Names, mistakes: list[Mistake]
     return values
 
 
-def _extended(name: str, own: Layer, context: _Context, mistakes: list[Mistake]) -> list[Layer]:
-    """The templates of a task, the nearest first."""
+def _extended(name: str, own: Layer, context: _Context, mistakes: list[Mistake]) -> list[Layer] | None:
+    """The templates of a task, the nearest first; None where one of them is not there."""
     from_defaults = "extends" not in own.ready
     written = (context.shared[None] if from_defaults else own).ready.get("extends", [])
     layers: list[Layer] = []
+    missing = False
     known = {key: layer for key, layer in context.shared.items() if key is not None}
     for number, each in enumerate(
         [written] if isinstance(written, str) else written if isinstance(written, list) else []
     ):
         if not isinstance(each, str) or not NAME.fullmatch(each):
-            continue  # its check says so
+            missing = True  # its check says so
+            continue
         if each in known:
             layers.insert(0, known[each])
             continue
+        missing = True
         near = did_you_mean(each, known)
         headline = f"there is no template {each!r}" + (f", {near}" if near else "")
         help_ = (
@@ -343,24 +399,26 @@ def _extended(name: str, own: Layer, context: _Context, mistakes: list[Mistake])
         path: Place = ("extends", number)
         layer = context.shared[None] if from_defaults else own
         mistakes.append(Mistake("unknown-template", layer.place_of(path) or ("tasks", name), headline, help_))
-    return layers
+    return None if missing else layers
 
 
-def _mentions(name: str, context: _Context) -> list[Mention]:
-    """Which tasks a refused one names.  What cannot be read is passed over: it was told when the task was refused."""
+def _mentions(name: str, context: _Context, refused: Container[str]) -> list[Mention]:
+    """Which tasks are named where a task was refused.  What cannot be read is passed over: that was told there."""
     layers = context.layers_of.get(name)
     if layers is None:
         return []
     merged: dict[str, object] = {}
     for layer in reversed(layers):
         merged = laid_over(merged, layer.ready)
-    needs = merged.get("needs", [])
+    needs = merged.get("needs", []) if "needs" in refused else []
     mentions = []
     for number, need in enumerate(needs if isinstance(needs, list) else [needs]):
         needed = need.get("task") if isinstance(need, dict) else need
         if isinstance(needed, str) and NAME.fullmatch(needed):
             mentions.append(Mention(name, needed, place_of(layers, ("needs", number)), None))
     for path, template in templates_in(merged, ()):
+        if path[0] not in refused:
+            continue
         place = place_of(layers, path)
         references = (each for each in template.references if each.namespace == "tasks")
         mentions.extend(Mention(name, each.path[0], place, each) for each in references)
@@ -423,7 +481,9 @@ def _combinations(merged: Mapping[str, object], layers: tuple[Layer, ...]) -> li
     return mistakes
 
 
-def _limits_of(table: TaskTable, layers: tuple[Layer, ...], limits: Mapping[str, LimitTable]) -> list[Mistake]:
+def _limits_of(
+    table: TaskTable, layers: tuple[Layer, ...], limits: Mapping[str, LimitTable], refused: Container[str]
+) -> list[Mistake]:
     """What is wrong with the limits of a task that each are right by themselves."""
     mistakes: list[Mistake] = []
     for number, (name, count) in enumerate(table.uses.items()):
@@ -437,7 +497,7 @@ def _limits_of(table: TaskTable, layers: tuple[Layer, ...], limits: Mapping[str,
         elif count > limits[name].tokens:
             headline = f"takes {count} of {name!r}, which has {limits[name].tokens}: it could never start"
             mistakes.append(Mistake("above-limit", place, headline))
-    timeout, deadline = table.timeout, table.deadline
+    timeout, deadline = None if "timeout" in refused else table.timeout, table.deadline
     if isinstance(timeout, float) and isinstance(deadline, float) and timeout > deadline:
         place = place_of(layers, ("deadline",))
         if "timeout" in {key for layer in layers for key in layer.ready}:

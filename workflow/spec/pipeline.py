@@ -39,11 +39,16 @@ class TaskSpec:
     """All that wait, with where they stand in the document, in its order."""
     asked: Mapping[Name, object] = field(default_factory=dict)
     """Values of the vars and env that its ``if`` names."""
+    refused: frozenset[str] = frozenset()
+    """Keys with a mistake, and those that may have been meant by it: ``table`` is without them.
+
+    Empty in a Pipeline that loaded.  What is left of such a task is planned for the sake of other mistakes in it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A task named by one that was refused: the name is checked although nothing else comes of it."""
+    """A task named in what was refused: the name is checked although nothing else comes of it."""
 
     by: str
     task: str
@@ -65,9 +70,9 @@ class Pipeline:
     secrets: Mapping[str, SecretTable]
     tasks: dict[str, TaskSpec]
     broken: frozenset[str]
-    """Tasks that are in the file but not in ``tasks``, since they were refused; empty in a Pipeline that loaded."""
+    """Tasks that are in the file but not in ``tasks``: nothing is left of them.  Empty in a Pipeline that loaded."""
     mentions: tuple[Mention, ...] = ()
-    """Which tasks the broken ones name, as far as they could be read."""
+    """Which tasks are named in what was refused, as far as it could be read."""
     layers: Mapping[str, tuple[Layer, ...]] = field(default_factory=dict)
     """Of each task, the nearest first."""
     environ: Mapping[str, str | None] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow.diagnostics.mistake import Mistake, Place
 from workflow.spec import slips
+from workflow.spec.document import SECTIONS
 from workflow.spec.models import OnTable, PipelineTable, TaskTable, keys_of
 from workflow.spec.reference import describe
 from workflow.spec.slips import Meant
@@ -67,6 +68,9 @@ def _meant(key: str, model: type[BaseModel]) -> Meant:
         return Meant(None, f"'{key}' is a key of the task: it goes above a header [tasks.NAME.on]")
     if model is TaskTable and key == "name":
         return Meant(None, "a task has its name from its header: [tasks.NAME]")
+    if model is not OnTable and key in SECTIONS:
+        one = "each task a table [tasks.NAME]" if key == "tasks" else f"as [{key}]"
+        return Meant(None, f"'{key}' stands in the file itself, {one}")
     if model is not PipelineTable and key in keys_of(PipelineTable):
         return Meant(None, f"'{key}' is {_OF_PIPELINE}")
     if model is PipelineTable and key in keys_of(TaskTable):

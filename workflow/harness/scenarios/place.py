@@ -110,9 +110,11 @@ _LIMITS = (
 
 # -- disks ---------------------------------------------------------------------------------------------------------
 
-_MANY = Batch(neighbours=300, neighbour_s=0.002)
-_DISK_BYTES = 100_000
-"""Which the events of a third of them fill."""
+_MANY = Batch(neighbours=400, neighbour_s=0.002)
+_FILE_BYTES = 90_000
+"""Which the ledger reaches with a part of them, and a report of all of them passes."""
+_DISK_BYTES = 300_000
+"""Of which the ledger takes a half to begin with."""
 _FINISHED = re.compile(r"^\[ *\d+/\d+\] (succeeded|cancelled) .*?(good@\d+)", re.MULTILINE)
 
 
@@ -120,19 +122,19 @@ def _full(folder: Path, launcher: Launcher, *arguments: str) -> Trial:
     run = _MANY.run(folder)
     run = replace(run, arguments=(*run.arguments, *arguments, "-v"), launcher=launcher)
     expected = _MANY.expected(
-        tasks=_neighbours(300, ENDED), exit_codes=frozenset({4}), report=False, says="cannot write "
+        tasks=_neighbours(_MANY.neighbours, ENDED), exit_codes=frozenset({4}), report=False, says="cannot write "
     )
     checks: Mapping[int, Check] = {4: _no_half(folder), 5: _each(_no_traceback, _names_file), 8: _announced_is_written}
     return Trial(run, expected, checks)
 
 
 def _names_file(evidence: Evidence) -> Iterator[str]:
-    if not re.search(r"cannot write \S*/(events\.jsonl|report\.json|logs/\S+)", evidence.stderr):
+    if not re.search(r"cannot write \S*/(events\.jsonl|report\.json|runs\.db|logs/\S+)", evidence.stderr):
         yield f"it names no file: {evidence.stderr[-300:]!r}"
 
 
 def _announced_is_written(evidence: Evidence) -> Iterator[str]:
-    """What the console said before the disk was full is in the events."""
+    """What the console said before the disk was full is in the events; that the ledger has it, resuming shows."""
     before, said, _ = evidence.stderr.partition("ending: ")
     announced = {match.group(2): match.group(1) for match in _FINISHED.finditer(before)}
     if not said or not announced:
@@ -164,7 +166,7 @@ def _no_half(folder: Path) -> Check:
 
 
 def _disk_limit(folder: Path, _draw: random.Random) -> Trial:
-    return _full(folder, limited("RLIMIT_FSIZE", _DISK_BYTES))
+    return _full(folder, limited("RLIMIT_FSIZE", _FILE_BYTES))
 
 
 def _disk_full(folder: Path, _draw: random.Random) -> Trial:
@@ -208,7 +210,7 @@ def _under_a_file(folder: Path, _draw: random.Random) -> Trial:
 _DISKS = (
     Scenario(
         "place.disk",
-        "a limit on the size of files, which the events reach in the middle of the run",
+        "a limit on the size of files, which the ledger or the events reach in the middle of the run",
         "exit 4 with a reason that names the file; what was announced is in the events",
         _disk_limit,
     ),
