@@ -14,10 +14,11 @@ import pytest
 
 from workflow.outcome import Attempt, ErrorRecord, LogRange, Outcome
 from workflow.report.events import EventLog
-from workflow.report.json_report import task_head, write_report
+from workflow.report.json_report import write_report
 from workflow.report.material import Unreadable
 from workflow.report.models import Report
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
+from workflow.report.shapes import task_head
 from workflow.report.standing import RunningTask
 from workflow.report.trace import trace_pieces
 from workflow.run import retention
