@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,7 @@ from workflow.cli.arguments import DEFAULT_FILE
 
 if TYPE_CHECKING:
     from workflow.report.material import TaskPart
+    from workflow.report.terminal import Terminal
     from workflow.run.past import PastRun
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -34,6 +36,14 @@ def the_state_dir(given: Path | None) -> Path:
     from workflow.run.folder import STATE_DIR
 
     return settings({"state_dir": given}, Path(DEFAULT_FILE)).state_dir or Path(STATE_DIR)
+
+
+def the_terminal() -> Terminal:
+    """Standard output, in colour where that is wanted."""
+    from workflow.cli.settings import settings
+    from workflow.report.terminal import Terminal
+
+    return Terminal(sys.stdout, settings({}, Path(DEFAULT_FILE)).color)
 
 
 def is_run(word: str) -> bool:

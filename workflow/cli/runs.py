@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from workflow.cli.arguments import tell
-from workflow.cli.looking import state_dir_option, the_state_dir
+from workflow.cli.looking import state_dir_option, the_state_dir, the_terminal
 from workflow.run.exit_code import ExitCode
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ def runs(newest: int | None, state_dir: Path | None, *, as_json: bool, prune: bo
     if not found:
         click.echo(f"there are no runs in {where}; --state-dir names another folder", err=True)
         return ExitCode.SUCCEEDED
-    from workflow.report.terminal import Terminal
-
-    for line in _table(found, Terminal(sys.stdout)):
+    for line in _table(found, the_terminal()):
         tell(line)
     return ExitCode.SUCCEEDED
 

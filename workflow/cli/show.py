@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +12,16 @@ import click
 
 from workflow.cli import completing
 from workflow.cli.arguments import DEFAULT_FILE, Given, existing, file_options, tell
-from workflow.cli.looking import is_run, names_planned, no_such_task, state_dir_option, tasks_of, the_run, the_state_dir
+from workflow.cli.looking import (
+    is_run,
+    names_planned,
+    no_such_task,
+    state_dir_option,
+    tasks_of,
+    the_run,
+    the_state_dir,
+    the_terminal,
+)
 from workflow.run.exit_code import ExitCode
 
 if TYPE_CHECKING:
@@ -84,7 +92,7 @@ def _show_run(past: PastRun) -> int:
     if past.status == "running":
         head["duration_s"] = max(0.0, now - datetime.fromisoformat(head["started_at"]).timestamp())
     folder = past.folder
-    for line in run_lines(_terminal(), head, past.planned, found, folder.path, read_graph(folder.graph), told):
+    for line in run_lines(the_terminal(), head, past.planned, found, folder.path, read_graph(folder.graph), told):
         tell(line)
     return ExitCode.SUCCEEDED
 
@@ -93,7 +101,7 @@ def _show_task(past: PastRun, name: str) -> int:
     from workflow.report.telling import task_line, task_lines
 
     found, known = tasks_of(past, name)
-    terminal = _terminal()
+    terminal = the_terminal()
     running = [] if past.is_over else [each for each in _running(past) if name in (each.id, each.id.partition("@")[0])]
     ended = {task["id"] for task in found}
     running = [each for each in running if each.id not in ended]
@@ -144,12 +152,6 @@ def _not_begun(past: PastRun, name: str, known: list[str]) -> int:
     else:
         tell(f"{name} had not ended when the run was killed")
     return ExitCode.SUCCEEDED
-
-
-def _terminal() -> Terminal:
-    from workflow.report.terminal import Terminal
-
-    return Terminal(sys.stdout)
 
 
 # Where values come from
