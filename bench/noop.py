@@ -10,6 +10,11 @@ def same(value: int) -> int:
     return value
 
 
+def block(size: int) -> bytes:
+    """A large result."""
+    return bytes(size)
+
+
 class Same(Model):
     """For ours, with a callback to be called."""
 

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from workflow.engine.handle import Handle
     from workflow.engine.outputs import OutputMissing
     from workflow.engine.parent import MultiProcess
+    from workflow.engine.task_future import TaskFuture
     from workflow.errors import (
         EngineError,
+        ExecutorBroken,
         MemoryLimitExceeded,
         TaskCancelled,
         TaskCrashed,
@@ -41,9 +43,11 @@ if TYPE_CHECKING:
         TaskTimeout,
         WorkflowError,
     )
+    from workflow.executor import WorkflowExecutor
     from workflow.info_task import InfoTask, RetryPolicy
     from workflow.model import Model
     from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
+    from workflow.outcomes import Outcomes
 
 __version__ = "0.1.0"
 
@@ -52,20 +56,24 @@ _HOMES = {
     "CallbackRecord": "workflow.outcome",
     "EngineError": "workflow.errors",
     "ErrorRecord": "workflow.outcome",
+    "ExecutorBroken": "workflow.errors",
     "Handle": "workflow.engine.handle",
     "InfoTask": "workflow.info_task",
     "MemoryLimitExceeded": "workflow.errors",
     "Model": "workflow.model",
     "MultiProcess": "workflow.engine.parent",
     "Outcome": "workflow.outcome",
+    "Outcomes": "workflow.outcomes",
     "OutputMissing": "workflow.engine.outputs",
     "RetryPolicy": "workflow.info_task",
     "TaskCancelled": "workflow.errors",
     "TaskCrashed": "workflow.errors",
     "TaskError": "workflow.errors",
     "TaskFailed": "workflow.errors",
+    "TaskFuture": "workflow.engine.task_future",
     "TaskTimeout": "workflow.errors",
     "WorkflowError": "workflow.errors",
+    "WorkflowExecutor": "workflow.executor",
 }
 
 __all__ = [
@@ -73,20 +81,24 @@ __all__ = [
     "CallbackRecord",
     "EngineError",
     "ErrorRecord",
+    "ExecutorBroken",
     "Handle",
     "InfoTask",
     "MemoryLimitExceeded",
     "Model",
     "MultiProcess",
     "Outcome",
+    "Outcomes",
     "OutputMissing",
     "RetryPolicy",
     "TaskCancelled",
     "TaskCrashed",
     "TaskError",
     "TaskFailed",
+    "TaskFuture",
     "TaskTimeout",
     "WorkflowError",
+    "WorkflowExecutor",
 ]
 
 

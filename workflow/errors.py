@@ -7,7 +7,23 @@ among them: it arrives as it is when it can travel, else as a ``TaskFailed``.
 from __future__ import annotations
 
 import concurrent.futures
-from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workflow.broken import ExecutorBroken as ExecutorBroken  # noqa: PLC0414  it is handed on
+    from workflow.broken import TaskCrashed as TaskCrashed  # noqa: PLC0414  it is handed on
+else:
+
+    def __getattr__(name: str) -> type[Exception]:
+        """Load ``workflow.broken`` when one of its errors is asked for, and not before."""
+        if name not in ("ExecutorBroken", "TaskCrashed"):
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        from workflow import broken
+
+        error: type[Exception] = getattr(broken, name)
+        globals()[name] = error
+        return error
 
 
 class WorkflowError(Exception):
@@ -86,10 +102,6 @@ else:
 
     class TaskTimeout(TaskError, TimeoutError, concurrent.futures.TimeoutError):  # type: ignore[no-redef]
         """The task was killed at its time limit."""
-
-
-class TaskCrashed(TaskError, BrokenProcessPool):
-    """The process of the task died under it.  The pool itself is well: a new worker stands in its place."""
 
 
 class TaskCancelled(TaskError, concurrent.futures.CancelledError):

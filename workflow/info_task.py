@@ -90,6 +90,7 @@ class InfoTask:
         "priority",
         "retries",
         "seed",
+        "shared",
         "timeout",
     )
 
@@ -113,6 +114,8 @@ class InfoTask:
     on_failure: str | None
     plain: bool
     """Whether every option has its default: such a task travels without them."""
+    shared: Shared | None
+    """What it has in common with the tasks that were made ``like`` it."""
 
     def __init__(self, module: str, timeout: float | None, *args: object, **options: object) -> None:
         # The type first: an instance of a class, or the class itself, is the likeliest mistake here.
@@ -128,7 +131,39 @@ class InfoTask:
         _set_args(self, args)
         _set_plain(self, not options)
         if options:
+            _set_shared(self, None)
             _set_options(self, options)
+
+    def like(
+        self,
+        args: tuple[object, ...],
+        *,
+        id: str,  # noqa: A002  as the option is called
+        seed: int | None,
+        env: Mapping[str, str | AttemptText | None] | None,
+        retries: RetryPolicy,
+    ) -> InfoTask:
+        """Make another that differs in these; for a hundred thousand of which only these have to be looked at.
+
+        ``env`` and ``retries`` are such that they could have been given to this one: they are not checked.
+        """
+        shared = self.shared
+        if shared is None:
+            shared = Shared(self)
+            _set_shared(self, shared)
+        if not id or "\0" in id:
+            _text("id", id)
+        if seed is not None and not 0 <= seed < SEEDS:
+            _seed("seed", seed)
+        made = _new(InfoTask)
+        for put, value in shared.slots:
+            put(made, value)
+        _set_args(made, args)
+        _set_id(made, id)
+        _set_seed(made, seed)
+        _set_env(made, env)
+        _set_retries(made, retries)
+        return made
 
     def __setattr__(self, name: str, value: object) -> None:
         message = f"an InfoTask does not change: {name!r} cannot be set"
@@ -156,7 +191,7 @@ class InfoTask:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, InfoTask):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__ if name != "shared")
 
     __hash__ = None  # type: ignore[assignment]  # its arguments may be anything
 
@@ -166,6 +201,25 @@ class InfoTask:
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_remake, (self.module, self.timeout, self.args, self.options()))
+
+
+class Shared:
+    """What tasks that were made ``like`` another have in common."""
+
+    __slots__ = ("options", "slots")
+
+    slots: tuple[tuple[Callable[[InfoTask, object], None], object], ...]
+    options: dict[str, object] | None
+    """For the engine: those they have in common, as they travel."""
+
+    def __init__(self, task: InfoTask) -> None:
+        names = [name for name in _CHECKS if name not in _OWN and getattr(task, name) != _DEFAULTS[name]]
+        names += ["module", "timeout", *(() if "kwargs" in names else ("kwargs",))]  # these are looked at in any case
+        put = {name: getattr(task, name) for name in names}
+        self.slots = tuple(
+            (_slots[name].__set__, value) for name, value in {**put, "plain": False, "shared": self}.items()
+        )
+        self.options = None
 
 
 def _remake(module: str, timeout: float | None, args: tuple[object, ...], options: dict[str, object]) -> InfoTask:
@@ -178,6 +232,12 @@ _set_module = _slots["module"].__set__
 _set_timeout = _slots["timeout"].__set__
 _set_args = _slots["args"].__set__
 _set_plain = _slots["plain"].__set__
+_set_id = _slots["id"].__set__
+_set_seed = _slots["seed"].__set__
+_set_env = _slots["env"].__set__
+_set_retries = _slots["retries"].__set__
+_set_shared = _slots["shared"].__set__
+_new = object.__new__
 
 _known_paths: set[str] = set()
 _PLAIN_INT = 1 << 53
@@ -340,7 +400,10 @@ _DEFAULTS: Final[dict[str, object]] = {
     "isolate": False,
     "on_success": None,
     "on_failure": None,
+    "shared": None,
 }
+_OWN: Final = ("id", "seed", "env", "retries")
+"""What each of the tasks has for itself that were made ``like`` another."""
 _CHECKS: Final[dict[str, Callable[[str, object], object]]] = {
     "kwargs": _kwargs,
     "id": _text,

@@ -19,6 +19,8 @@ CALM_S = 30.0
 
 START_S = 30.0
 """What a worker gets to become ready, before it counts as one that died."""
+INITIALIZER_S = 120.0
+"""What the initializer of an executor's workers gets at least, when its calls have a limit."""
 PRELOAD_S = 120.0
 """What the imports of a template get."""
 FORK_S = 10.0

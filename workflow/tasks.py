@@ -34,6 +34,9 @@ from workflow.model import Model
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import FunctionType
+else:
+    FunctionType = type(lambda: None)
 
 RESULT_BYTES_MAX = KEPT_BYTES
 _REAP_S_MAX = 0.5
@@ -44,11 +47,23 @@ class Call(Model):
 
     def runnable(self, target: str, args: Sequence[object] = (), kwargs: Mapping[str, object] | None = None) -> object:
         """Import ``"package.module:function"`` and call it."""
-        known = len(sys.modules)
-        function = resolve_function(target)
-        if len(sys.modules) != known:
-            seeds.again()  # what the import drew is not the function's
+        module, name = _found.get(target, ("", ""))
+        function = getattr(sys.modules.get(module), name, None)
+        if not isinstance(function, FunctionType):
+            known = len(sys.modules)
+            function = resolve_function(target)
+            if len(sys.modules) != known:
+                seeds.again()  # what the import drew is not the function's
+            module, _, name = target.partition(":")
+            if len(_found) < _FOUND_MAX:
+                _found[target] = module, name
         return function(*args, **(kwargs or {}))
+
+
+_FOUND_MAX = 1000
+_found: dict[str, tuple[str, str]] = {}
+"""Module and name of the functions that were called before.  Where a module has a plain function of that name, still or
+again, that is what is called: looking for it anew takes longer than to run what does little."""
 
 
 class Command(Model):
@@ -105,7 +120,7 @@ class CommandNotStarted(Exception):
 
 def _run(argv: Sequence[str], what: str, *, keep: bool) -> str | None:
     _check(argv)
-    spare = frozenset(processes.descendants(os.getpid()))
+    spare = frozenset(processes.descendants(os.getpid()) if processes.has_children() else ())
     program: Program | None = None
     try:
         program = Program(argv, keep=keep)
@@ -128,8 +143,9 @@ def _run(argv: Sequence[str], what: str, *, keep: bool) -> str | None:
         raise
     finally:
         # Also for a program that an exception kept us from hearing of: what is new below us, is of this task.
-        notes.left += processes.kill_children(os.getpid(), spare)
-        _reap_all_but(spare)
+        if processes.has_children():
+            notes.left += processes.kill_children(os.getpid(), spare)
+            _reap_all_but(spare)
         # After that, not before: who writes into a closed pipe dies of it, and would not be counted.
         if program is not None:
             program.close()

@@ -381,3 +381,56 @@ def test_a_higher_priority_is_started_first(run: Run) -> None:
     )
     begun = sorted(report["tasks"].values(), key=lambda task: task["attempts"][0]["started_at"])
     assert [task["name"] for task in begun] == ["first", "high", "middle", *["low"] * 6]
+
+
+SETTINGS = """
+[pipeline]
+pool = 2
+path = ["lib"]
+preload = ["loaded"]
+max_result = 1000
+max_log = 4000
+[defaults]
+timeout = "20s"
+[tasks.large]
+call = "functions:take"
+args = [1]
+[tasks.talkative]
+call = "functions:say"
+args = ["${vars.text}"]
+[tasks.beside]
+call = "beside:pid"
+on.success = "beside:slow"
+callback_timeout = "200ms"
+[tasks.marks]
+call = "loaded:mark"
+isolate = true
+[tasks.unmarked]
+call = "loaded:marked"
+needs = "marks"
+matrix.x = [1, 2, 3]
+[tasks.folder]
+cmd = ["pwd"]
+cwd = "lib"
+"""
+
+
+def test_the_settings_of_a_file_reach_the_engine(run: Run, tmp_path: Path) -> None:
+    """Each is seen in what became of a task: path and preload, bounds of results and logs, hooks and isolation."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/beside.py").write_text("import os, time\npid = os.getpid\ndef slow(result): time.sleep(100)\n")
+    (tmp_path / "lib/loaded.py").write_text(
+        "import os\nloaded_by = os.getpid()\nseen = []\n"
+        "def mark():\n    seen.append(1)\n    return loaded_by != os.getpid()\n"
+        "def marked():\n    assert not seen\n    return loaded_by != os.getpid()\n"
+        "open(os.path.join(os.path.dirname(__file__), 'loads'), 'a').write('x')\n"
+    )
+    text = "z" * 20_000
+    tasks = run(f'vars = {{text = "{text}"}}\n' + SETTINGS, code=1)["tasks"]
+    failed = [name for name, task in tasks.items() if task["outcome"] != "succeeded"]
+    assert failed == ["large"]
+    assert "1,000" in tasks["large"]["attempts"][0]["error"]["message"].replace("1000", "1,000")
+    assert len((tmp_path / ".workflow/latest/logs/talkative.log").read_bytes()) < 6000
+    assert tasks["beside"]["callback"]["outcome"] == "timed_out"
+    assert (tmp_path / "lib/loads").read_text() == "x", "it was loaded once, before there were workers"
+    assert printed(tmp_path, "folder").endswith("/lib")

@@ -279,3 +279,33 @@ def wait_for(ready: Any, timeout_s: float = 15.0) -> Any:
             return value
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.01)
+
+
+def _block_and_ignore() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
+def test_who_started_it_may_have_blocked_signals_and_ignore_the_ends_of_children(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], environ: dict[str, str], tmp_path: Path
+) -> None:
+    """A run is interrupted all the same, and a command for a secret has the exit code that it has."""
+    pipeline('[tasks.a]\nshell = "touch begun; exec sleep 1000"\n')
+    command = [sys.executable, "-m", "workflow", "run"]
+    run = subprocess.Popen(command, cwd=tmp_path, env=environ, preexec_fn=_block_and_ignore)  # noqa: PLW1509
+    until = time.monotonic() + 30
+    while not (tmp_path / "begun").exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(30) == 143
+    pipeline("""\
+[secrets]
+T = {cmd = ["sh", "-c", "echo half; exit 3"]}
+[tasks.a]
+cmd = ["true"]
+env = {T = "${secrets.T}"}
+""")
+    ran = workflow("run", preexec_fn=_block_and_ignore)
+    assert ran.returncode == 2
+    assert "the command 'sh' failed with exit code 3" in ran.stderr

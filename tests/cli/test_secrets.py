@@ -22,6 +22,7 @@ PARTS = ("tok-", "4qj", "second-line")
 """What would be left of it in any form."""
 REPORTS = ("out.json", "out.xml", "out.html", "out.md", "out.trace.json")
 TASKS = """\
+import os, signal, sys, time
 
 def show(secret, how):
     half = len(secret) // 2

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 
@@ -19,6 +20,24 @@ def test_a_process_of_the_engine_imports_little(module: str) -> None:
 def test_importing_the_package_imports_nothing_else() -> None:
     """Public names are loaded when they are first used."""
     assert _modules_after_importing("workflow") <= {"workflow", "__future__"}
+
+
+def test_what_a_run_imports_leaves_multiprocessing_alone() -> None:
+    """The base of one exception is there: it is made when somebody asks for it."""
+    assert "multiprocessing" not in _modules_after_importing("workflow.run.conductor, workflow.engine.parent")
+
+
+def test_the_exception_that_is_made_late_is_one_class() -> None:
+    from concurrent.futures.process import BrokenProcessPool
+
+    import workflow
+    from workflow import errors
+
+    assert errors.TaskCrashed is workflow.TaskCrashed is errors.TaskCrashed
+    assert issubclass(errors.TaskCrashed, BrokenProcessPool)
+    assert pickle.loads(pickle.dumps(errors.TaskCrashed("died", signal="SIGKILL"))).signal == "SIGKILL"
+    with pytest.raises(AttributeError, match="TaskCrash"):
+        errors.TaskCrash  # type: ignore[attr-defined]  # noqa: B018
 
 
 def _modules_after_importing(name: str) -> set[str]:

@@ -407,3 +407,30 @@ def test_the_import_is_light() -> None:
         ).stdout.split()
     )
     assert not heavy & (set(text.split()) - loaded_anyway)
+
+
+def test_has_children_counts_who_runs_and_who_is_not_reaped_yet(run: Callable[[str], subprocess.Popen[str]]) -> None:
+    folder = os.path.dirname(os.path.dirname(os.path.dirname(processes.__file__)))
+    child = run(
+        f"""
+import os, sys
+sys.path.insert(0, {folder!r})
+from workflow.engine import processes
+
+told = [processes.has_children()]
+reading, writing = os.pipe()
+pid = os.fork()
+if not pid:
+    os.close(writing)
+    os.read(reading, 1)
+    os._exit(0)
+told.append(processes.has_children())
+os.close(writing)
+os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+told.append(processes.has_children())
+os.waitpid(pid, 0)
+print(*told, processes.has_children(), flush=True)
+"""
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline().split() == ["False", "True", "True", "False"]

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import marshal
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from workflow.attempt_text import AttemptText
+from workflow.engine.frames import pack_options
 from workflow.info_task import InfoTask, RetryPolicy
+from workflow.plan import compile as compiled
 from workflow.plan.build import load_plan
 from workflow.plan.compile import MissingResult, Surroundings, compile_task, derived_seed, filled
 from workflow.plan.plan import Ended
+from workflow.plan.printing import plan_json
+from workflow.spec.reference import parse
 
 AROUND = Surroundings("/root-of-plan", "20260101-000000-000-abcdef", "/state/runs/20260101-000000-000-abcdef", 5)
 Last = Callable[[str, object], InfoTask]
@@ -223,6 +230,18 @@ def test_the_folder_of_the_file_is_no_pattern(tmp_path: Path) -> None:
     assert info.outputs == ("/r[[]1]/*.csv", "/r[1]/a")
 
 
+def test_who_gives_out_tokens_is_asked_before_each_retry_of_a_task_that_uses_some(tmp_path: Path) -> None:
+    """Also where only faults, which are put in later, will have it tried again; it is nothing of the plan."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text(
+        "[limits]\ndb = 1\n[tasks.a]\ncmd = ['true']\nretries = 1\n"
+        "[tasks.b]\ncmd = ['true']\nretries = 1\nuses = 'db'\n[tasks.c]\ncmd = ['true']\nuses = 'db'\n"
+    )
+    plan = load_plan(path)
+    assert [compile_task(task, {}, AROUND).retries.held for task in plan.tasks] == [False, True, True]
+    assert "held" not in plan_json(plan)
+
+
 def test_jitter_is_drawn_from_the_run_s_seed_and_not_from_the_task_s(tmp_path: Path) -> None:
     """Else all instances of a matrix would return in step."""
     path = tmp_path / "pipeline.toml"
@@ -261,3 +280,62 @@ def test_cached_and_succeeded_are_the_same_in_a_key(tmp_path: Path) -> None:
     assert keyed[0] == keyed[1] != keyed[2]
     told = [{"id": "x", "matrix": None, "outcome": "cached", "result": 1}]
     assert compile_task(task, {"x": Ended(None, "cached", 1)}, AROUND).args == ("m:f", [told], {})
+
+
+CHANGES: dict[str, Any] = {
+    "timeout_s": 3.0,
+    "grace_s": 1.0,
+    "callback_timeout_s": None,
+    "env": {"B": None, "C": "d"},
+    "cwd": "other",
+    "deadline_s": 500.0,
+    "outputs": ("made",),
+    "memory_bytes": 1 << 26,
+    "priority": 3,
+    "isolate": True,
+    "on_success": "h:s",
+    "on_failure": "h:f",
+    "retries": RetryPolicy(max=2),
+    "seed": 9,
+    "uses": {"gpu": 1},
+    "args": (2, [True, {"k": None}], "${"),
+    "kwargs": {"k": 1},
+}
+
+
+@pytest.mark.parametrize("changed", [None, "id", "target", "results", "root", "keep", *CHANGES])
+@pytest.mark.parametrize(
+    "kind", ['call = "m:f"', 'module = "p.m.C"', 'cmd = ["a", "b"]', 'shell = "a"', 'call = "m:f"\nretries = 1']
+)
+def test_an_instance_that_is_made_like_another_is_what_it_would_be_by_itself(
+    tmp_path: Path, kind: str, changed: str | None
+) -> None:
+    """The others of a matrix are not compiled from the beginning, unless they differ in more than what is their own."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text(f'[tasks.x]\ncmd = ["true"]\n[tasks.a]\nneeds = ["x"]\nenv = {{ A = "b" }}\n{kind}\n')
+    task = load_plan(path).tasks[-1]
+    around, keep, ended = AROUND, True, {"x": Ended(None, "succeeded", [1])}
+    compile_task(task, ended, around, keep_output=keep)
+    if changed in CHANGES:
+        task = replace(task, **{changed: CHANGES[changed]})
+    elif changed == "id":
+        task = replace(task, id="a@7", matrix={"n": 7})
+    elif changed == "target":
+        task = replace(task, target=(*task.target, "c") if isinstance(task.target, tuple) else f"{task.target}x")
+    elif changed == "results":
+        waits, _ = parse("${tasks.x.result.0}", "text")
+        task = replace(
+            task,
+            target=("a", waits) if task.kind == "cmd" else waits if task.kind == "shell" else task.target,
+            args=(1, [waits]) if task.kind in ("call", "module") else (),
+        )
+    elif changed == "root":
+        around = around._replace(root="/elsewhere")
+    keep = changed != "keep"
+    made = [compile_task(task, ended, around, keep_output=keep) for _ in range(2)]
+    compiled._patterns.clear()
+    fresh = compile_task(task, ended, around, keep_output=keep)
+    packed = [marshal.loads(pack_options(each)) for each in (*made, fresh)]
+    assert made == [fresh, fresh]
+    assert pickle.dumps(made[1].args) == pickle.dumps(fresh.args)
+    assert packed == [packed[-1]] * 3

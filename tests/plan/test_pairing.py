@@ -37,7 +37,7 @@ def mistakes(path: Path) -> list[str]:
 
 
 def needs(plan: Plan) -> dict[str, list[tuple[str, ...]]]:
-    return {task.id: [need.ids for need in task.needs] for task in plan.tasks}
+    return {task.id: [tuple(need.ids) for need in task.needs] for task in plan.tasks}
 
 
 def named(plan: Plan, id_: str) -> PlannedTask:

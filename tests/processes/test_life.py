@@ -367,6 +367,93 @@ def test_a_program_may_be_started_with_closed_streams(tmp_path: Path, closed: st
     assert done.returncode == 0, done
 
 
+INHERITED = """
+import signal, threading
+from workflow import InfoTask, MultiProcess
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+pools = []
+def begin():
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    mp = MultiProcess(2)
+    mp.start()
+    pools.append(mp)
+thread = threading.Thread(target=begin)
+thread.start()
+thread.join()
+mp = pools[0]
+crashed = mp.push(InfoTask("workflow.tasks.Call", 10, "os:_exit", kwargs={"args": [7]}))
+ended = mp.push(InfoTask("workflow.tasks.Shell", 10, "exit 3"))
+asked = mp.push(InfoTask("workflow.tasks.Call", 0.2, "time:sleep", kwargs={"args": [1000]}, grace=20))
+print(*(handle.outcome for handle in (crashed, ended, asked) if handle.exception(20)))
+mp.stop()
+"""
+
+
+def test_blocked_and_ignored_signals_of_the_program_are_not_the_engines(tmp_path: Path, python: Program) -> None:
+    """A death is heard of, a command has its exit code, and a task ends when it is asked to."""
+    start = time.monotonic()
+    out, err = python(tmp_path, "-c", INHERITED).communicate(timeout=50)
+    assert (out, err) == ("crashed failed timed_out\n", "")
+    assert time.monotonic() - start < 15, "the task that was asked to end sat its grace out"
+
+
+REMOVED = """
+import os, signal
+from workflow import InfoTask, MultiProcess
+def run(target, *args, **options):
+    return mp.push(InfoTask("workflow.tasks.Call", 20, target, kwargs={"args": args}, **options))
+mp = MultiProcess(1)
+mp.start()
+run("os:getpid").result(20)
+os.rmdir(os.getcwd())
+print(run("os:_exit", 3).outcome, run("os:_exit", 3).exception(20) is not None)
+print(run("os:getcwd", cwd="/").result(20), type(run("os:getcwd").exception(20)).__name__)
+os.kill(mp._client.dispatcher_pid, signal.SIGKILL)
+print(mp.push(InfoTask("workflow.tasks.Command", 20, ["true"])).result(20) == "")
+mp.stop()
+"""
+
+
+def test_the_programs_folder_may_be_removed_while_the_pool_works(tmp_path: Path, python: Program) -> None:
+    """Workers and dispatchers are replaced there all the same, and a task in another folder leaves nobody in that."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "script.py").write_text(REMOVED)
+    out, err = python(folder, "../script.py").communicate(timeout=50)
+    assert (out, err) == ("None True\n/ FileNotFoundError\nTrue\n", "")
+
+
+def test_what_is_no_text_in_the_import_path_is_passed_over(
+    make_pool: Callable[..., MultiProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Python itself does."""
+    monkeypatch.setattr(sys, "path", [*sys.path, b"/bytes", None])
+    assert make_pool(1).push(InfoTask("workflow.tasks.Call", 10, "os:getpid")).result(20)
+
+
+def test_signals_that_a_preloaded_module_blocked_reach_the_tasks(
+    make_pool: Callable[..., MultiProcess], tmp_path: Path
+) -> None:
+    """Which are asked to end by one."""
+    (tmp_path / "blocks.py").write_text("import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})")
+    mp = make_pool(1, preload=["blocks"], path=[str(tmp_path)])
+    start = time.monotonic()
+    handle = mp.push(InfoTask("workflow.tasks.Call", 0.2, "time:sleep", kwargs={"args": [1000]}, grace=20))
+    handle.exception(30)
+    assert handle.outcome is Outcome.TIMED_OUT
+    assert time.monotonic() - start < 15
+
+
+@pytest.mark.parametrize(("attribute", "value"), [("executable", ""), ("executable", None), ("frozen", True)])
+def test_a_program_without_an_interpreter_to_start_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, attribute: str, value: object
+) -> None:
+    """A frozen one would start itself over and over."""
+    monkeypatch.setattr(sys, attribute, value, raising=False)
+    with pytest.raises(EngineError, match=r"further runs of the Python interpreter, and sys\.executable is"):
+        MultiProcess(1).start()
+
+
 UNGUARDED = """
 from workflow import InfoTask, Model, MultiProcess
 class Demo(Model):

@@ -93,6 +93,15 @@ def test_descriptors_on_their_way_are_not_lost(
     judge(run, subject, "ulimit -n", least=False)
 
 
+def test_a_limit_of_the_size_of_files_is_named(tmp_path: Path, python: Program) -> None:
+    """It counts for memory without a name too, with which the engine begins."""
+    code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+    code += "from workflow import MultiProcess; MultiProcess(1).start()"
+    _, err = python(tmp_path, "-c", code).communicate(timeout=30)
+    assert "EngineError: the engine could not be started: File too large" in err
+    assert "ulimit -f" in err
+
+
 def start(folder: Path, prefix: Sequence[str], subject: Sequence[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*prefix, *subject],

@@ -8,16 +8,17 @@ import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
+from workflow.report.json_report import task_text
 from workflow.report.material import TaskPart
 from workflow.report.records import TaskRecord
-from workflow.report.shapes import task_shape
 from workflow.report.telling import digest, task_lines
 from workflow.report.terminal import Terminal
+from workflow.report.texts import callback_text, task_head
 from workflow.report.whereabouts import _OURS, of_the_user
 
 LIBRARY = sysconfig.get_path("stdlib") + "/json/decoder.py"
@@ -39,12 +40,17 @@ RECORDS = [
 ]
 
 
+def written(record: TaskRecord) -> str:
+    """Answer a task as reports and the ledger hold it."""
+    return task_text(task_head(record), None if record.callback is None else callback_text(record.callback), record.log)
+
+
 def tasks(records: list[TaskRecord], *, asked: bool) -> Callable[[Callable[[bytes], bool]], Iterator[TaskPart]]:
     """Answer what gives tasks, and asks about the text of each before, or does not."""
 
     def each(wanted: Callable[[bytes], bool]) -> Iterator[TaskPart]:
         for record in records:
-            text = json.dumps(task_shape(record))
+            text = written(record)
             if not asked or wanted(text.encode("ascii")):
                 yield json.loads(text)
 
@@ -62,9 +68,7 @@ def test_what_is_read_off_a_text_is_what_is_in_it() -> None:
     assert short.ending == "SIGINT"
     assert short.bad_callbacks == ["callback of miscalled failed"]
     assert sorted(short.slowest)[-2:] == [(3.0, -3, 'odd"\\'), (9.0, -2, "long")]
-    plain = [
-        record.id for record in RECORDS if digest(lambda wanted: []).plain(json.dumps(task_shape(record)).encode())
-    ]
+    plain = [record.id for record in RECORDS if digest(lambda wanted: []).plain(written(record).encode())]
     assert plain == ["good", "long", 'odd"\\', "never"]
 
 
@@ -131,9 +135,7 @@ def test_nothing_that_a_task_says_steers_a_terminal(tmp_path: Path, escape: str)
         attempts=(attempt,), callback=CallbackRecord(f"k{escape}", Outcome.FAILED, error), log="log",
     )  # fmt: skip
     (tmp_path / "log").write_text(f"o{escape}")
-    said = list(task_lines(Terminal(io.StringIO(), environ={}), cast("TaskPart", json.loads(_text(record))), tmp_path))
+    said = list(
+        task_lines(Terminal(io.StringIO(), environ={}), cast("TaskPart", json.loads(written(record))), tmp_path)
+    )
     assert not [line for line in said if escape in line or "\n" in line]
-
-
-def _text(record: TaskRecord) -> Any:
-    return json.dumps(task_shape(record))

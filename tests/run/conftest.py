@@ -21,6 +21,7 @@ from workflow.info_task import InfoTask, RetryPolicy
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, LogRange, Outcome
 from workflow.plan.compile import MissingResult
 from workflow.plan.plan import Need, Plan, PlannedTask, Settings
+from workflow.plan.tasks import Tasks
 from workflow.report.console import Console
 from workflow.report.terminal import Terminal
 from workflow.run.conductor import RunOptions, run_plan
@@ -110,7 +111,7 @@ def make_plan(make_settings: Callable[..., Settings], tmp_path: Path) -> Callabl
 
     def make(*tasks: PlannedTask, **settings: object) -> Plan:
         made = make_settings(**settings)
-        return Plan(tmp_path / "pipeline.toml", tmp_path, "test", None, made, tasks, {}, "sha256:" + "0" * 64)
+        return Plan(tmp_path / "pipeline.toml", tmp_path, "test", None, made, Tasks.of(tasks), {}, "sha256:" + "0" * 64)
 
     return make
 

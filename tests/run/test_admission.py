@@ -386,7 +386,7 @@ def test_a_large_graph_is_decided_in_linear_time(
     need = Need("a", ids, ids, "success")
     second = [make_task("b", [need], id=f"b@{number}") for number in range(2000)]
     admission = Admission([*first, *second], make_settings())
-    assert sum(len(gates) for gates in admission._gates_at.values()) == 2000
+    assert sum(len(gates) for gates in admission._gates._of_one.values()) == 2000
     admission.begin()
     effects = [effect for number in range(2000) for effect in admission.handle(TaskEnded(number, Outcome.SUCCEEDED))]
     assert effects == [Push(number) for number in range(2000, 4000)]

@@ -137,7 +137,25 @@ SHOWS: list[Callable[[str], str]] = [
 @settings(max_examples=400, deadline=None)
 def test_a_secret_that_was_shown_twice_is_masked(middle: str, shows: list[Callable[[str], str]], around: str) -> None:
     """A shell line in the ``repr`` of an error, say: whatever quotes are in the secret, and beside it."""
-    secret = f"K{middle}Z"
+    shown_as_stars(f"K{middle}Z", shows, around)
+
+
+@given(
+    st.lists(st.text("ab'\"\\\n é€", min_size=1, max_size=6), min_size=2, max_size=4),
+    st.integers(100, 2000),
+    st.lists(st.sampled_from(SHOWS), min_size=1, max_size=2),
+    st.sampled_from(["", "'", '"', "it's"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_long_secret_is_masked_as_a_short_one_is(
+    middles: list[str], length: int, shows: list[Callable[[str], str]], around: str
+) -> None:
+    """A key in JSON, say, with quotes far from one another."""
+    shown_as_stars(f"K{('x' * length).join(middles)}Z", shows, around)
+
+
+def shown_as_stars(secret: str, shows: list[Callable[[str], str]], around: str) -> None:
+    """Hold that a secret in this text, shown so, leaves what ``***`` in it would have been shown as."""
 
     def shown(word: str) -> str:
         text = f"<{word}>"
@@ -167,6 +185,20 @@ def test_what_is_no_ascii_is_masked_where_it_was_escaped() -> None:
     mask = Mask([secret])
     assert mask.text(f"<{secret.encode('ascii', 'backslashreplace').decode()}>") == "<***>"
     assert mask.text(r"<a\b\x0a-\xe9\u20ac\U0001f600>") == "<***>"
+
+
+def test_a_mask_of_the_longest_secret_is_made_and_used_in_seconds() -> None:
+    """With quotes all over it; neither is what it costs to look at a text quadratic in its length."""
+    import time
+
+    secret = 'it\'s a "key" of \\ ' * 800
+    begun = time.process_time()
+    mask = Mask([secret])
+    for text in (secret, shlex.quote(secret), repr(shlex.quote(secret))):
+        assert len(mask.text(f"x {text} y")) < 20
+        stream = mask.stream(cut_before=True)
+        assert len(stream.feed(text[5:-5].encode()) + stream.end(cut=True)) < 20
+    assert time.process_time() - begun < 30
 
 
 def test_a_mask_of_many_lines_with_quotes_is_made_in_no_time() -> None:

@@ -18,8 +18,8 @@ from workflow.report.json_report import write_report
 from workflow.report.material import Unreadable
 from workflow.report.models import Report
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
-from workflow.report.shapes import task_head
 from workflow.report.standing import RunningTask
+from workflow.report.texts import task_head
 from workflow.report.trace import trace_pieces
 from workflow.run import retention
 from workflow.run.folder import RunFolder, StateError, hold, new_run_folder

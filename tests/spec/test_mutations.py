@@ -53,8 +53,11 @@ def _walk(entry: _Entry, place: Place) -> Iterator[Written]:
 
 def _of_the_grammar(place: Place) -> bool:
     section, *rest = place
-    depth = {"pipeline": 1, "defaults": 1, "tasks": 2}.get(str(section))
-    return len(rest) == depth or (section == "tasks" and len(rest) == 3 and rest[1] == "on")
+    if section == "profiles":
+        return len(rest) > 1 and _of_the_grammar(tuple(rest[1:]))
+    depth = {"pipeline": 1, "defaults": 1, "tasks": 2, "templates": 2, "secrets": 2, "limits": 2}.get(str(section))
+    of_a_task = section in ("tasks", "templates") and len(rest) == 3
+    return len(rest) == depth or (of_a_task and rest[1] in ("on", "retries") and not isinstance(rest[2], int))
 
 
 def mistakes(path: Path, data: bytes) -> tuple[Mistake, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,3 +123,18 @@ def test_a_callable_object_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     module.triple = functools.partial(max, 3)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "a_module_of_a_test", module)
     assert Call().runnable("a_module_of_a_test:triple", [1], {}) == 3
+
+
+def test_a_function_is_the_one_its_module_has_now(package: str) -> None:
+    """It is not looked for anew each time; what took its place is called all the same."""
+    target = f"{package}.functions:late"
+    module: Any = importlib.import_module(f"{package}.functions")
+    for answer in (1, 2):
+        module.late = lambda answer=answer: answer
+        assert [Call().runnable(target) for _ in range(2)] == [answer, answer]
+    module.late = Model
+    with pytest.raises(TypeError):
+        Call().runnable(target)
+    del module.late
+    with pytest.raises(ImportError):
+        Call().runnable(target)

@@ -28,10 +28,13 @@ class NoOutput(Exception):
     """Standard output takes nothing: the disk under it is full, say."""
 
 
-def tell(text: object) -> None:
-    """Write a line to standard output.  Raises NoOutput; a reader that has left is click's to deal with."""
+def tell(text: object, end: str = "\n") -> None:
+    """Write a line, or a piece of one, to standard output.
+
+    Raises NoOutput; a reader that has left is click's to deal with.
+    """
     try:
-        click.echo(text)
+        click.echo(f"{text}{end}", nl=False)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -68,13 +71,14 @@ def selected(plan: Plan, globs: Sequence[str], tags: Sequence[str]) -> Plan | No
     That one is likely to be misspelt, and a task that does not run because of it would not be missed.
     """
     from fnmatch import fnmatchcase
+    from itertools import chain
 
     from workflow.plan.select import select
 
     if not globs and not tags:
         return plan
-    idle = [g for g in globs if not any(fnmatchcase(t.id, g) or fnmatchcase(t.name, g) for t in plan.tasks)]
-    unknown = [tag for tag in tags if not any(tag in task.tags for task in plan.tasks)]
+    idle = [g for g in globs if not any(fnmatchcase(name, g) for name in chain(plan.tasks.names, plan.tasks.ids()))]
+    unknown = [tag for tag in tags if not any(tag in task.tags for task in plan.tasks.differing("tags"))]
     chosen = None if idle or unknown else select(plan, globs=globs, tags=tags)
     if chosen is not None and chosen.tasks:
         return chosen
@@ -86,8 +90,8 @@ def nothing_selected(plan: Plan, globs: Sequence[str], tags: Sequence[str]) -> N
     """Say what was asked for, and what is near it."""
     from workflow.diagnostics.suggest import did_you_mean
 
-    ids = {name for task in plan.tasks for name in (task.id, task.name)}
-    known_tags = {str(tag) for task in plan.tasks for tag in task.tags}
+    ids = {*plan.tasks.names, *plan.tasks.ids()}
+    known_tags = {str(tag) for task in plan.tasks.differing("tags") for tag in task.tags}
     asked = [("--select", glob, ids) for glob in globs] + [("--tag", tag, known_tags) for tag in tags]
     given = " ".join(f"{option} {shlex.quote(text)}" for option, text, _ in asked)
     near = [found for _, text, known in asked if text not in known and (found := did_you_mean(text, known))]
@@ -115,8 +119,11 @@ class Given:
     def __bool__(self) -> bool:
         return bool(self.variables or self.profile or self.sets)
 
-    def plan(self, file: Path) -> Plan:
-        """The plan of the file, or the one saved in it.  Raises InvalidPipeline, UsageError."""
+    def plan(self, file: Path, *, hashed: bool = True) -> Plan:
+        """The plan of the file, or the one saved in it.  Raises InvalidPipeline, UsageError.
+
+        Without ``hashed``, that of a file may have no hash.
+        """
         from workflow.plan.saved import load_saved, looks_saved
 
         if looks_saved(file):
@@ -129,7 +136,7 @@ class Given:
             raise click.UsageError(f"--root is for a saved plan; in {file} paths are relative to the file")
         from workflow.plan.build import load_plan
 
-        return load_plan(file, self.variables, profile=self.profile, sets=self.sets)
+        return load_plan(file, self.variables, profile=self.profile, sets=self.sets, hashed=hashed)
 
     @property
     def words(self) -> tuple[str, ...]:

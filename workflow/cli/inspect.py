@@ -73,7 +73,7 @@ def validate(file: Path, given: Given, form: Format, *, imports: bool, import_li
     if form == "full" and str(file) == DEFAULT_FILE:
         existing(file)  # a word about how to name another one
     try:
-        checked = given.plan(file)
+        checked = given.plan(file, hashed=False)
         if imports:
             _import(file, given, checked, import_limit)
     except InvalidPipeline as error:
@@ -125,7 +125,7 @@ def plan(
     why: bool,
 ) -> int:
     """Show what a run of FILE (pipeline.toml) would do, in its order."""
-    from workflow.plan.printing import plan_json, plan_text
+    from workflow.plan.printing import plan_json_pieces, plan_text
 
     if as_graph and (as_json or why):
         raise click.UsageError(f"--mermaid and {'--json' if as_json else '--why'} exclude each other")
@@ -141,7 +141,11 @@ def plan(
 
         tell(mermaid(planned).removesuffix("\n"))
         return ExitCode.SUCCEEDED
-    tell((plan_json if as_json else plan_text)(planned).removesuffix("\n"))
+    if as_json:
+        for piece in plan_json_pieces(planned):
+            tell(piece, end="")
+        return ExitCode.SUCCEEDED
+    tell(plan_text(planned).removesuffix("\n"))
     return ExitCode.SUCCEEDED
 
 

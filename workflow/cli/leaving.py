@@ -21,7 +21,12 @@ _actions: list[Callable[[], None]] = []
 
 
 def leave_on_signals() -> None:
-    """From now on, a signal ends the command."""
+    """From now on, a signal ends the command, whatever it inherited from who started it.
+
+    That one may have blocked signals, or ignore SIGCHLD: then no command would have an exit code.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in SIGNALS:
         signal.signal(number, _leave)
 

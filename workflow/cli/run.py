@@ -209,12 +209,12 @@ def _left_out(name: str) -> bool:
 
 def _check_force(plan: Plan, glob: str) -> None:
     from fnmatch import fnmatchcase
+    from itertools import chain
 
     from workflow.diagnostics.suggest import did_you_mean
 
-    names = dict.fromkeys(name for task in plan.tasks for name in (task.name, task.id))
-    if not any(fnmatchcase(name, glob) for name in names):
-        near = did_you_mean(glob, names)
+    if not any(fnmatchcase(name, glob) for name in chain(plan.tasks.names, plan.tasks.ids())):
+        near = did_you_mean(glob, dict.fromkeys(chain(plan.tasks.names, plan.tasks.ids())))
         raise click.BadParameter(f"no task matches {glob!r}" + (f", {near}" if near else ""), param_hint="--force")
 
 

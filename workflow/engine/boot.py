@@ -23,6 +23,7 @@ def become_worker(
     """Be a worker, in a process that was just forked and is already guarded by the warden."""
     for number in (_signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT, _signal.SIGPIPE, _signal.SIGCHLD):
         _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())  # a module that was preloaded may have blocked some
     # A session of its own: what the task does to its group or terminal stays with it.  And a subreaper: whatever the
     # task starts stays below this process for as long as it lives, so "the tree of this worker" is exact.
     os.setsid()
@@ -30,9 +31,22 @@ def become_worker(
     system.adopt_orphans()
     system.keep_only({tasks, answers, stack_file})
     stand_in_for_main(config["main"])
+    if config["authkey"] is not None:
+        from workflow.engine.authkey import AuthKey
+
+        AuthKey(config["authkey"]).give()
     from workflow.engine.worker import Worker
 
-    Worker(packet_from(tasks), answers, words, slot, stack_file, config["log_dir"], config["max_result"]).run()
+    Worker(
+        packet_from(tasks),
+        answers,
+        words,
+        slot,
+        stack_file,
+        config["log_dir"],
+        config["max_result"],
+        config["initializer"],
+    ).run()
 
 
 def stand_in_for_main(name: str | None) -> None:

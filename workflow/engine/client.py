@@ -22,7 +22,7 @@ from contextlib import ExitStack, suppress
 from marshal import dumps as marshal_dumps
 from marshal import loads as marshal_loads
 from pickle import dumps
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from workflow import messages
 from workflow.engine import marks, processes, scoreboard, system
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from workflow.info_task import InfoTask
 else:
     import _signal
+
+H = TypeVar("H", bound=Handle)
 
 _FLUSH_BYTES = 32 * 1024
 _LINGER_S = 0.0005
@@ -122,6 +124,12 @@ class Config(NamedTuple):
     path: tuple[str, ...]
     env: Mapping[str, str] | None
     main: str | None
+    initializer: bytes | None = None
+    """A packed call that every worker makes first."""
+    initializer_s: float | None = None
+    """What it gets; None is no limit."""
+    authkey: bytes | None = None
+    """By which workers know the processes of the program's ``multiprocessing``."""
 
 
 class Client:
@@ -164,8 +172,11 @@ class Client:
         """By number: the one that was let go last."""
         self._cancel_grace: float | None = None
         self._released = False
-        self._closed = False
+        self._closed: str | None = None
+        """Why nothing more is taken."""
         self._ending = False
+        self._foreign = False
+        """Whether this is a copy, in a process that the program forked: the engine is not its."""
         self._epoch = 0
         self._restarts = Restarts(DISPATCHERS_MAX)
         self._achieved: tuple[int, int, int] | None = None
@@ -174,6 +185,7 @@ class Client:
         self._mark: marks.Mark | None = None
         self._vigils = Vigil(), Vigil()
         """Over the guardian and the warden."""
+        self._ended = threading.Event()
         self._asking = threading.Lock()  # one who asks for stacks at a time
         self._request = 0
         self._stacks: list[Stack] = []
@@ -185,6 +197,14 @@ class Client:
     def start(self) -> None:
         """Start the processes.  Returns at once; what is pushed waits for them.  Raises EngineError."""
         config = self._config
+        if not sys.executable or getattr(sys, "frozen", False):
+            message = (
+                "the engine cannot be started: its processes are further runs of the Python interpreter, and "
+                f"sys.executable is {sys.executable!r}, which is none; a program that was frozen into one file, or "
+                "that embeds Python, can set sys.executable to one with the same version and modules, and sys.frozen "
+                "to False"
+            )
+            raise EngineError(message)
         try:
             os.getcwd()
         except OSError:
@@ -207,7 +227,7 @@ class Client:
                 theirs.callback(channel.close)
                 file = system.anonymous_file("workflow-config")
                 theirs.callback(os.close, file)
-                os.write(file, marshal_dumps(self._settings(control.fileno(), channel.fileno())))
+                system.write_all(file, marshal_dumps(self._settings(control.fileno(), channel.fileno())))
                 os.lseek(file, 0, os.SEEK_SET)
                 flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
                 self._mark = marks.new_mark()
@@ -240,6 +260,7 @@ class Client:
         except RuntimeError as error:
             self.shut_down()
             self._ending = False
+            self._ended.clear()
             message = f"the engine could not be started: {system.explain(error)}"
             raise EngineError(message) from error
 
@@ -257,6 +278,9 @@ class Client:
             "preload": config.preload,
             "main": config.main,
             "path": _import_path(config.path),
+            "initializer": config.initializer,
+            "initializer_s": config.initializer_s,
+            "authkey": config.authkey,
             "control": control,
             "channel": channel,
             "scoreboard": self._board,
@@ -267,17 +291,21 @@ class Client:
 
         Raises RuntimeError in a done callback, which would wait for itself.
         """
-        if threading.current_thread() is self._reader:
+        if self.is_reader():
             message = "stop() was called in a done callback, in the thread it would have to wait for"
             raise RuntimeError(message)
         self._flush()
         with self._idle:
             return self._idle.wait_for(lambda: not self._table and not self._owed, timeout)
 
-    def close(self) -> None:
-        """Take no more tasks."""
+    def close(self, why: str) -> None:
+        """Take no more tasks, for this reason."""
         with self._lock:
-            self._closed = True
+            self._closed = self._closed or why
+
+    def is_reader(self) -> bool:
+        """Whether this is called in the engine's own thread, by a done callback."""
+        return threading.current_thread() is self._reader
 
     def wait_ended(self) -> None:
         """Until everything pushed has ended; callbacks may still be on the way."""
@@ -296,22 +324,35 @@ class Client:
         self._settle_down(owed)
 
     def shut_down(self) -> None:
-        """End all processes, and whatever has not ended with them.  Safe to call again."""
+        """End all processes, and whatever has not ended with them.  Safe to call again; returns when that is done."""
+        if self._foreign:
+            return
         with self._lock:
             first, self._ending = not self._ending, True
-        if first:
+        if not first:
+            if threading.current_thread() is not self._reader:
+                self._ended.wait()
+            return
+        try:
             self._end_processes()
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join()
-        if first:
+            for thread in self._threads:
+                if thread is not threading.current_thread():
+                    thread.join()
             for channel in (self._channel, self._control):
                 channel.close()
             self._words.release()
             os.close(self._board)
+        finally:
+            self._ended.set()
+
+    def disown(self) -> None:
+        """In a fork of the program: the engine is its parent's, and so is every word to it."""
+        self._foreign = True
 
     def release(self) -> None:
         """Nobody will push or wait any more: end when what was pushed has ended."""
+        if self._foreign:
+            return
         with self._lock:
             self._released = True
             idle = not self._table and not self._owed
@@ -364,7 +405,13 @@ class Client:
         else:
             options = pack_options(task)
             payload = dumps(task.args if task.kwargs is None else (task.args, task.kwargs), 5)
-        timeout = float("inf") if task.timeout is None else task.timeout
+        return self.push_packed(path, task.timeout, options, payload, Handle)
+
+    def push_packed(
+        self, path: bytes, limit: float | None, options: bytes, payload: bytes, make: Callable[[int, bytes, Client], H]
+    ) -> H:
+        """The same, of what is packed already; ``make`` makes the handle."""
+        timeout = float("inf") if limit is None else limit
         length = TASK.size + len(path) + len(options) + len(payload)
         if length > 0xFFFFFFFF:
             message = f"the arguments of a task may take 4 GiB; these take {len(payload)} bytes"
@@ -374,13 +421,12 @@ class Client:
                 self._await_room(self._max_pending)
             if self.failure is not None:
                 raise EngineError(self.failure)
-            if self._closed:
-                message = "the program is ending, and its pool takes no more tasks"
-                raise RuntimeError(message)
+            if self._closed is not None:
+                raise RuntimeError(self._closed)
             number = self._last_number = self._last_number + 1
             # Added up and not joined: all but the payload is short, and that is copied once either way.
             frame = TASK.pack(length, PUSH, 1, number, timeout, len(path), len(options)) + path + options + payload
-            handle = Handle(number, frame, self)
+            handle = make(number, frame, self)
             alone = not self._table
             self._table[number] = handle
             self._buffer.append(frame)
@@ -396,7 +442,7 @@ class Client:
         return handle
 
     def _await_room(self, most: int) -> None:
-        if threading.current_thread() is self._reader:
+        if self.is_reader():
             return  # a done callback that pushes: only this thread makes room, so it must not wait for it
         while len(self._table) >= most and self.failure is None and not self._ending:
             self._wake.set()
@@ -404,6 +450,8 @@ class Client:
 
     def cancel(self, number: int, reason: str) -> bool:
         """Ask for the end of a task; whether it has not ended yet."""
+        if self._foreign:
+            return False
         with self._lock:
             handle = self._table.get(number)
             if handle is None:
@@ -426,11 +474,20 @@ class Client:
 
     def cancel_all(self, reason: str, grace: float | None) -> None:
         """Ask for the end of every task, of those pushed later too."""
+        if self._foreign:
+            return
         with self._lock:
             self.cancel_reason = self.cancel_reason or reason
             self._cancel_grace = -1.0 if grace is None else grace
             self._say(messages.CANCEL_ALL, 0, self._cancel_grace)
         self._flush()
+
+    def cancel_unbegun(self) -> None:
+        """Have those ended that no worker is in the middle of."""
+        running = {running.number for running in self.running()}
+        for handle in list(self._table.values()):
+            if handle.number not in running:
+                handle.cancel()
 
     def _say(self, kind: int, number: int, seconds: float = 0.0, attempt: int = 0) -> None:
         self._buffer.append(TASK.pack(TASK.size, kind, attempt, number, seconds, 0, 0))
@@ -438,6 +495,8 @@ class Client:
 
     def _flush(self) -> None:
         """Write what is buffered, as far as that goes without waiting."""
+        if self._foreign:
+            return  # the program itself writes it
         if self._sending.acquire(blocking=False):
             try:
                 if self._write(DONT_WAIT):
@@ -824,6 +883,18 @@ class Client:
             )
         return tuple(found)
 
+    def is_running(self, number: int) -> bool:
+        """Whether a worker is in the middle of this task."""
+        words = self._words
+        try:
+            for base in range(scoreboard.WORDS, (self._slots + 1) * scoreboard.WORDS, scoreboard.WORDS):
+                state = words[base]
+                if state & 3 == scoreboard.RUNNING and state >> 2 >> TICKET_BITS == number:
+                    return bool(words[base + scoreboard.PID]) and number in self._table
+        except ValueError:
+            pass  # the engine has ended
+        return False
+
     def stacks(self, timeout_s: float) -> tuple[Stack, ...]:
         """Where every running task is, asked of the warden; what was heard in that time."""
         with self._asking:
@@ -895,5 +966,6 @@ _CALLED = ("succeeded", None, (0, 0, 0))
 def _import_path(extra: tuple[str, ...]) -> list[str]:
     """The program's import path, absolute: the engine's processes may be elsewhere when they use it."""
     here = os.getcwd()
-    own = [os.path.join(here, entry) for entry in sys.path]
+    entries: list[object] = [*sys.path]  # anything may stand there, and what is no text is passed over, as by imports
+    own = [os.path.join(here, entry) for entry in entries if isinstance(entry, str)]
     return [*extra, *[entry for entry in own if entry not in extra]]

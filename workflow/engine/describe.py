@@ -68,7 +68,14 @@ def traceback_of(error: BaseException) -> str:
 def pickled(error: BaseException) -> bytes | None:
     """The exception as bytes, if it comes back from them as what it was."""
     try:
-        data = dumps(error, 5)
+        try:
+            data = dumps(error, 5)
+        except Exception as refusal:  # noqa: BLE001
+            if "_main__" not in str(refusal):  # or __mp_main__
+                return None
+            from workflow.engine import main_names
+
+            data = main_names.dumps(error)
         return data if type(loads(data)) is type(error) else None
     except Exception:  # noqa: BLE001
         return None

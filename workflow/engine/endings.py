@@ -181,7 +181,8 @@ def how_it_died(died: messages.WorkerDied) -> str:
     lines = died.stack.strip().splitlines()
     told = lines[-1].removeprefix(OWN_FAILURE) if lines and lines[-1].startswith(OWN_FAILURE) else ""
     way = f"by {died.signal}" if died.signal else f"with exit code {died.exit_code}"
-    return f" ({way}: {told})" if told else f" ({way})"
+    story = "\n" + "\n".join(lines[:-1]) if told and len(lines) > 1 else ""
+    return f" ({way}: {told}){story}" if told else f" ({way})"
 
 
 def exception_from(frame: bytes, task_id: str, reason: str | None = None) -> BaseException:

@@ -39,28 +39,42 @@ def body_of(frame: bytes | memoryview) -> tuple[dict[str, Any], memoryview]:
 
 def pack_options(task: InfoTask) -> bytes:
     """The options with which a task travels: those that are not their default."""
-    options: dict[str, object] = {}
-    if task.kwargs is not None:
-        options["kwargs"] = True
-    for name in ("id", "memory", "priority", "cwd", "isolate", "on_success", "on_failure", "outputs"):
-        value = getattr(task, name)
-        if value:
-            options[name] = value
+    shared = task.shared
+    if shared is None:
+        options = _shared_options(task)
+    else:
+        if shared.options is None:
+            shared.options = _shared_options(task)
+        options = shared.options.copy()
+    if task.id:
+        options["id"] = task.id
     if task.env:
         options["env"] = {
             name: text.parts if isinstance(text, AttemptText) else text for name, text in task.env.items()
         }
     if task.seed is not None:
         options["seed"] = task.seed
-    if task.deadline is not None:
-        options["deadline_ns"] = int(min(task.deadline, 9e8) * 1e9)
     if task.retries.max:
         options["retries"] = tuple(task.retries)
+    return marshal_dumps(options) if options else b""
+
+
+def _shared_options(task: InfoTask) -> dict[str, object]:
+    """Those that are the same for all tasks that were made ``like`` this one."""
+    options: dict[str, object] = {}
+    if task.kwargs is not None:
+        options["kwargs"] = True
+    for name in ("memory", "priority", "cwd", "isolate", "on_success", "on_failure", "outputs"):
+        value = getattr(task, name)
+        if value:
+            options[name] = value
+    if task.deadline is not None:
+        options["deadline_ns"] = int(min(task.deadline, 9e8) * 1e9)
     if task.grace != 5.0:
         options["grace_ns"] = int(min(task.grace, 9e8) * 1e9)
     if task.callback_timeout != 30.0:
         options["callback_timeout"] = task.callback_timeout
-    return marshal_dumps(options) if options else b""
+    return options
 
 
 def with_attempt(frame: bytes, attempt: int, more: Mapping[str, object] = _NOTHING) -> bytes:

@@ -36,6 +36,10 @@ def main(config: dict[str, Any]) -> NoReturn:
     parent_descriptor = system.process_descriptor(parent)
     if os.getppid() != parent:
         os._exit(0)
+    # What the program, or only the thread that started us, blocks or ignores is inherited: without SIGCHLD nobody would
+    # hear of a death.
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     # Whatever the user sends to the group or the terminal is the program's to answer, not ours.
     for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT, _signal.SIGPIPE):
         _signal.signal(number, _signal.SIG_IGN)

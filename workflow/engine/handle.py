@@ -22,21 +22,30 @@ from workflow.engine.endings import exception_from
 from workflow.engine.frames import body_of, options_of
 from workflow.engine.output import log_file_name
 from workflow.errors import EngineError
-from workflow.messages import RETURNED, STATUSES, TICKET_BITS
+from workflow.messages import ANSWER, RETURNED, STATUSES, TICKET_BITS
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, LogRange, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from typing_extensions import TypeVar
+
     from workflow.engine.client import Client
+
+    R = TypeVar("R", default=Any)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
 
 _CONDITIONS = threading.Lock()
 """Held to make a condition, by whoever waits; never by the reader."""
 
 _ATTEMPT = (1 << TICKET_BITS) - 1
+_OUTCOMES = tuple(map(Outcome, STATUSES))
 
 
-class Handle(Future[Any]):
+class Handle(Future[R]):
     """A pushed task.
 
     It is a ``concurrent.futures.Future`` and can be given to ``wait`` and ``as_completed``.  Done callbacks run in a
@@ -74,24 +83,31 @@ class Handle(Future[Any]):
     _cancel_reason: str | None = None
     _failure: str | None = None
     _loaded = False
+    _engine_error: type[EngineError] = EngineError
+    """What is raised when the engine could not go on."""
 
     # -- what Future's own functions use ---------------------------------------------------------------------------
 
-    @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]
-        condition = self._cond
-        if condition is None:
-            with _CONDITIONS:
-                condition = self._cond
-                if condition is None:
-                    condition = self._cond = threading.Condition()
-        return condition
+    if TYPE_CHECKING:  # attributes of every Future, to whom it is given
+        _condition: threading.Condition
+        _waiters: list[Any]
+    else:
 
-    @property
-    def _waiters(self) -> list[Any]:  # type: ignore[override]
-        if self._waiting is None:
-            self._waiting = []
-        return self._waiting
+        @property
+        def _condition(self) -> threading.Condition:
+            condition = self._cond
+            if condition is None:
+                with _CONDITIONS:
+                    condition = self._cond
+                    if condition is None:
+                        condition = self._cond = threading.Condition()
+            return condition
+
+        @property
+        def _waiters(self) -> list[Any]:
+            if self._waiting is None:
+                self._waiting = []
+            return self._waiting
 
     # -- Future ----------------------------------------------------------------------------------------------------
 
@@ -109,13 +125,13 @@ class Handle(Future[Any]):
 
     def running(self) -> bool:
         """Whether a worker is running it at this moment."""
-        return any(running.number == self.number for running in self._client.running())
+        return self._state == PENDING and self._client.is_running(self.number)
 
     def done(self) -> bool:
         """Whether it has ended, in whatever way.  Its callback may still be on the way."""
         return self._state != PENDING
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> R:
         """What ``runnable`` returned.
 
         Waits for the end, at most ``timeout`` seconds.  Raises the task's exception, or the one that stands for it
@@ -124,7 +140,8 @@ class Handle(Future[Any]):
         self._await(timeout)
         error = self._load()
         if error is None:
-            return self._result
+            value: R = self._result
+            return value
         try:
             raise error
         finally:
@@ -173,12 +190,12 @@ class Handle(Future[Any]):
     def outcome(self) -> Outcome | None:
         """The outcome; None before the end."""
         last = self._last
-        return None if last is None else Outcome(STATUSES[last[4]])
+        return None if last is None else _OUTCOMES[last[4]]
 
     @property
     def reason(self) -> str | None:
         """Why it was cancelled, when it was, or why it is timed out although no attempt of it was."""
-        if self._last is None:
+        if self._last is None or self._last[4] == messages.SUCCEEDED:
             return None
         if self._last[4] == messages.TIMED_OUT and not RETURNED.unpack_from(self._last)[4] & _ATTEMPT:
             return messages.unpack_error(bytes(body_of(self._last)[1]))[1]
@@ -187,8 +204,9 @@ class Handle(Future[Any]):
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """The attempts that have ended, in order; none when the task was cancelled before it began."""
-        frames = [*self._earlier, *(() if self._last is None else (self._last,))]
-        return tuple(self._attempt(frame) for frame in frames if RETURNED.unpack_from(frame)[4] & _ATTEMPT)
+        last = self._last
+        ended = () if last is None or not ANSWER.unpack_from(last)[4] & _ATTEMPT else (self._attempt(last),)
+        return (*map(self._attempt, self._earlier), *ended) if self._earlier else ended
 
     @property
     def callback(self) -> CallbackRecord | None:
@@ -219,19 +237,21 @@ class Handle(Future[Any]):
         self._last = frame
         cancelled = frame[4] == messages.CANCELLED and self._failure is None
         self._state = CANCELLED_AND_NOTIFIED if cancelled else FINISHED
-        condition = self._cond
-        if condition is not None:
-            with condition:
-                for waiter in self._waiting or ():
-                    if cancelled:
-                        waiter.add_cancelled(self)
-                    elif frame[4] != messages.SUCCEEDED:
-                        waiter.add_exception(self)
-                    else:
-                        waiter.add_result(self)
-                condition.notify_all()
+        if self._cond is not None:
+            self._tell_waiters(self._cond)
         if self._calls is not None:
             self._make_calls()
+
+    def _tell_waiters(self, condition: threading.Condition) -> None:
+        with condition:
+            for waiter in self._waiting or ():
+                if self._state == CANCELLED_AND_NOTIFIED:
+                    waiter.add_cancelled(self)
+                elif self._last is None or self._last[4] != messages.SUCCEEDED:
+                    waiter.add_exception(self)
+                else:
+                    waiter.add_result(self)
+            condition.notify_all()
 
     def _make_calls(self) -> None:
         calls = self._calls
@@ -267,7 +287,7 @@ class Handle(Future[Any]):
             if not self._loaded and frame is not None:
                 try:
                     if self._failure is not None:
-                        self._exception = EngineError(self._failure)
+                        self._exception = self._engine_error(self._failure)
                     elif frame[4] == messages.SUCCEEDED:
                         self._result = loads(body_of(frame)[1])
                     else:
@@ -278,25 +298,29 @@ class Handle(Future[Any]):
             return self._exception
 
     def _attempt(self, frame: bytes) -> Attempt:
-        _, status, _, left, ticket, started, duration, pid, *log = RETURNED.unpack_from(frame)
-        notes, body = body_of(frame)
-        error = signal = exit_code = None
-        if status != messages.SUCCEEDED:
-            type_name, message, traceback, _, stack, signal, exit_code = messages.unpack_error(bytes(body))
-            error = ErrorRecord(type_name, message, traceback, stack)
+        _, status, flags, left, ticket, started, duration, pid, *log = RETURNED.unpack_from(frame)
+        error = signal = exit_code = peak_rss_bytes = cpu_s = None
+        if status != messages.SUCCEEDED or flags & messages.HAS_NOTES:
+            notes, body = body_of(frame)
+            if status != messages.SUCCEEDED:
+                type_name, message, traceback, _, stack, signal, exit_code = messages.unpack_error(bytes(body))
+                error = ErrorRecord(type_name, message, traceback, stack)
+            exit_code, signal = notes.get("exit_code", exit_code), notes.get("signal", signal)
+            peak_rss_bytes, cpu_s = notes.get("peak_rss_bytes"), notes.get("cpu_s")
+        # By position: this is made for each task of a run.
         return Attempt(
-            number=ticket & _ATTEMPT,
-            outcome=Outcome(STATUSES[status]),
-            started_at=self._client.epoch_s(started),
-            duration_s=duration / 1e9,
-            pid=pid or None,
-            exit_code=notes.get("exit_code", exit_code),
-            signal=notes.get("signal", signal),
-            left=left,
-            peak_rss_bytes=notes.get("peak_rss_bytes"),
-            cpu_s=notes.get("cpu_s"),
-            error=error,
-            log=self._log_range(*log),
+            ticket & _ATTEMPT,
+            _OUTCOMES[status],
+            self._client.epoch_s(started),
+            duration / 1e9,
+            pid or None,
+            exit_code,
+            signal,
+            left,
+            peak_rss_bytes,
+            cpu_s,
+            error,
+            self._log_range(*log) if log[1] else None,
         )
 
     def _log_range(self, offset: int, size: int, file: int) -> LogRange | None:

@@ -127,7 +127,9 @@ class Nursery:
         self._words[base + scoreboard.WORKER] = seat.worker
         self._tell(messages.WorkerForked(seat.worker, seat.slot, seat.pid), (seat.tasks, seat.answers))
         worker = seat.worker  # not the seat, which holds what the worker wrote when it crashed
-        self._timers.after(START_S, lambda _now: self._give_up_on_start(worker))
+        limit = START_S if self._config["initializer"] is None else self._config["initializer_s"]
+        if limit is not None:
+            self._timers.after(limit, lambda _now: self._give_up_on_start(worker))
 
     def _give_up_on_start(self, worker: int) -> None:
         """A worker that hangs before it is ready would keep what it is sent: nothing of it has a limit yet."""
@@ -137,6 +139,8 @@ class Nursery:
             and seat.died is None
             and not self._words[seat.slot * scoreboard.WORDS + scoreboard.STARTED]
         ):
+            if self._config["initializer"] is not None:
+                self._stacks.add(seat.slot, f"{system.OWN_FAILURE}its initializer had not returned in time\n")
             processes.kill_tree(seat.pid)
 
     def _become_worker(self, slot: int, tasks: int, answers: int, stack_file: int) -> NoReturn:

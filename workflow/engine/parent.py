@@ -82,18 +82,18 @@ class MultiProcess:
         if sys.platform == "win32":
             message = "workflow needs a POSIX system such as Linux or macOS; on Windows, use WSL"
             raise WorkflowError(message)
-        self.pool = usable_cpus() if pool is None else _count("pool", pool, POOL_MAX)
+        self.pool = usable_cpus() if pool is None else count("pool", pool, POOL_MAX)
         """Workers."""
         config = Config(
             pool=self.pool,
-            max_pending=None if max_pending is None else _count("max_pending", max_pending),
+            max_pending=None if max_pending is None else count("max_pending", max_pending),
             log_dir=None if log_dir is None else os.path.abspath(log_dir),
             max_log=max_log,
             own_output=own_output,
             max_result=max_result,
             max_tasks_per_child=None
             if max_tasks_per_child is None
-            else _count("max_tasks_per_child", max_tasks_per_child),
+            else count("max_tasks_per_child", max_tasks_per_child),
             preload=tuple(preload),
             path=tuple(os.path.abspath(folder) for folder in path),
             env=env,
@@ -125,7 +125,7 @@ class MultiProcess:
                 raise RuntimeError(message)
             self._client.start()
             self._state = "running"
-            _clients.add(self._client)
+            started.add(self._client)
             # A pool that nobody holds any more completes what was pushed, and ends.
             weakref.finalize(self, self._client.release).atexit = False
 
@@ -167,7 +167,7 @@ class MultiProcess:
         if self._state == "stopped" or self._owner != _generation:
             return
         self._state = "stopped"
-        _clients.discard(self._client)
+        started.discard(self._client)
         try:
             if not self._client.wait_idle(timeout):
                 self._client.cancel_all("stop() had waited as long as it was told to", None)
@@ -253,31 +253,38 @@ _generation = 0
 def _count_fork() -> None:
     global _generation
     _generation += 1
-    _clients.clear()  # the parent's pools are none of the child's business
+    for client in started:
+        client.disown()
+    started.clear()  # the parent's pools are none of the child's business
 
 
 # Pools belong to the process that started them.  A counter, because asking the kernel for the pid would be a tenth of
 # the cost of a push.
 os.register_at_fork(after_in_child=_count_fork)
 
-_clients: weakref.WeakSet[Client] = weakref.WeakSet()
-"""Those that were started.  Their threads keep them while they run."""
+started: weakref.WeakSet[Client] = weakref.WeakSet()
+"""The engines of this process.  Their threads keep them while they run."""
 
 
 @atexit.register
 def _complete_all() -> None:
-    for client in list(_clients):
-        client.close()
-        try:
-            client.wait_idle(None)
-        except BaseException:
-            client.cancel_all("the program was interrupted", 0.0)
-            client.wait_idle(5.0)
-            raise
-        finally:
-            client.shut_down()
+    for client in list(started):
+        complete(client, "the program is ending, and its pool takes no more tasks")
         if client.failure is not None:
             raise EngineError(client.failure)
+
+
+def complete(client: Client, why: str) -> None:
+    """Take no more tasks, for this reason; wait for what was pushed, then end the engine."""
+    client.close(why)
+    try:
+        client.wait_idle(None)
+    except BaseException:
+        client.cancel_all("the program was interrupted", 0.0)
+        client.wait_idle(5.0)
+        raise
+    finally:
+        client.shut_down()
 
 
 def _name_of_main() -> str | None:
@@ -293,7 +300,8 @@ def _name_of_main() -> str | None:
     return os.path.splitext(os.path.basename(str(file)))[0]
 
 
-def _count(name: str, value: object, most: int | None = None) -> int:
+def count(name: str, value: object, most: int | None = None) -> int:
+    """The value, a whole number from 1 on, ``most`` at the most; what else it may be is a TypeError or ValueError."""
     if isinstance(value, bool) or not isinstance(value, int):
         message = f"{name} must be a whole number, not {value!r}"
         raise TypeError(message)

@@ -11,6 +11,7 @@ import sys
 
 from workflow.attempt_text import join_attempt
 
+_OF_TASKS = b"WORKFLOW_TASK_ID", b"WORKFLOW_ATTEMPT"
 _CHANGES = frozenset({"os.chdir", "os.fchdir", "os.putenv", "os.unsetenv"})
 
 
@@ -20,7 +21,11 @@ class Place:
     __slots__ = ("_environment", "_folder", "changed")
 
     def __init__(self) -> None:
-        self._folder = os.getcwd()
+        self._folder: str | int
+        try:
+            self._folder = os.getcwd()
+        except OSError:  # somebody has removed it since the engine was started; it can be gone back to all the same
+            self._folder = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
         self._environment = dict(_raw())
         self.changed = False
         """Whether the interpreter told of a change."""
@@ -34,8 +39,9 @@ class Place:
         """Set what the task asks for.  Raises OSError when its folder cannot be entered."""
         identity = options.get("id")
         if identity is not None:
-            os.environ["WORKFLOW_TASK_ID"] = str(identity)
-            os.environ["WORKFLOW_ATTEMPT"] = str(attempt)
+            for own, raw in zip(_OF_TASKS, (os.fsencode(str(identity)), b"%d" % attempt), strict=True):
+                os.putenv(own, raw)
+                _raw()[own] = raw
         environment = options.get("env")
         if isinstance(environment, dict):
             for name, value in environment.items():
@@ -57,10 +63,14 @@ class Place:
         """Undo what the task changed, asked for or not.  ``certainly`` looks for what was not heard of."""
         if not self.changed and not certainly:
             return
-        if _raw() != self._environment:
+        current = _raw()
+        if current != self._environment:
+            for own in _OF_TASKS:  # what is there in any case goes first: mostly it is all
+                if current.pop(own, None) is not None:
+                    os.unsetenv(own)
+        if current != self._environment:
             # Decoding is done by the mapping itself, for the few names that differ.
             wanted = self._environment
-            current = _raw()
             for name in [name for name in current if name not in wanted]:
                 del os.environ[_decode(name)]
             for name, value in wanted.items():

@@ -29,6 +29,8 @@ else:
 
 _ROUNDS_MAX = 64
 """Walks of a tree in search of somebody new; only a fork bomb that outruns SIGSTOP needs more than a few."""
+_WALL = 0x40000000
+"""Also children whose end is told by another signal than SIGCHLD, or by none."""
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -48,6 +50,20 @@ def descendants(pid: int) -> list[int]:
                 found[child] = None
                 queue.append(child)
     return queue[1:]
+
+
+def has_children() -> bool:
+    """Whether this process has children, zombies included; True where the kernel cannot say so at once.
+
+    Where it has none, there is nobody below it: who loses a parent is adopted before the end of that parent is told.
+    """
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | _WALL)
+    except ChildProcessError:
+        return False
+    except (AttributeError, OSError):  # not Linux, or an old one
+        return True
+    return True
 
 
 def start_time(pid: int) -> int | None:

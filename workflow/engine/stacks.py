@@ -36,6 +36,10 @@ class StackFiles:
         os.ftruncate(self._files[slot], 0)
         os.lseek(self._files[slot], 0, os.SEEK_SET)
 
+    def add(self, slot: int, line: str) -> None:
+        """Write a line of ours behind what stands there."""
+        os.write(self._files[slot], line.encode())
+
     def size(self, slot: int) -> int:
         """Bytes written."""
         return os.fstat(self._files[slot]).st_size

@@ -218,6 +218,8 @@ def explain(error: BaseException) -> str:
         )
     if number == errno.ENOMEM or isinstance(error, MemoryError):
         return f"{text} (out of memory, or the limit of a process: ulimit -v)"
+    if number == errno.EFBIG:
+        return f"{text} (the limit of a file's size, which counts for what is shared in memory too: ulimit -f)"
     if number == errno.ETOOMANYREFS:
         return f"{text} (of descriptors on their way, a user may have {_limit('SC_OPEN_MAX')}: ulimit -n)"
     return text

@@ -25,7 +25,7 @@ import gc
 import os
 import sys
 import time
-from _pickle import dumps, loads
+from _pickle import PicklingError, dumps, loads
 from marshal import dumps as marshal_dumps
 from marshal import loads as marshal_loads
 
@@ -115,6 +115,7 @@ class Worker:
         stack_file: int,
         log_dir: str | None,
         max_result: int | None,
+        initializer: bytes | None,
     ) -> None:
         self._tasks = tasks
         self._answers = answers
@@ -122,6 +123,7 @@ class Worker:
         self._base = slot * scoreboard.WORDS
         self._row = words[self._base : self._base + scoreboard.WORDS]
         self._stack_file = stack_file
+        self._initializer = initializer
         self._max_result = (1 << 63) if max_result is None else max_result
         self._timeout_s, self._timeout_ns = 0.0, 0  # the latest task's, of which most are alike
         self._options: dict[str, Any] = {}
@@ -152,6 +154,11 @@ class Worker:
         )
         _thread.start_new_thread(self._watch, ())
         show_stacks_when_asked()
+        if self._initializer is not None:
+            from workflow.engine.initialize import initialize
+
+            initialize(self._initializer, self._stack_file)
+            self._output.flush_idle()
         self._words[self._base + scoreboard.STARTED] = _clock_ns()
         gc.freeze()  # what was loaded up to here stays: the collector need not look at it for every task
         if ARMED:
@@ -262,8 +269,8 @@ class Worker:
                 row[STAGE] = AT_RESULT
                 try:
                     body = dumps(value, 5)
-                except Exception as error:
-                    raise _unsendable(value, error) from error
+                except Exception as error:  # noqa: BLE001  # it is the user's code
+                    body = _dumps_by_name(value, error, of_call=model.__name__ == "Called")
                 if len(body) > self._max_result:
                     message = f"the result takes {len(body)} bytes, more than max_result = {self._max_result}"
                     raise ValueError(message)  # noqa: TRY301  # it is described like whatever the task raises
@@ -437,11 +444,29 @@ def leave(code: int) -> NoReturn:
 _NO_OPTIONS: dict[str, Any] = {}
 
 
-def _unsendable(value: object, error: Exception) -> TypeError:
+def _dumps_by_name(value: object, error: Exception, *, of_call: bool) -> bytes:
+    """What pickle refused for this reason, if it is for names of ``__main__`` only."""
+    if "_main__" in str(error):  # or __mp_main__
+        from workflow.engine import main_names
+
+        try:
+            return main_names.dumps(value)
+        except Exception as second:  # noqa: BLE001
+            error = second
+    raise _unsendable(value, error, of_call=of_call) from error
+
+
+def _unsendable(value: object, error: Exception, *, of_call: bool) -> Exception:
+    """What is told of it: of a call the error that the standard's executors would tell, with a clearer text."""
     if type(value).__name__ == "coroutine":
         value.close()  # type: ignore[attr-defined]  # else it is complained of, in the next task's output
         return TypeError("it is an async function, and nobody runs what it returned: call asyncio.run() in the task")
-    return TypeError(f"the result, a {type(value).__qualname__}, cannot be pickled: {error}")
+    kind: type[Exception] = TypeError
+    if of_call:
+        kind = type(error)
+        if kind not in (AttributeError, TypeError, PicklingError):
+            return error
+    return kind(f"the result, a {type(value).__qualname__}, cannot be pickled: {error}")
 
 
 def _load_model(module: bytes) -> tuple[type[Model], int, bool]:

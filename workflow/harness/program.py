@@ -23,7 +23,7 @@ _FILE = "account"
 
 def make_engine(pool: int | None = None, **options: Any) -> FaultyEngine:
     """The engine for a program under the harness; every task that is pushed to it needs an id."""
-    return FaultyEngine(read_injection(Path(os.environ[FOLDER_VARIABLE])), pool, on_callback=_keep, **options)
+    return FaultyEngine(read_injection(Path(os.environ[FOLDER_VARIABLE])), pool, on_callback=keep, **options)
 
 
 def read_account(folder: Path) -> dict[str, Any]:
@@ -35,7 +35,8 @@ def read_account(folder: Path) -> dict[str, Any]:
     return {"tasks": [json.loads(line) for line in lines[:-1]]}
 
 
-def _keep(handle: Handle) -> None:
+def keep(handle: Handle) -> None:
+    """Write down how a task ended."""
     outcome, callback = handle.outcome, handle.callback
     line = {
         "id": handle.id,

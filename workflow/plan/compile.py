@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from glob import escape, has_magic
+from operator import attrgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -61,6 +62,20 @@ def compile_task(
 
     Raises MissingResult where a reference finds nothing, or finds what cannot become text where text is needed.
     """
+    pattern = _patterns.get(task.name)
+    if pattern is not None and pattern.fits(task, around.root, keep_output):
+        made = pattern.instance(task, around.seed)
+        if made is not None:
+            return made
+    made = _compiled(task, results, around, keep_output)
+    if not isinstance(task.cwd, Template) and _is_filled(task.env.values()):
+        if len(_patterns) >= _PATTERNS_MAX:
+            _patterns.clear()
+        _patterns[task.name] = _Pattern(task, made, around.root, keep_output)
+    return made
+
+
+def _compiled(task: PlannedTask, results: Mapping[str, Ended], around: Surroundings, keep_output: bool) -> InfoTask:
     target: object = task.target
     args: object = task.args
     kwargs: object = task.kwargs
@@ -99,6 +114,82 @@ def compile_task(
         raise MissingResult(task.id, _first_reference(task), str(error)) from None
 
 
+class _Pattern:
+    """What became of one instance of a task, and of which the others are made that differ only in what they run.
+
+    To compile each of a hundred thousand instances from the beginning takes longer than to run them: the same limits
+    are checked and the same folder is found each time.  So an instance is compared with one that was compiled, in
+    everything that is not its own, and is made like that one when all is the same and nothing in it waits for a result.
+    """
+
+    __slots__ = ("_common", "_keep_output", "_made", "_root")
+
+    def __init__(self, task: PlannedTask, made: InfoTask, root: str, keep_output: bool) -> None:
+        self._common = _COMMON(task)
+        self._made = made
+        self._root = root
+        self._keep_output = keep_output
+
+    def fits(self, task: PlannedTask, root: str, keep_output: bool) -> bool:
+        """Whether an instance, but for what it runs, is as the one that was compiled."""
+        return self._common == _COMMON(task) and self._keep_output == keep_output and self._root == root
+
+    def instance(self, task: PlannedTask, run_seed: int) -> InfoTask | None:
+        """The task as it is pushed; None where it has to be compiled from the beginning."""
+        seed = task.seed if task.seed is not None else derived_seed(run_seed, task.id)
+        retries = _retries(task, run_seed)
+        if task.kind in ("cmd", "shell"):
+            if not _is_filled((task.target,)):
+                return None
+            _, arguments, _ = _what_runs(task.kind, task.target, (), {})
+            env = {**(self._made.env or {}), "WORKFLOW_SEED": str(seed)}
+            return self._made.like(arguments, id=task.id, seed=None, env=env, retries=retries)
+        if not _is_filled(task.args) or not _is_filled(task.kwargs.values()):
+            return None
+        module, arguments, keywords = _what_runs(task.kind, task.target, task.args, task.kwargs)
+        if keywords or module != self._made.module or self._made.kwargs is not None:
+            return None
+        return self._made.like(arguments, id=task.id, seed=seed, env=self._made.env, retries=retries)
+
+
+_COMMON = attrgetter(
+    "kind",
+    "timeout_s",
+    "grace_s",
+    "callback_timeout_s",
+    "env",
+    "cwd",
+    "deadline_s",
+    "outputs",
+    "memory_bytes",
+    "priority",
+    "isolate",
+    "on_success",
+    "on_failure",
+)
+"""All that ``_compiled`` looks at, but for what is an instance's own."""
+_NO_RETRIES = RetryPolicy()
+_NO_RETRIES_HELD = RetryPolicy(held=True)
+_PATTERNS_MAX = 1000
+_patterns: dict[str, _Pattern] = {}
+"""By the task's name.  A memo: what it says is compared with each instance, whoever's it is."""
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+def _is_filled(values: Iterable[object]) -> bool:
+    """Whether none of them waits for a result, or for the run."""
+    for value in values:
+        if type(value) in _PLAIN:
+            continue
+        if isinstance(value, Mapping):
+            value = value.values()  # noqa: PLW2901  what is in it
+        elif not isinstance(value, (list, tuple)):
+            return False
+        if not _is_filled(value):
+            return False
+    return True
+
+
 def filled(task: PlannedTask, results: Mapping[str, Ended], around: Surroundings) -> Filled:
     """What ``compile_task`` makes a task of, for its key.  Raises MissingResult."""
     fill = _Filler(task, results, around, for_key=True)
@@ -118,7 +209,7 @@ def _retries(task: PlannedTask, run_seed: int) -> RetryPolicy:
     Where tokens are used, who gives them out is asked before each attempt.
     """
     if not task.retries.max:
-        return RetryPolicy(held=bool(task.uses))
+        return _NO_RETRIES_HELD if task.uses else _NO_RETRIES
     return task.retries._replace(seed=derived_seed(run_seed, f"{task.id}:retries"), held=bool(task.uses))
 
 
@@ -134,15 +225,15 @@ def _table(value: object) -> dict[str, object]:
 def _what_runs(
     kind: str, target: object, args: object, kwargs: object
 ) -> tuple[str, tuple[object, ...], dict[str, object]]:
+    if kind == "cmd":
+        return "workflow.tasks.Command", (list(target) if isinstance(target, tuple) else [target],), {}
+    if kind == "shell":
+        return "workflow.tasks.Shell", (target,), {}
     positional = tuple(args) if isinstance(args, (tuple, list)) else ()
     keywords = _table(kwargs)
     if kind == "module":
         return str(target), positional, keywords
-    if kind == "call":
-        return "workflow.tasks.Call", (target, list(positional), keywords), {}
-    if kind == "cmd":
-        return "workflow.tasks.Command", (list(target) if isinstance(target, tuple) else [target],), {}
-    return "workflow.tasks.Shell", (target,), {}
+    return "workflow.tasks.Call", (target, list(positional), keywords), {}
 
 
 _ATTEMPT = Reference("task", ("attempt",))

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import os
 import re
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from glob import has_magic
 from typing import NamedTuple
 
-from workflow.plan.plan import Need, PlannedTask
+from workflow.plan.plan import Need
+from workflow.plan.tasks import Group, Ids, Tasks
 
 
 class Output(NamedTuple):
@@ -49,8 +51,8 @@ class Clash(NamedTuple):
 class Makers:
     """The outputs of all tasks, to look for the makers of inputs."""
 
-    def __init__(self, tasks: Sequence[PlannedTask], root: str) -> None:
-        self._tasks = tasks
+    def __init__(self, tasks: Tasks, root: str) -> None:
+        self._names: dict[int, str] = {}  # of the tasks that make something
         self._root = root
         self._at: dict[str, Output] = {}  # those that are no globs, by path
         self._inside: dict[str, list[int]] = {}  # of each folder: the tasks that make something in it
@@ -59,7 +61,8 @@ class Makers:
         """Told once for each two tasks of the file."""
         self._told: set[tuple[str, str]] = set()
         globs: list[Output] = []
-        for task, planned in enumerate(tasks):
+        for task, planned in tasks.having("outputs"):
+            self._names[task] = planned.name
             for number, written in enumerate(planned.outputs):
                 output = Output(task, number, canonical(written, root), written.endswith("/"))
                 if has_magic(output.path):
@@ -104,7 +107,7 @@ class Makers:
             tasks.append(task)
 
     def _clash(self, first: Output, second: Output) -> None:
-        names = (self._tasks[first.task].name, self._tasks[second.task].name)
+        names = (self._names[first.task], self._names[second.task])
         if names not in self._told:
             self._told.add(names)
             self.clashes.append(Clash(first, second))
@@ -152,15 +155,15 @@ class Makers:
         yield from self._forward[first:last]
 
 
-def implied_needs(tasks: Sequence[PlannedTask], makers: Makers) -> dict[int, tuple[Need, ...]]:
+def implied_needs(tasks: Tasks, makers: Makers) -> dict[int, tuple[Need, ...]]:
     """What tasks need because of their inputs: by their place, those that have any.
 
     A need for a task that the file names already is left as it is there, if all the instances in question are in it.
     """
     implied: dict[int, tuple[Need, ...]] = {}
     shared: dict[tuple[int, ...], tuple[Need, ...]] = {}
-    for number, task in enumerate(tasks):
-        if not task.inputs or task.skipped:
+    for number, task in tasks.having("inputs"):
+        if task.skipped:
             continue
         if len(task.inputs) == 1:
             found = makers.of(task.inputs[0])
@@ -180,15 +183,17 @@ def implied_needs(tasks: Sequence[PlannedTask], makers: Makers) -> dict[int, tup
     return implied
 
 
-def _needs(tasks: Sequence[PlannedTask], found: Sequence[int]) -> tuple[Need, ...]:
-    by_name: dict[str, list[PlannedTask]] = {}
+def _needs(tasks: Tasks, found: Sequence[int]) -> tuple[Need, ...]:
+    places: dict[Group, array[int]] = {}
     for number in found:
-        by_name.setdefault(tasks[number].name, []).append(tasks[number])
+        group, place = tasks.where(number)
+        places.setdefault(group, array("I")).append(place)
     needs = []
-    for name, makers in by_name.items():
-        every = tuple(task.id for task in makers)
-        ids = tuple(task.id for task in makers if not task.skipped) or every
-        needs.append(Need(name, every if ids == every else ids, every, "success", matched=True, by_files=True))
+    for group, makers in places.items():
+        every = Ids(group, makers)
+        running = array("I", (place for place in makers if not group.is_skipped(place)))
+        ids = every if len(running) in (0, len(makers)) else Ids(group, running)
+        needs.append(Need(group.name, ids, every, "success", matched=True, by_files=True))
     return tuple(needs)
 
 
@@ -287,12 +292,12 @@ def _may_hold(glob: str, folder: str) -> bool:
     return False
 
 
-def edges_of(tasks: Sequence[PlannedTask], implied: Mapping[int, tuple[Need, ...]]) -> dict[tuple[str, str], int]:
+def edges_of(tasks: Tasks, implied: Mapping[int, tuple[Need, ...]]) -> dict[tuple[str, str], int]:
     """The pairs of tasks of the file that files tie together, each with the first instance that is tied."""
     pairs: dict[tuple[str, str], int] = {}
     seen: set[tuple[str, int]] = set()
     for number, needs in implied.items():
-        name = tasks[number].name
+        name = tasks.where(number)[0].name
         if (name, id(needs)) in seen:
             continue
         seen.add((name, id(needs)))

@@ -16,32 +16,25 @@ _SPECIAL = re.compile(r"[^A-Za-z0-9 _.,:/@×()+-]")
 
 def mermaid(plan: Plan) -> str:
     """The flowchart, ending in a newline."""
-    tasks: dict[str, list[PlannedTask]] = {}
-    for task in plan.tasks:
-        tasks.setdefault(task.name, []).append(task)
-    number = {name: at for at, name in enumerate(tasks)}
+    names = plan.tasks.names
+    number = {name: at for at, name in enumerate(names)}
+    first = {group.name: group[0] for group in reversed(plan.tasks.groups)}
     lines = ["flowchart LR"]
     if plan.name:
         lines = ["---", f"title: {json.dumps(plan.name)}", "---", *lines]
-    lines += [f'  t{number[name]}["{_label(name, instances)}"]' for name, instances in tasks.items()]
+    lines += [f'  t{number[name]}["{_label(first[name], count)}"]' for name, count in names.items()]
     edges: dict[tuple[int, int, str], None] = {}
-    seen: set[tuple[str, int]] = set()
-    for name, instances in tasks.items():
-        for task in instances:
-            if (name, id(task.needs)) in seen:
-                continue  # of all instances of a task, mostly
-            seen.add((name, id(task.needs)))
-            for need in task.needs:
-                label = "" if need.status == "success" else need.status
-                edges[number[need.name], number[name], "files" if need.by_files else label] = None
+    for task in plan.tasks.differing("needs"):
+        for need in task.needs:
+            label = "files" if need.by_files else "" if need.status == "success" else need.status
+            edges[number[need.name], number[task.name], label] = None
     lines += [f"  t{needed} {f'-->|{label}|' if label else '-->'} t{of}" for needed, of, label in edges]
     return "\n".join(lines) + "\n"
 
 
-def _label(name: str, instances: list[PlannedTask]) -> str:
-    kind = instances[0].kind
-    count = f" × {len(instances)}" if instances[0].matrix is not None else ""
-    return f"{_escaped(name)}{count}<br/>{kind}"
+def _label(task: PlannedTask, instances: int) -> str:
+    count = f" × {instances}" if task.matrix is not None else ""
+    return f"{_escaped(task.name)}{count}<br/>{task.kind}"
 
 
 def _escaped(text: str) -> str:

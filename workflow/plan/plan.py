@@ -8,15 +8,18 @@ What a task needs from tasks that must run first stays open in it until ``compil
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from typing import Literal, Union
+from typing import TYPE_CHECKING, Literal, Union
 
 from workflow.info_task import RetryPolicy
 from workflow.spec.reference import Template
+
+if TYPE_CHECKING:
+    from workflow.plan.tasks import Tasks
 
 Json = Union[None, bool, int, float, str, "list[Json]", "dict[str, Json]"]
 Value = Union[None, bool, int, float, str, Template, "list[Value]", "dict[str, Value]"]
@@ -76,10 +79,10 @@ class Need:
     """All instances of one other task, and how they have to end."""
 
     name: str
-    ids: tuple[str, ...]
-    """In matrix order, without those that ``if`` removed unless it removed all; the same tuple in every Need of that
+    ids: Sequence[str]
+    """In matrix order, without those that ``if`` removed unless it removed all; the same object in every Need of that
     task with the same ``match``, so that many needs of many instances cost little."""
-    every: tuple[str, ...]
+    every: Sequence[str]
     """The same with those that ``if`` removed."""
     status: Status
     """All of them succeeded; at least one went wrong, and all ended; all ended."""
@@ -199,11 +202,11 @@ class Plan:
     name: str | None
     doc: str | None
     settings: Settings
-    tasks: tuple[PlannedTask, ...]
+    tasks: Tasks
     """Prerequisites before what needs them; otherwise in the order of the file, then of the matrix."""
     environ: Mapping[str, str | None]
     """What the file took from the environment; None for a variable that is not set."""
     hash: str
-    """``sha256:`` and 64 hex digits, over what ``plan --json`` prints without it."""
+    """``sha256:`` and 64 hex digits, over what ``plan --json`` prints without it; empty if nobody wants to know it."""
     resolved: Resolved | None = field(default=None, compare=False)
     """None of a saved plan, and where nobody asked for it."""

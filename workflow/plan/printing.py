@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from itertools import compress
+from itertools import compress, islice
 from math import inf
 from operator import attrgetter, is_not
 from typing import Any
@@ -26,6 +26,7 @@ from workflow.spec.reference import Template, escape
 
 FORMAT = 1
 
+_LINES_AT_ONCE = 1000
 _NO_RETRIES = RetryPolicy()
 _CELL = 60
 """Characters of a column of the listing."""
@@ -40,24 +41,27 @@ def plan_document(plan: Plan) -> dict[str, object]:
 
 def plan_json(plan: Plan) -> str:
     """The plan as JSON, ending in a newline."""
-    lines = ["{"]
-    lines += [f"  {json.dumps(key)}: {_line(value)}," for key, value in _head(plan).items()]
-    tasks = [f"    {line}" for line in _task_lines(plan)]
-    lines.append('  "tasks": [' + ("" if tasks else "],"))
-    if tasks:
-        lines.append(",\n".join(tasks))
-        lines.append("  ],")
-    lines.append(f'  "plan_hash": {json.dumps(plan.hash)}')
-    lines.append("}\n")
-    return "\n".join(lines)
+    return "".join(plan_json_pieces(plan))
+
+
+def plan_json_pieces(plan: Plan) -> Iterator[str]:
+    """The same bit by bit: of a million tasks it is half a gigabyte."""
+    yield "{\n" + "".join(f"  {json.dumps(key)}: {_line(value)},\n" for key, value in _head(plan).items())
+    yield '  "tasks": ['
+    lines = _task_lines(plan)
+    between = "\n    "
+    while piece := list(islice(lines, _LINES_AT_ONCE)):
+        yield between + ",\n    ".join(piece)
+        between = ",\n    "
+    yield ("\n  ],\n" if plan.tasks else "],\n") + f'  "plan_hash": {json.dumps(plan.hash)}\n}}\n'
 
 
 def plan_hash(plan: Plan) -> str:
     """Over everything that ``plan_json`` prints but the hash itself."""
     digest = hashlib.sha256(_line(_head(plan)).encode())
-    for line in _task_lines(plan):
-        digest.update(b"\n")
-        digest.update(line.encode())
+    lines = _task_lines(plan)
+    while piece := list(islice(lines, _LINES_AT_ONCE)):
+        digest.update(("\n" + "\n".join(piece)).encode())
     return f"sha256:{digest.hexdigest()}"
 
 
@@ -73,7 +77,7 @@ def plan_text(plan: Plan) -> str:
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip()
         for row in rows
     ]
-    count, skipped = len(plan.tasks), sum(task.skipped for task in plan.tasks)
+    count, skipped = len(plan.tasks), sum(group.skipped for group in plan.tasks.groups)
     by_if = f", {skipped:,} of them skipped" if skipped else ""
     lines.append(f"{count:,} task{'' if count == 1 else 's'}{by_if}, {plan.hash}")
     return "\n".join(lines) + "\n"
@@ -119,7 +123,7 @@ def _task_lines(plan: Plan) -> Iterator[str]:
     """
     before: tuple[object, ...] = ()
     written: list[str] = []
-    for task in plan.tasks:
+    for task in (task for group in plan.tasks.groups for task in group.views()):
         found = _RAW(task)
         if before:
             for keys in compress(_CHANGES, map(is_not, found, before)):

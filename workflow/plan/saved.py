@@ -33,6 +33,7 @@ from workflow.plan.plan import (
     count_failures,
 )
 from workflow.plan.printing import DEFAULTS, FORMAT, MODELS, plan_hash
+from workflow.plan.tasks import Tasks
 from workflow.spec.reading import Unfit, open_regular
 from workflow.spec.reference import Mode, Template, describe, parse
 from workflow.spec.values import LONGEST_S, NAME, Refused, function_path, model_path
@@ -155,7 +156,7 @@ def _plan(document: dict[str, object], file: Path, root: Path) -> Plan:
             where = f"tasks[{number}] ({line['id']})"
             raise _Wrong(str(error), f"{where}.{error.where}" if error.where else where) from None
     return Plan(
-        file, root, table["name"], table["doc"], settings, tuple(tasks), dict(inputs["env"]), table["plan_hash"]
+        file, root, table["name"], table["doc"], settings, Tasks.of(tasks), dict(inputs["env"]), table["plan_hash"]
     )
 
 

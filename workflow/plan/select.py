@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from itertools import compress
 
 from workflow.plan.plan import Plan, PlannedTask, count_failures
 from workflow.plan.printing import plan_hash
+from workflow.plan.tasks import Group, Part, Tasks
 
 
 def select(plan: Plan, *, globs: Sequence[str], tags: Sequence[str]) -> Plan:
@@ -18,23 +21,37 @@ def select(plan: Plan, *, globs: Sequence[str], tags: Sequence[str]) -> Plan:
     """
     if not globs and not tags:
         return plan
-    by_id = {task.id: task for task in plan.tasks}
-    waiting = [task for task in plan.tasks if _asked_for(task, globs, tags)]
-    kept = {task.id for task in waiting}
-    seen: set[int] = set()  # tasks with the same need share the tuple of its instances: it is walked once
+    waiting = [
+        (group, number)
+        for group in plan.tasks.groups
+        for number, task in enumerate(group.views())
+        if _asked_for(task, globs, tags)
+    ]
+    kept = {group: bytearray(len(group)) for group in plan.tasks.groups}
+    for group, number in waiting:
+        kept[group][number] = 1
+    seen: dict[int, object] = {}  # tasks with the same need share the ids of its instances: they are walked once
     while waiting:
-        for need in waiting.pop().needs:
+        group, number = waiting.pop()
+        for need in group[number].needs:
             if id(need.every) in seen:
                 continue
-            seen.add(id(need.every))
-            for needed in need.every:  # those that ``if`` removed cost nothing, and ``items`` lists them
-                if needed not in kept:
-                    kept.add(needed)
-                    waiting.append(by_id[needed])
-    tasks = tuple(task for task in plan.tasks if task.id in kept)
+            seen[id(need.every)] = need.every
+            for place in plan.tasks.numbers(need.every):  # skipped ones cost nothing, and ``items`` lists them
+                needed, at = plan.tasks.where(place)
+                if not kept[needed][at]:
+                    kept[needed][at] = 1
+                    waiting.append((needed, at))
+    tasks = Tasks(_part(group, marks) for group, marks in kept.items())
     settings = replace(plan.settings, max_failures=count_failures(plan.settings.max_failures_written, len(tasks)))
     selected = replace(plan, tasks=tasks, settings=settings)
     return replace(selected, hash=plan_hash(selected))
+
+
+def _part(group: Group, kept: bytearray) -> Group:
+    if all(kept):
+        return group
+    return Part(group, array("I", compress(range(len(group)), kept)))
 
 
 def _asked_for(task: PlannedTask, globs: Sequence[str], tags: Sequence[str]) -> bool:

@@ -8,17 +8,16 @@ part of them gets it back: half a line would spoil the next one, and what could 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from workflow.outcome import Attempt, CallbackRecord, Outcome
 from workflow.report.records import RunRecord, TaskRecord, Verdict, iso
-from workflow.report.shapes import attempt_text, callback_shape, number, seconds, text
+from workflow.report.shapes import seconds
+from workflow.report.texts import attempt_text, callback_text, encode, number_of, quoted, text_of
 
 VERSION = 1
-_encode = json.JSONEncoder(allow_nan=False).encode
 
 
 class EventLog:
@@ -29,7 +28,7 @@ class EventLog:
 
         Raises OSError when a file cannot be opened.
         """
-        self._run = run
+        self._run = f'", "run": {quoted(run)}, "task": '
         self._lines: list[str] = []
         self._started: set[tuple[str, int]] = set()
         self._path = str(path)
@@ -50,30 +49,26 @@ class EventLog:
 
     def run_started(self, run: RunRecord) -> None:
         """Say what is going to be run; the first line."""
-        self._add(
-            "run_started",
-            run.started_at,
-            None,
-            {
-                "name": run.name,
-                "file": run.file,
-                "plan_hash": run.plan_hash,
-                "pool": run.pool,
-                "tasks": run.tasks,
-                "pid": run.pid,
-                "seed": run.seed,
-            },
-        )
+        fields = {
+            "name": run.name,
+            "file": run.file,
+            "plan_hash": run.plan_hash,
+            "pool": run.pool,
+            "tasks": run.tasks,
+            "pid": run.pid,
+            "seed": run.seed,
+        }
+        self._add("run_started", run.started_at, None, encode(fields)[1:-1])
 
     def task_started(self, task: str, attempt: int, started_at: float, pid: int | None) -> None:
         """Say that an attempt began.  The first to tell it is believed: who looked while it ran, or its ending."""
         if (task, attempt) not in self._started:
             self._started.add((task, attempt))
-            self._line("task_started", started_at, task, f'"attempt": {attempt}, "pid": {number(pid)}')
+            self._add("task_started", started_at, task, f'"attempt": {attempt}, "pid": {number_of(pid)}')
 
     def task_slow(self, task: str, attempt: int, started_at: float, warn_after_s: float) -> None:
         """Say that an attempt goes on for longer than it was expected to; to be called once for each."""
-        fields = {"attempt": attempt, "warn_after_s": seconds(warn_after_s)}
+        fields = f'"attempt": {attempt}, "warn_after_s": {number_of(seconds(warn_after_s))}'
         self._add("task_slow", started_at + warn_after_s, task, fields)
 
     def attempt_finished(self, task: str, attempt: Attempt) -> None:
@@ -81,38 +76,48 @@ class EventLog:
         self.task_started(task, attempt.number, attempt.started_at, attempt.pid)
         self._started.discard((task, attempt.number))
         ended_at = attempt.started_at + attempt.duration_s
-        self._line("attempt_finished", ended_at, task, f'"attempt": {attempt.number}, {attempt_text(attempt)}')
+        self._add("attempt_finished", ended_at, task, f'"attempt": {attempt.number}, {attempt_text(attempt)}')
 
     def task_finished(self, record: TaskRecord, now: float) -> None:
         """Say that a task has its outcome; to be called once for each."""
         last = record.attempts[-1] if record.attempts else None
-        self._line(
+        self._add(
             "task_finished",
             now if last is None else last.started_at + last.duration_s,
             record.id,
-            f'"outcome": "{record.outcome.value}", "reason": {text(record.reason)}, '
-            f'"flaky": {"true" if record.flaky else "false"}, "duration_s": {number(seconds(record.duration_s))}, '
-            f'"attempts": {len(record.attempts)}, "log": {text(record.log)}',
+            _ending(record),
         )
+
+    def task_ended(self, record: TaskRecord, now: float) -> None:
+        """Say what ``attempt_finished`` says of each of its attempts, then ``task_finished``; for less than half."""
+        task = f"{self._run}{quoted(record.id)}, "
+        text = ""
+        ended = None
+        for attempt in record.attempts:
+            key = (record.id, attempt.number)
+            if key in self._started:
+                self._started.discard(key)
+            else:
+                started = f'"attempt": {attempt.number}, "pid": {number_of(attempt.pid)}}}\n'
+                text = f"{text}{_STARTED}{iso(attempt.started_at)}{task}{started}"
+            ended = iso(attempt.started_at + attempt.duration_s)
+            text = f'{text}{_FINISHED}{ended}{task}"attempt": {attempt.number}, {attempt_text(attempt)}}}\n'
+        self._lines.append(f"{text}{_ENDED}{iso(now) if ended is None else ended}{task}{_ending(record)}}}\n")
 
     def callback_finished(self, task: str, callback: CallbackRecord, now: float) -> None:
         """Say that a callback ended."""
-        self._add("callback_finished", now, task, callback_shape(callback))
+        self._add("callback_finished", now, task, callback_text(callback)[1:-1])
 
     def run_finished(self, verdict: Verdict, counts: Mapping[Outcome, int]) -> None:
         """Say how the run ended; the last line."""
-        self._add(
-            "run_finished",
-            verdict.finished_at,
-            None,
-            {
-                "status": verdict.status,
-                "exit_code": verdict.exit_code,
-                "duration_s": seconds(verdict.duration_s),
-                "counts": {outcome.value: number for outcome, number in counts.items()},
-                "reason": verdict.reason,
-            },
-        )
+        fields = {
+            "status": verdict.status,
+            "exit_code": verdict.exit_code,
+            "duration_s": seconds(verdict.duration_s),
+            "counts": {outcome.value: number for outcome, number in counts.items()},
+            "reason": verdict.reason,
+        }
+        self._add("run_finished", verdict.finished_at, None, encode(fields)[1:-1])
 
     def flush(self) -> None:
         """Hand everything to the operating system.  Raises OSError, with the file's name, when it takes it not."""
@@ -145,14 +150,23 @@ class EventLog:
             os.close(self._copy)
         self._copy = None
 
-    def _add(self, event: str, time: float, task: str | None, fields: Mapping[str, object]) -> None:
-        self._line(event, time, task, _encode(fields)[1:-1])
+    def _add(self, event: str, time: float, task: str | None, fields: str) -> None:
+        self._lines.append(f"{_head(event)}{iso(time)}{self._run}{text_of(task)}, {fields}}}\n")
 
-    def _line(self, event: str, time: float, task: str | None, fields: str) -> None:
-        self._lines.append(
-            f'{{"v": {VERSION}, "event": "{event}", "time": "{iso(time)}", "run": "{self._run}", "task": {text(task)}, '
-            f"{fields}}}\n"
-        )
+
+def _head(event: str) -> str:
+    return f'{{"v": {VERSION}, "event": "{event}", "time": "'
+
+
+_STARTED, _FINISHED, _ENDED = map(_head, ("task_started", "attempt_finished", "task_finished"))
+
+
+def _ending(record: TaskRecord) -> str:
+    return (
+        f'"outcome": "{record.outcome.value}", "reason": {text_of(record.reason)}, '
+        f'"flaky": {"true" if record.flaky else "false"}, "duration_s": {number_of(seconds(record.duration_s))}, '
+        f'"attempts": {len(record.attempts)}, "log": {text_of(record.log)}'
+    )
 
 
 def _write(descriptor: int, data: bytes, name: str) -> None:

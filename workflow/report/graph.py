@@ -6,11 +6,11 @@ So it is small however large a matrix is.  ``report.json`` does not have it: its
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TypedDict
 
-from workflow.plan.plan import PlannedTask, Status
+from workflow.plan.plan import Status
+from workflow.plan.tasks import Tasks
 
 GRAPH = "graph.json"
 
@@ -33,11 +33,12 @@ Graph = dict[str, NamePart]
 """By name, in the order of the plan."""
 
 
-def graph_of(tasks: Iterable[PlannedTask]) -> Graph:
+def graph_of(tasks: Tasks) -> Graph:
     """What needs what, by name."""
     graph: Graph = {}
-    for task in tasks:
-        if task.name not in graph:
+    for group in tasks.groups:
+        if group.name not in graph:
+            task = group[0]
             needs = [NeedPart(task=need.name, status=need.status) for need in task.needs]
             graph[task.name] = NamePart(needs=needs, allow_failure=task.allow_failure)
     return graph

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
-from workflow.report.shapes import FORMAT, record_text, run_shape
+from workflow.report.shapes import FORMAT, run_shape
+from workflow.report.texts import callback_text, encode, task_head, text_of
 from workflow.report.writing import write_whole
 
 if TYPE_CHECKING:
     from workflow.report.material import Material
-
-_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
 
 
 def write_report(path: Path, run: RunRecord, verdict: Verdict, records: Mapping[int, TaskRecord]) -> None:
@@ -24,18 +22,26 @@ def write_report(path: Path, run: RunRecord, verdict: Verdict, records: Mapping[
     write_whole(path, _text(FORMAT, run_shape(run, verdict), counts, tasks))
 
 
+def record_text(record: TaskRecord) -> str:
+    """Answer a task of the report."""
+    callback = None if record.callback is None else callback_text(record.callback)
+    return task_text(task_head(record), callback, record.log)
+
+
+def task_text(head: str, callback: str | None, log: str | None) -> str:
+    """Answer a task of the report from its beginning, and what its callback may have changed."""
+    return f'{head}, "callback": {callback or "null"}, "log": {text_of(log)}}}'
+
+
 def json_pieces(material: Material) -> Iterator[str]:
     """Answer the text of a report that was read, bit by bit: what ``write_report`` wrote."""
     document = material.document
-    return _text(document["format"], document["run"], document["counts"], map(_encode, document["tasks"]))
+    return _text(document["format"], document["run"], document["counts"], map(encode, document["tasks"]))
 
 
 def _text(version: int, run: object, counts: object, tasks: Iterable[str]) -> Iterator[str]:
-    """A task a line, so that it can be looked at; never all in memory.
-
-    ASCII only: lone surrogates could not be written as UTF-8.
-    """
-    yield f'{{"format": {version},\n "run": {_encode(run)},\n "counts": {_encode(counts)},\n "tasks": ['
+    """A task a line, so that it can be looked at; never all in memory."""
+    yield f'{{"format": {version},\n "run": {encode(run)},\n "counts": {encode(counts)},\n "tasks": ['
     separator = "\n  "
     for task in tasks:
         yield separator + task

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import lru_cache
 
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
 from workflow.plan.plan import Json
@@ -116,14 +115,16 @@ def count(records: Mapping[int, TaskRecord]) -> dict[Outcome, int]:
 
 def iso(epoch_s: float) -> str:
     """Answer a time as reports and events write it: UTC, with microseconds and offset."""
-    second = int(epoch_s // 1)
-    micros = round((epoch_s - second) * 1e6)
-    if micros >= 1_000_000:
-        second, micros = second + 1, 0
-    return f"{_second(second)}.{micros:06d}+00:00"
+    global _second  # noqa: PLW0603  a memo, replaced as a whole
+    second, text = _second
+    micros = round((epoch_s - second) * 1_000_000)  # half to even, as datetime does
+    if 0 <= micros < 1_000_000 and epoch_s >= second:
+        return f"{text}.{micros:06d}+00:00"
+    whole = datetime.fromtimestamp(epoch_s, timezone.utc).isoformat(timespec="microseconds")
+    if epoch_s >= 0:
+        _second = int(epoch_s), datetime.fromtimestamp(int(epoch_s), timezone.utc).isoformat()[:19]
+    return whole
 
 
-@lru_cache(maxsize=64)
-def _second(second: int) -> str:
-    """A run writes thousands of times that lie within a few seconds."""
-    return datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+_second = 1 << 62, ""
+"""The last second that was asked for, as it is written: a run asks some times for each task, and mostly for it."""

@@ -7,14 +7,22 @@ Tasks wait at gates.  A gate is one need: "all instances of ``fetch`` succeeded"
 gate, so that a thousand instances that each need a thousand others cost two thousand steps and not a million.  A gate
 opens or fails as soon as that is certain: a task is skipped when the first thing it needs went wrong, not the last.
 Who has all gates behind it stands in ``Line``, which knows of priorities and tokens.
+
+A million tasks are a million numbers here, and what is known of each is a few bytes at its number.  What the file says
+of a task is asked for when it moves; what all instances of one have alike, such as a need of all instances of another,
+is taken in once for all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from operator import attrgetter
 
 from workflow.outcome import Outcome
 from workflow.plan.plan import Need, PlannedTask, Settings
+from workflow.plan.tasks import Group, Ids, Tasks
 from workflow.run.effects import CancelAll, CancelQueued, Conclude, Effect, Push, Retry
 from workflow.run.exit_code import ExitCode
 from workflow.run.facts import Broken, Fact, Interrupted, RetryDue, RunTimedOut, TaskBegan, TaskEnded
@@ -46,41 +54,46 @@ class Admission:
 
         ``grace_max_s`` bounds what a task is given to end in when a signal ends the run.
         """
-        self._tasks = tasks
+        self._tasks = tasks = Tasks.of(tasks)
+        self._limited = bool(settings.limits)
         self._halt = settings.halt
         self._max_failures = settings.max_failures
         self._pool = pool
         self._pushed_max = pushed_max
         self._grace_max_s = grace_max_s
-        self._never, self._gates_at, self._unopened = _gates(tasks)
+        self._gates = _Gates(tasks)
         self._tokens = Tokens(settings.limits)
         self._line = Line(tasks, self._tokens)
         self._pace = Pace()
-        self._using = sum(1 for task in tasks if task.uses and not task.skipped)  # that have not started
+        self._using = 0  # tasks that use tokens and have not started
+        for group in tasks.groups if settings.limits else ():
+            if "uses" in group.shared:
+                self._using += (len(group) - group.skipped) if group.shared["uses"] else 0
+            else:
+                self._using += sum(1 for task in group if task.uses and not task.skipped)
         self._began: set[int] = set()  # of those that use tokens: their last attempt for which there were some
         self._attempt: dict[int, int] = {}  # of those that are tried again: that attempt
         self._again: set[int] = set()  # those of them that wait for tokens
-        self._unstarted = set(range(len(tasks)))
-        self._removed = [number for number, task in enumerate(tasks) if task.skipped]  # by their ``if``
+        self._unstarted = bytearray(b"\1") * len(tasks)  # of each, whether it is
+        self._started = 0
         self._root: dict[int, int] = {}  # of a skipped task: the task that went wrong
         self._stopped: str | None = None  # why nothing more is started
         self._ending: ExitCode | None = None  # for a run that does not end by itself
         self._failed = False
-        self.outcomes: dict[int, Outcome] = {}
+        self.outcomes = Outcomes(len(tasks))
         self.failures = 0
         """Endings that count for ``max_failures``."""
 
     def begin(self, now: float = 0.0) -> list[Effect]:
         """Answer what to do first.  Times are on any clock that does not go back; without rates they do not matter."""
         effects: list[Effect] = []
-        ready = [n for n, unopened in enumerate(self._unopened) if not unopened and not self._tasks[n].skipped]
-        self._line.join(ready)
-        for number in self._removed:
-            reason = f"its 'if' is false: {self._tasks[number].condition}"
+        self._line.join(self._gates.open())
+        for number in self._removed():
+            reason = f"its 'if' is false: {self._tasks.value(number, 'condition')}"
             self._conclude(Conclude(number, Outcome.SKIPPED, reason, None), effects)
             self._settle(number, Outcome.SKIPPED, effects)
-        for task, need in self._never:
-            if task in self._unstarted:
+        for task, need in self._gates.never:
+            if self._unstarted[task]:
                 reason = f"it needs a failure of {need.name}, which has no instances"
                 self._conclude(Conclude(task, Outcome.SKIPPED, reason, None), effects)
                 self._settle(task, Outcome.SKIPPED, effects)
@@ -114,12 +127,12 @@ class Admission:
     @property
     def finished(self) -> bool:
         """Whether every task has its outcome."""
-        return len(self.outcomes) == len(self._tasks)
+        return self.outcomes.count == len(self._tasks)
 
     @property
     def pushed(self) -> int:
         """How many tasks the engine has that have not ended."""
-        return len(self._tasks) - len(self._unstarted) - len(self.outcomes)
+        return self._started - self.outcomes.count
 
     @property
     def _with_engine(self) -> int:
@@ -141,15 +154,15 @@ class Admission:
     # Facts
 
     def _task_began(self, fact: TaskBegan) -> None:
-        uses = self._tasks[fact.task].uses
-        runs = fact.task not in self._unstarted and fact.task not in self.outcomes
+        uses = self._uses(fact.task)
+        runs = not self._unstarted[fact.task] and fact.task not in self.outcomes
         if uses and runs and fact.task not in self._began and fact.attempt == self._attempt.get(fact.task, 1):
             uses = uses if fact.attempt == 1 else self._tokens.of_rates(uses)
             self._began.add(fact.task)
             self._tokens.began(uses, fact.at)
 
     def _retry_due(self, fact: RetryDue, now: float) -> None:
-        if fact.task in self._unstarted or fact.task in self.outcomes or fact.task in self._again:
+        if self._unstarted[fact.task] or fact.task in self.outcomes or fact.task in self._again:
             return  # it has ended meanwhile
         attempt = self._attempt.get(fact.task, 1)
         self._task_began(TaskBegan(fact.task, now, attempt))  # at the latest, if nobody has told
@@ -158,11 +171,11 @@ class Admission:
         self._line.rejoin(fact.task)
 
     def _task_ended(self, fact: TaskEnded, effects: list[Effect]) -> None:
-        if fact.task in self._unstarted or fact.task in self.outcomes:
-            state = "has not been pushed" if fact.task in self._unstarted else f"is {self.outcomes[fact.task]}"
-            message = f"{self._tasks[fact.task].id} cannot end as {fact.outcome}: it {state}"
+        if self._unstarted[fact.task] or self.outcomes.codes[fact.task]:
+            state = "has not been pushed" if self._unstarted[fact.task] else f"is {self.outcomes[fact.task]}"
+            message = f"{self._tasks.id(fact.task)} cannot end as {fact.outcome}: it {state}"
             raise AssertionError(message)
-        uses = self._tasks[fact.task].uses
+        uses = self._uses(fact.task)
         if uses:
             self._tokens.ended(uses, began=fact.task in self._began)
             self._began.discard(fact.task)
@@ -209,7 +222,9 @@ class Admission:
         effects.append(CancelAll(fact.reason, None))
 
     def _bounded_grace(self) -> float | None:
-        if self._grace_max_s is None or all(task.grace_s <= self._grace_max_s for task in self._tasks):
+        if self._grace_max_s is None or all(
+            task.grace_s <= self._grace_max_s for task in self._tasks.differing("grace_s")
+        ):
             return None
         return self._grace_max_s
 
@@ -217,33 +232,33 @@ class Admission:
 
     def _settle(self, task: int, outcome: Outcome, effects: list[Effect]) -> None:
         """Give a task its outcome, and every task that will therefore never start its own."""
-        self.outcomes[task] = outcome
+        self.outcomes.note(task, outcome)
         self._count(task, outcome)
         settled = [task]
         while settled:
             task = settled.pop()
             outcome = self.outcomes[task]
-            opened = []
-            for gate in self._gates_at.pop(task, ()):
+            gates = self._gates.of(task)
+            if not gates:
+                continue
+            opened = array("I")
+            for gate in gates:
                 if not gate.take(outcome):
                     continue
                 for waiting in gate.waiting:
-                    if waiting not in self._unstarted:
+                    if not self._unstarted[waiting]:
                         continue
-                    if gate.opened:
-                        self._unopened[waiting] -= 1
-                        if not self._unopened[waiting]:
-                            opened.append(waiting)
-                    else:
+                    if not gate.opened:
                         self._skip(waiting, gate.need, task, effects)
                         settled.append(waiting)
+                    elif self._gates.pass_one(waiting):
+                        opened.append(waiting)
             if opened:
                 self._line.join(opened)
 
     def _count(self, task: int, outcome: Outcome) -> None:
-        if self._tasks[task].allow_failure:
-            return
-        if outcome.is_failure or outcome is Outcome.CANCELLED:
+        went_wrong = outcome.is_failure or outcome is Outcome.CANCELLED
+        if went_wrong and not self._tasks.value(task, "allow_failure"):
             self._failed = True
             self.failures += 1
 
@@ -252,11 +267,11 @@ class Admission:
         outcome = self.outcomes[cause]
         if outcome.is_failure or cause in self._root:
             self._root[task] = root
-        reason = f"it needs {self._tasks[cause].id}, which {_how(outcome)}"
-        if self._tasks[cause].skipped:
+        reason = f"it needs {self._tasks.id(cause)}, which {_how(outcome)}"
+        if self._tasks.is_skipped(cause):
             reason += " because its 'if' is false"
         if root != cause:
-            reason += f" because {self._tasks[root].id} {_how(self.outcomes[root])}"
+            reason += f" because {self._tasks.id(root)} {_how(self.outcomes[root])}"
         if need.status == "failure":
             reason = f"it needs a failure of {need.name}, and there was none"
         self._conclude(Conclude(task, Outcome.SKIPPED, reason, self._root.get(task)), effects)
@@ -265,16 +280,27 @@ class Admission:
         if self._stopped is not None:
             return
         self._stopped = reason
-        for task in sorted(self._unstarted):
+        task = -1
+        while (task := self._unstarted.find(1, task + 1)) >= 0:
             self._count(task, Outcome.CANCELLED)
             self._conclude(Conclude(task, Outcome.CANCELLED, reason, None), effects)
 
     def _conclude(self, conclusion: Conclude, effects: list[Effect]) -> None:
-        task = self._tasks[conclusion.task]
-        self._using -= bool(task.uses) and not task.skipped
-        self._unstarted.discard(conclusion.task)
-        self.outcomes[conclusion.task] = conclusion.outcome
+        task = conclusion.task
+        self._using -= bool(self._uses(task)) and not self._tasks.is_skipped(task)
+        self._started += self._unstarted[task]
+        self._unstarted[task] = 0
+        self.outcomes.note(task, conclusion.outcome)
         effects.append(conclusion)
+
+    def _uses(self, task: int) -> Mapping[str, int]:
+        return self._tasks.value(task, "uses") if self._limited else {}
+
+    def _removed(self) -> Iterator[int]:
+        """Those that their ``if`` removed."""
+        for start, group in zip(self._tasks.starts, self._tasks.groups, strict=True):
+            if group.skipped:
+                yield from (start + place for place in range(len(group)) if group.is_skipped(place))
 
     def _room(self, now: float) -> int:
         """How many tasks the engine is given at once.
@@ -303,22 +329,69 @@ class Admission:
                 self._began.discard(task)
                 effects.append(Retry(task))
                 continue
-            self._unstarted.remove(task)
-            self._using -= bool(self._tasks[task].uses)
+            self._unstarted[task] = 0
+            self._started += 1
+            self._using -= bool(self._uses(task))
             effects.append(Push(task))
+
+
+class Outcomes(Mapping[int, Outcome]):
+    """How tasks ended, by their numbers: a byte for each."""
+
+    def __init__(self, tasks: int) -> None:
+        self.codes = bytearray(tasks)
+        """0 while a task has none."""
+        self.count = 0
+
+    def note(self, task: int, outcome: Outcome) -> None:
+        """Take in how one ended."""
+        self.count += not self.codes[task]
+        self.codes[task] = _CODES[outcome]
+
+    def __getitem__(self, task: int) -> Outcome:
+        code = self.codes[task] if 0 <= task < len(self.codes) else 0
+        if not code:
+            raise KeyError(task)
+        return _OUTCOMES[code - 1]
+
+    def __contains__(self, task: object) -> bool:
+        return isinstance(task, int) and 0 <= task < len(self.codes) and self.codes[task] > 0
+
+    def __iter__(self) -> Iterator[int]:
+        return (task for task, code in enumerate(self.codes) if code)
+
+    def __len__(self) -> int:
+        return self.count
+
+
+_OUTCOMES = tuple(Outcome)
+_CODES = {outcome: code for code, outcome in enumerate(Outcome, 1)}
 
 
 class _Gate:
     """One need, and the tasks that have it."""
 
-    __slots__ = ("failed", "need", "opened", "remaining", "waiting")
+    __slots__ = ("_waiting", "failed", "made", "need", "opened", "remaining")
 
-    def __init__(self, need: Need) -> None:
+    def __init__(self, need: Need, made: int) -> None:
         self.need = need
+        self.made = made
         self.remaining = len(need.ids)
-        self.waiting: list[int] = []
+        self._waiting: list[Sequence[int]] = []
         self.failed = False
         self.opened: bool | None = None  # None while it is not certain
+
+    @property
+    def waiting(self) -> Iterator[int]:
+        return chain.from_iterable(self._waiting)
+
+    def wait(self, numbers: Sequence[int]) -> None:
+        if len(numbers) > 1:
+            self._waiting.append(numbers)
+        elif self._waiting and isinstance(self._waiting[-1], list):
+            self._waiting[-1].append(numbers[0])
+        else:
+            self._waiting.append([numbers[0]])
 
     def take(self, outcome: Outcome) -> bool:
         """Take in how one instance ended, and answer whether that decided the gate."""
@@ -333,29 +406,79 @@ class _Gate:
         return self.opened is not None
 
 
-def _gates(tasks: Sequence[PlannedTask]) -> tuple[list[tuple[int, Need]], dict[int, list[_Gate]], list[int]]:
-    """Answer who can never start, the gates that hear of each task's end, and how many gates each task waits at."""
-    index = {task.id: number for number, task in enumerate(tasks)}
-    gates: dict[tuple[str, int], _Gate] = {}
-    heard_at: dict[int, list[_Gate]] = {}
-    unopened = [0] * len(tasks)
-    never: list[tuple[int, Need]] = []
-    for number, task in enumerate(tasks):
-        for need in () if task.skipped else task.needs:
-            if not need.ids:  # a matrix without instances: all of them succeeded, none of them failed
-                if need.status == "failure":
-                    never.append((number, need))
-                    unopened[number] += 1
+class _Gates:
+    """All gates: who waits at them, and whose end they hear of."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self.never: list[tuple[int, Need]] = []
+        """Who can never start, and because of which need."""
+        self._unopened = array("I", bytes(4 * len(tasks)))  # of each task, how many it waits at
+        self._gates: dict[tuple[str, int], _Gate] = {}
+        self._of_group: dict[Group, list[_Gate]] = {}  # that hear of all instances that count
+        self._of_one: dict[int, list[_Gate]] = {}
+        known = set(tasks.groups)
+        for start, group in zip(tasks.starts, tasks.groups, strict=True):
+            if group.skipped == len(group):
                 continue
-            key = (need.status, id(need.ids))  # one tuple for all needs of a task; to compare them takes long
-            gate = gates.get(key)
-            if gate is None:
-                gate = gates[key] = _Gate(need)
-                for needed in need.ids:
-                    heard_at.setdefault(index[needed], []).append(gate)
-            gate.waiting.append(number)
-            unopened[number] += 1
-    return never, heard_at, unopened
+            if group.alike("needs"):
+                numbers = tasks.numbers(group.counting)
+                for need in next(iter(group.examples)).needs:
+                    self._wait(need, numbers, known)
+            else:
+                for number, needs in enumerate(group.needs(), start):
+                    for need in needs:
+                        self._wait(need, (number,), known)
+
+    def open(self) -> Iterator[int]:
+        """The tasks that wait at none."""
+        for start, group in zip(self._tasks.starts, self._tasks.groups, strict=True):
+            waits = self._unopened
+            if group.skipped:
+                yield from (
+                    n for n in range(start, start + len(group)) if not waits[n] and not self._tasks.is_skipped(n)
+                )
+            else:
+                yield from (n for n in range(start, start + len(group)) if not waits[n])
+
+    def of(self, task: int) -> Sequence[_Gate]:
+        """Those that hear of its end, in the order in which they were made."""
+        ones = self._of_one.pop(task, ())
+        if not self._of_group:
+            return ones
+        group, place = self._tasks.where(task)
+        found = self._of_group.get(group, ())
+        if found and 0 < group.skipped < len(group) and group.is_skipped(place):
+            found = ()
+        return sorted((*ones, *found), key=attrgetter("made")) if ones and found else ones or found
+
+    def pass_one(self, task: int) -> bool:
+        """Take in that one of its gates has opened, and answer whether it was the last."""
+        self._unopened[task] -= 1
+        return not self._unopened[task]
+
+    def _wait(self, need: Need, numbers: Sequence[int], known: set[Group]) -> None:
+        if not need.ids:  # a matrix without instances: all of them succeeded, none of them failed
+            if need.status == "failure":
+                self.never += [(number, need) for number in numbers]
+                self._count(numbers)
+            return
+        key = (need.status, id(need.ids))  # one object for all needs of a task; to compare them takes long
+        gate = self._gates.get(key)
+        if gate is None:
+            gate = self._gates[key] = _Gate(need, len(self._gates))
+            ids = need.ids
+            if isinstance(ids, Ids) and ids.group in known and ids is ids.group.counting:
+                self._of_group.setdefault(ids.group, []).append(gate)
+            else:
+                for needed in self._tasks.numbers(ids):
+                    self._of_one.setdefault(needed, []).append(gate)
+        gate.wait(numbers)
+        self._count(numbers)
+
+    def _count(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            self._unopened[number] += 1
 
 
 def _how(outcome: Outcome) -> str:

@@ -14,7 +14,6 @@ import json
 import os
 import shlex
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,13 +22,14 @@ from typing import NamedTuple
 from workflow.engine import processes
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
 from workflow.plan.key import Parts, key_of
-from workflow.plan.plan import PlannedTask
+from workflow.plan.tasks import Tasks
 from workflow.report.console import Console
 from workflow.report.events import EventLog
 from workflow.report.graph import graph_of
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
-from workflow.report.shapes import attempt_of, callback_of, callback_shape, task_head, text
+from workflow.report.shapes import attempt_of, callback_of
 from workflow.report.standing import RunningTask
+from workflow.report.texts import callback_text, quoted, task_head
 from workflow.report.whereabouts import of_the_task
 from workflow.run.database import Unusable
 from workflow.run.ending import Ending, write_ending
@@ -67,7 +67,7 @@ class Book:
 
     def __init__(
         self,
-        tasks: Sequence[PlannedTask],
+        tasks: Tasks,
         folder: RunFolder,
         console: Console,
         *,
@@ -120,7 +120,7 @@ class Book:
         except Unusable as error:
             self.problem = str(error)
         self._events.run_started(run)
-        self._console.run_started(run, time.monotonic(), Counter(task.name for task in self._tasks))
+        self._console.run_started(run, time.monotonic(), self._tasks.names)
         if earlier is not None:
             self._console.resuming(earlier.run.run.id, before, earlier.run.run.tasks, time.monotonic())
 
@@ -141,11 +141,16 @@ class Book:
         warn_after_s = self._tasks[number].warn_after_s
         for attempt in record.attempts:
             self._logs.let_go(attempt.log)
-            self._events.task_started(record.id, attempt.number, attempt.started_at, attempt.pid)
-            if warn_after_s is not None and attempt.duration_s >= warn_after_s:
-                self._slow(number, attempt.number, attempt.started_at, attempt.duration_s)
-            self._events.attempt_finished(record.id, attempt)
-            self._said_slow.discard((number, attempt.number))
+            if warn_after_s is not None:
+                self._events.task_started(record.id, attempt.number, attempt.started_at, attempt.pid)
+                if attempt.duration_s >= warn_after_s:
+                    self._slow(number, attempt.number, attempt.started_at, attempt.duration_s)
+                self._events.attempt_finished(record.id, attempt)
+                self._said_slow.discard((number, attempt.number))
+        if warn_after_s is None:
+            self._events.task_ended(record, time.time())
+        else:
+            self._events.task_finished(record, time.time())
         if self._mask:  # what stands there is not masked, and nobody else is to read it
             record.attempts = tuple(replace(attempt, log=None) for attempt in record.attempts)
         self._add(number, record, known)
@@ -166,6 +171,7 @@ class Book:
                 record.log = self._logs.keep_reason(record.id, record.reason or outcome.value)
             except OSError as error:
                 self._cannot(error, self._folder.logs / f"{record.id}.log")
+        self._events.task_finished(record, time.time())
         self._add(number, record, known)
 
     def task_carried(self, number: int, carried: Carried, carried_from: str, known: Known) -> None:
@@ -183,6 +189,7 @@ class Book:
             record.log = bring_log(carried.row.log, carried.folder, self._folder.path)
         except OSError as error:
             self._cannot(error, self._folder.logs / f"{record.id}.log")
+        self._events.task_finished(record, time.time())
         self._add(number, record, known)
 
     def task_settled(self, number: int, handle: EngineHandle) -> None:
@@ -199,7 +206,7 @@ class Book:
             except OSError as error:
                 self._cannot(error, self._folder.logs / f"{record.id}.log")
             self._logs.let_go(callback.log)
-        self._settled.append(SettledRow(number, json.dumps(callback_shape(record.callback)), record.log))
+        self._settled.append(SettledRow(number, callback_text(record.callback), record.log))
         self._events.callback_finished(record.id, callback, time.time())
         if callback.outcome.is_failure:
             self.announce()
@@ -332,7 +339,6 @@ class Book:
     def _add(self, number: int, record: TaskRecord, known: Known) -> None:
         self.records[number] = record
         self._unannounced.append(record)
-        self._events.task_finished(record, time.time())
         self._ended.append(_row(number, record, known))
 
     def _cannot(self, error: OSError, path: Path) -> None:
@@ -349,7 +355,7 @@ def _row(number: int, record: TaskRecord, known: Known) -> EndedRow:
         parts=None if parts is None else _parts_text(parts),
         head=task_head(record),
         log=record.log,
-        callback=None if record.callback is None else json.dumps(callback_shape(record.callback)),
+        callback=None if record.callback is None else callback_text(record.callback),
         result=None if isinstance(result, Stored) else result,
         stored=json.dumps([result.size, result.checksum]) if isinstance(result, Stored) else None,
         outputs=outputs,
@@ -357,7 +363,7 @@ def _row(number: int, record: TaskRecord, known: Known) -> EndedRow:
 
 
 def _parts_text(parts: Parts) -> str:
-    return "{" + ", ".join([f"{text(part)}: {text(told)}" for part, told in parts.items()]) + "}"
+    return "{" + ", ".join([f"{quoted(part)}: {quoted(told)}" for part, told in parts.items()]) + "}"
 
 
 def _masked_attempts(attempts: tuple[Attempt, ...], mask: Mask) -> tuple[Attempt, ...]:

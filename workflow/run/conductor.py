@@ -512,7 +512,10 @@ class _Conductor:
         self._results.release(task)
         self._tasks[handle.number] = number
         self._handles[handle.number] = handle
-        handle.add_done_callback(self._ended)
+        hooked = task.kind == "module" or task.on_success is not None or task.on_failure is not None
+        if hooked or self._results.is_taken(task):
+            handle.add_done_callback(self._ended)
+        # Others have no callback: they have settled when they end, and are heard of once.
         return []
 
     def _not_pushed(

@@ -103,7 +103,7 @@ def _targets(plan: Plan) -> list[_Target]:
     found: dict[tuple[str, str], _Target] = {}
     for name in plan.settings.preload:
         found["preload", name] = _Target("preload", name, None, {})
-    for task in plan.tasks:
+    for task in plan.tasks.differing("kind", "target", "args", "kwargs", "env", "cwd", "on_success", "on_failure"):
         for kind, path, key, call in _named(task):
             target = found.get((kind, path))
             if target is None:

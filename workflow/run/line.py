@@ -9,20 +9,24 @@ uses nothing of that is not held up.
 Who is to be tried again stands in front of all others, whatever their priority, for the tokens of rates that another
 attempt takes: it holds the others that it uses meanwhile, so behind somebody who waits for those it would wait for
 ever.  By itself it waits for nothing but time.
+
+Tasks stand in line as runs of numbers that follow each other: a million that could all start at once are one entry.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
-from workflow.plan.plan import PlannedTask
+from workflow.plan.tasks import Tasks
 from workflow.run.tokens import Tokens
 
 Uses = tuple[tuple[str, int], ...]
-_Place = tuple[float, int, int]
-"""Priority, negated; when it came; number.  What is smaller comes first."""
+_Run = tuple[int, int, int]
+"""Priority, negated; the first number; the one behind the last.  What is smaller comes first."""
+_Place = tuple[float, int, int, int]
+"""The same, with when they came after the priority."""
 _FRONT = -math.inf
 """Priority, negated, of who is tried again; behind it, in the place of when it came, its own."""
 
@@ -30,30 +34,25 @@ _FRONT = -math.inf
 class Line:
     """Tasks by their numbers, from when they could start until they do."""
 
-    def __init__(self, tasks: Sequence[PlannedTask], tokens: Tokens) -> None:
+    def __init__(self, tasks: Tasks, tokens: Tokens) -> None:
         self._tasks = tasks
         self._tokens = tokens
-        self._free: list[tuple[int, int]] = []  # a heap: they need no tokens
+        self._free: list[_Run] = []  # a heap: they need no tokens
         # Those that use the same have one queue: only its first one can be the next.
         self._queues: dict[Uses, list[_Place]] = {}
         self._came = 0
 
-    def join(self, numbers: Sequence[int]) -> None:
+    def join(self, numbers: Iterable[int]) -> None:
         """Put in tasks that can start as far as their needs are concerned."""
         self._came += 1
-        for number in numbers:
-            task = self._tasks[number]
-            if not task.uses:
-                heapq.heappush(self._free, (-task.priority, number))
-            else:
-                key = tuple(sorted(task.uses.items()))
-                heapq.heappush(self._queues.setdefault(key, []), (-task.priority, self._came, number))
+        for first, end in _runs(numbers):
+            self._put(first, end)
 
     def rejoin(self, number: int) -> None:
         """Put in a task that is to be tried again."""
-        task = self._tasks[number]
-        key = tuple(sorted(self._tokens.of_rates(task.uses).items()))
-        heapq.heappush(self._queues.setdefault(key, []), (_FRONT, -task.priority, number))
+        uses, priority = self._tasks.value(number, "uses"), self._tasks.value(number, "priority")
+        key = tuple(sorted(self._tokens.of_rates(uses).items()))
+        heapq.heappush(self._queues.setdefault(key, []), (_FRONT, -priority, number, number + 1))
 
     def leave(self, number: int) -> None:
         """Take out a task that was to be tried again, and will not be."""
@@ -66,15 +65,25 @@ class Line:
     def next(self, now: float) -> int | None:
         """Take out the next task that may start, its tokens with it; None if none may."""
         limited = self._first_limited(now)
-        if limited is None or (self._free and self._free[0] < (limited[1][0], limited[1][2])):
-            return heapq.heappop(self._free)[1] if self._free else None
-        key, place = limited
+        if limited is None or (self._free and self._free[0][:2] < (limited[1][0], limited[1][2])):
+            if not self._free:
+                return None
+            priority, start, stop = self._free[0]
+            if start + 1 < stop:
+                heapq.heapreplace(self._free, (priority, start + 1, stop))
+            else:
+                heapq.heappop(self._free)
+            return start
+        key, (ahead, came, start, stop) = limited
         queue = self._queues[key]
-        heapq.heappop(queue)
-        if not queue:
-            del self._queues[key]
+        if start + 1 < stop:
+            heapq.heapreplace(queue, (ahead, came, start + 1, stop))
+        else:
+            heapq.heappop(queue)
+            if not queue:
+                del self._queues[key]
         self._tokens.take(dict(key))
-        return place[2]
+        return start
 
     def wake_at(self, now: float) -> float | None:
         """When to ask for the next again, though nothing has happened: a token of a rate is back by then."""
@@ -94,6 +103,23 @@ class Line:
         else:
             del self._queues[key]
 
+    def _put(self, first: int, end: int) -> None:
+        """A run, in the pieces of it whose tasks have one priority and use the same."""
+        while first < end:
+            group, place = self._tasks.where(first)
+            if "priority" in group.shared and "uses" in group.shared:
+                priority, uses, stop = group.shared["priority"], group.shared["uses"], first - place + len(group)
+            else:
+                task = self._tasks[first]
+                priority, uses, stop = task.priority, task.uses, first + 1
+            stop = min(stop, end)
+            if not uses:
+                heapq.heappush(self._free, (-priority, first, stop))
+            else:
+                key = tuple(sorted(uses.items()))
+                heapq.heappush(self._queues.setdefault(key, []), (-priority, self._came, first, stop))
+            first = stop
+
     def _first_limited(self, now: float) -> tuple[Uses, _Place] | None:
         if not self._queues:
             return None
@@ -105,3 +131,16 @@ class Line:
                 return key, place
             held.update(uses)
         return None
+
+
+def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Numbers that follow each other, as the first of them and the one behind the last."""
+    first = end = -1
+    for number in numbers:
+        if number != end:
+            if first != end:
+                yield first, end
+            first = number
+        end = number + 1
+    if first != end:
+        yield first, end

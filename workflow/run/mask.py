@@ -35,10 +35,10 @@ PART_MIN = 4
 """Characters of a line, or of a part of a secret at an ``…``, from which on it is masked by itself."""
 _ALIKE = 4
 """Characters with which forms of a group begin."""
-_DEEP_MAX = 256
-"""Characters of a secret, or of a line of one, up to which forms of quoting for a shell are looked for in others."""
+_EDGE = 8
+"""Characters of a part of a form at an edge, below which such parts are looked up."""
 _DEEP_LINES = 20
-"""Lines of a secret up to which that is done for each of them: they are hundreds of forms."""
+"""Lines of a secret up to which all forms of each are looked for: with quotes in it, they are hundreds."""
 _BASE64_MIN = 6
 """Characters of base64 that do not depend on what surrounds the secret: fewer would be found everywhere."""
 
@@ -49,8 +49,8 @@ class Mask:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms = {form for secret in secrets if secret for form in _forms(secret)}
         in_order = sorted(forms, key=len, reverse=True)
-        self._text = _Finder(in_order, STARS, "|")
-        self._data = _Finder(sorted([form.encode() for form in forms], key=len, reverse=True), STARS.encode(), b"|")
+        self._text = _Finder(in_order, STARS)
+        self._data = _Finder(sorted([form.encode() for form in forms], key=len, reverse=True), STARS.encode())
 
     def __bool__(self) -> bool:
         return bool(self._text.forms)
@@ -140,19 +140,24 @@ class _Finder(Generic[AnyStr]):
     memory for each such group, and a look at what really is there only where that was found.
     """
 
-    __slots__ = ("_groups", "forms", "longest", "stars")
+    __slots__ = ("_begins", "_ends", "_groups", "forms", "longest", "stars")
 
-    def __init__(self, forms: list[AnyStr], stars: AnyStr, bar: AnyStr) -> None:
-        """``forms`` are sorted, the longest first; ``bar`` stands between alternatives."""
+    def __init__(self, forms: list[AnyStr], stars: AnyStr) -> None:
+        """``forms`` are sorted, the longest first."""
         self.forms: list[AnyStr] = forms
         self.stars: AnyStr = stars
         self.longest = max(map(len, forms), default=0)
         groups: dict[AnyStr, list[AnyStr]] = {}
         for form in forms:
             groups.setdefault(form[:_ALIKE], []).append(form)
-        self._groups: list[tuple[AnyStr, re.Pattern[AnyStr]]] = [
-            (_common_beginning(group), re.compile(bar.join(map(re.escape, group)))) for group in groups.values()
+        # Not as one pattern with many alternatives: to compile that takes seconds where they are long.
+        self._groups: list[tuple[AnyStr, list[AnyStr]]] = [
+            (_common_beginning(group), group) for group in groups.values()
         ]
+        self._begins: set[AnyStr] = {form[:size] for form in forms for size in range(1, min(_EDGE, len(form)))}
+        self._ends: set[AnyStr] = {
+            form[len(form) - size :] for form in forms for size in range(1, min(_EDGE, len(form)))
+        }
 
     def whole(self, text: AnyStr) -> AnyStr:
         """All of a text, masked."""
@@ -183,37 +188,40 @@ class _Finder(Generic[AnyStr]):
     def begun_at_end(self, text: AnyStr) -> int:
         """Where what may be the beginning of a form, with its rest still to come, begins; else the end."""
         size = len(text)
-        first = size
+        first = next((place for place in range(max(0, size - _EDGE + 1), size) if text[place:] in self._begins), size)
         for form in self.forms:
-            place = text.find(form[:1], max(0, size - len(form) + 1), first)
+            # Where there is so much of it, it is looked for as fast as memory is read.
+            place = text.find(form[:_EDGE], max(0, size - len(form) + 1), first + _EDGE)
             while place >= 0:
                 if form.startswith(text[place:]):
                     first = place
                     break
-                place = text.find(form[:1], place + 1, first)
+                place = text.find(form[:_EDGE], place + 1, first + _EDGE)
         return first
 
     def rest_at_start(self, text: AnyStr) -> int:
         """How much of the beginning may be the end of a form."""
-        most = 0
+        most = next((size for size in range(min(len(text), _EDGE - 1), 0, -1) if text[:size] in self._ends), 0)
         for form in self.forms:
-            place = text.rfind(form[-1:], most, min(len(text), len(form) - 1))
-            while place >= 0:
-                if form.endswith(text[: place + 1]):
-                    most = place + 1
+            ending = form[-_EDGE:]
+            place = text.rfind(ending, 0, len(form) - 1)
+            while place >= 0 and place + len(ending) > most:
+                if form.endswith(text[: place + len(ending)]):
+                    most = place + len(ending)
                     break
-                place = text.rfind(form[-1:], most, place)
+                place = text.rfind(ending, 0, place + len(ending) - 1)
         return most
 
     def _places(self, text: AnyStr, covered: int) -> Iterator[tuple[int, int]]:
         """What forms cover, overlapping ones together, from left to right."""
         found = [(0, covered)] if covered else []
-        for beginning, any_of in self._groups:
+        for beginning, group in self._groups:
             place = text.find(beginning)
             while place >= 0:
-                match = any_of.match(text, place)
-                if match is not None:
-                    found.append(match.span())
+                for form in group:
+                    if text.startswith(form, place):
+                        found.append((place, place + len(form)))
+                        break
                 place = text.find(beginning, place + 1)  # it may overlap itself
         if not found:
             return
@@ -266,15 +274,14 @@ def _shown(secret: str, *, deep: bool = True) -> Iterator[str]:
     """Itself, and how programs show it as a value, without the quotes around it."""
     in_shell = _in_shell(secret)
     yield from in_shell
-    short = deep and len(secret) <= _DEEP_MAX
-    if short:
+    if deep:
         in_shell |= {twice for once in in_shell for twice in _in_shell(once)}
-    for base in {secret, *(in_shell if short else ())}:
+    for base in {secret, *(in_shell if deep else ())}:
         yield base
         for literal in _literals(base):
             yield literal
             yield from _literals(literal)  # of an exception whose message holds what was shown already, say
-            if short:
+            if deep:
                 yield from _in_shell(literal)
     if not secret.isascii():
         yield secret.encode("ascii", "backslashreplace").decode()  # on standard error, where that is ASCII

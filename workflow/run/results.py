@@ -9,11 +9,12 @@ results are not a million steps.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, Union
 
 from workflow.outcome import Outcome
 from workflow.plan.plan import Deferred, Ended, PlannedTask
+from workflow.plan.tasks import Tasks
 from workflow.run.plain import read_plain
 from workflow.run.stored import LARGE_BYTES, LostResult, Stored, store
 
@@ -29,9 +30,9 @@ Durable = Union[bytes, Stored, None]
 """A result as it is written down beside the end of its task: as it arrived, or in its file."""
 
 
-def taken_by_others(tasks: Iterable[PlannedTask]) -> frozenset[str]:
+def taken_by_others(tasks: Sequence[PlannedTask]) -> frozenset[str]:
     """The ids of tasks whose results others refer to."""
-    groups = {id(task.uses_results): task.uses_results for task in tasks}
+    groups = {id(used): used for used, _ in Tasks.of(tasks).taken()}
     return frozenset().union(*groups.values())
 
 
@@ -45,8 +46,11 @@ class KeptResults:
         """
         self._referred = taken_by_others(tasks) | also
         self._folder = folder
-        groups = {id(task.uses_results): task.uses_results for task in tasks}
-        self._waiting = Counter(id(task.uses_results) for task in tasks)  # of each group
+        groups: dict[int, frozenset[str]] = {}
+        self._waiting: Counter[int] = Counter()  # of each group
+        for used, count in Tasks.of(tasks).taken():
+            groups[id(used)] = used
+            self._waiting[id(used)] += count
         self._users = Counter(used for group in groups.values() for used in group)  # of each id, in groups
         self._ended: dict[str, Ended] = {}
         self._arrived: dict[str, bytes | Stored] = {}  # of tasks whose end has not been taken in

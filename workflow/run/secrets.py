@@ -120,7 +120,7 @@ def read_secrets(plan: Plan) -> Secrets:
 
     Raises InvalidPipeline when one cannot be had; a signal that arrives meanwhile does what it did before.
     """
-    sources = needed(plan.tasks, plan.settings.secrets)
+    sources = needed(plan.tasks.examples(), plan.settings.secrets)
     if not sources:
         return Secrets({})
     values: dict[str, str] = {}
@@ -147,12 +147,12 @@ def needed(tasks: Iterable[PlannedTask], secrets: Mapping[str, SecretSource]) ->
     if not secrets:
         return {}
     names: set[str] = set()
-    seen: set[int] = set()  # the instances of a matrix share much
+    seen: dict[int, object] = {}  # the instances of a matrix share much
     for task in tasks:
         if not task.skipped:
             for value in (task.env, task.args, task.kwargs):
                 if id(value) not in seen:
-                    seen.add(id(value))
+                    seen[id(value)] = value
                     names.update(_named(value))
                     if len(names) == len(secrets):
                         break

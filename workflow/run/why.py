@@ -7,7 +7,7 @@ Secrets are not read for a look at a plan: parts of a key that hold one are take
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,7 +193,7 @@ class _Look:
         self._ended[task.id] = Ended(task.matrix, "succeeded", result)
         return []
 
-    def _first(self, ids: tuple[str, ...], action: Action) -> str | None:
+    def _first(self, ids: Sequence[str], action: Action) -> str | None:
         return next((id_ for id_ in ids if self._action[id_] == action), None)
 
     def _parts(self, task: PlannedTask) -> Parts | None:

@@ -29,6 +29,8 @@ from workflow.spec.values import Refused
 
 LONGEST = 4000
 """Characters: what is longer was made by a program, and would be too deep to read for Python too."""
+_REMEMBERED_MAX = 4096
+"""Answers: a million instances that differ in nothing but a number have a million, each asked for once."""
 NAMESPACES = ("vars", "env", "matrix")
 _ELSEWHERE = ("run", "secrets", "task", "tasks")
 
@@ -146,7 +148,9 @@ class Answers:
             def lookup(name: Name) -> object:
                 return values[name.path] if name.namespace == "matrix" else self._known(name)
 
-            answer = self._answers[key] = self._answer(self._condition.question, lookup)
+            answer = self._answer(self._condition.question, lookup)
+            if len(self._answers) < _REMEMBERED_MAX:
+                self._answers[key] = answer
         return answer
 
     @property

@@ -83,7 +83,8 @@ def check_document(document: Document, variables: Mapping[str, str]) -> tuple[Pi
         spec = _task(name, table, context, mistakes)
         if spec is not None:
             tasks[name] = spec
-    if not written and isinstance(value.get("tasks", {}), dict):
+    elsewhere = any(key not in SECTIONS and meant_table(key, SECTIONS).near == _TASKS_MEANT for key in value)
+    if not written and isinstance(value.get("tasks", {}), dict) and not elsewhere:  # which was told
         help_ = 'a task is a table: [tasks.hello] with cmd = ["echo", "hello"]'
         mistakes.append(Mistake("no-tasks", (), "there are no tasks in this file", help_, line=1))
     mistakes = stray_keys(document, keys_of(TaskTable), KINDS, mistakes)
@@ -98,6 +99,9 @@ def check_document(document: Document, variables: Mapping[str, str]) -> tuple[Pi
         known,
     )  # fmt: skip
     return pipeline, mistakes
+
+
+_TASKS_MEANT = "did you mean 'tasks'?"
 
 
 def _table(document: Mapping[str, object], key: str) -> dict[str, object]:

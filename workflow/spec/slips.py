@@ -126,7 +126,8 @@ def stray_keys(
     """All mistakes, those left out that come of keys which fell into a table below their task, and those told instead.
 
     A header such as [tasks.a.env] is not over until the next header: a key of the task that is written after it
-    belongs to the environment.  Where the table is written in braces, or with dots, nobody can have meant the task.
+    belongs to the environment.  Where the table is written in braces, or with dots, nobody can have meant the task.  An
+    axis may have such a name, if it is asked for.
     """
     told = list(mistakes)
     without_kind = {each.place for each in mistakes if each.code == "no-kind"}
@@ -135,8 +136,9 @@ def stray_keys(
         for inner in ("env", "kwargs", "matrix"):
             below = table.get(inner)
             for key in below if isinstance(below, dict) else ():
-                fell = key in keys if inner == "env" else lost and key in kinds
                 place = (*base, inner, key)
+                fell = key in keys if inner == "env" else lost and key in kinds
+                fell = fell or (inner == "matrix" and key in keys and not _is_named(document, place))
                 if not fell or not _is_below_a_header(document, place):
                     continue
                 headline = (
@@ -158,6 +160,13 @@ def _task_tables(document: Mapping[str, object]) -> Iterator[tuple[tuple[str, ..
             yield (section,), value
         elif section in ("tasks", "templates") and isinstance(value, dict):
             yield from (((section, name), table) for name, table in value.items() if isinstance(table, dict))
+
+
+def _is_named(document: Document, place: Place) -> bool:
+    """Whether anything asks for the axis at this place, as far as the text tells: nobody writes one for nothing."""
+    name = re.escape(str(place[-1]))
+    asks = re.compile(rf"""matrix\.{name}(?![\w-])|["']{name}["']""")
+    return any(asks.search(re.sub(r"(?m)^[ \t]*#.*", "", source.text)) for source in document.sources)
 
 
 def _is_below_a_header(document: Document, place: Place) -> bool:

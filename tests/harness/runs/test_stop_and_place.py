@@ -89,12 +89,12 @@ def test_a_program_is_judged_by_its_own_account(tmp_path: Path, monkeypatch: pyt
         id="a", outcome=Outcome.FAILED, reason=None, attempts=(attempt,),
         callback=CallbackRecord("error_callback", Outcome.SUCCEEDED),
     )  # fmt: skip
-    program._keep(handle)
+    program.keep(handle)
     account = program.read_account(tmp_path)
     expected = Expected({"a": ExpectedTask(frozenset({"failed"}), error="ValueError", attempts=1)})
     findings = [verdict.finding for verdict in judge(_of_program(account), expected)[:2]]
     assert findings == [Finding.HELD, Finding.HELD]
-    program._keep(handle)
+    program.keep(handle)
     twice = judge(_of_program(program.read_account(tmp_path)), expected)[0]
     assert twice.reasons == ("a is 2 times in report.json",)
     assert judge(_of_program({"tasks": []}), expected)[0].finding is Finding.BROKEN

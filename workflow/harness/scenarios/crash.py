@@ -322,6 +322,58 @@ def _no_start(module: str, program: str) -> Callable[[Path, random.Random], Tria
     return prepare
 
 
+_INITIALIZED = """
+import os, sys, time
+from workflow import ExecutorBroken, WorkflowExecutor
+from workflow.harness.program import keep
+
+
+def start(there, how):
+    while not os.path.exists(there):
+        time.sleep(0.005)
+    if how == "raise":
+        raise ValueError("on purpose")
+    if how == "abort":
+        os.abort()
+    os._exit(0)
+
+
+there = os.path.join(os.path.dirname(os.path.abspath(__file__)), "there")
+with WorkflowExecutor(2, initializer=start, initargs=(there, HOW)) as executor:
+    futures = [executor.with_options(name=f"call-{number}").submit(abs, number) for number in range(CALLS)]
+    open(there, "w").close()
+    for future in futures:
+        error = future.exception()
+        assert isinstance(error, ExecutorBroken), error
+        keep(future)
+    try:
+        executor.submit(abs, 1)
+    except ExecutorBroken as again:
+        print(again, file=sys.stderr)
+        sys.exit(4)
+"""
+_INITIALIZED_CALLS = 30
+
+
+def _no_initializer(how: str) -> Callable[[Path, random.Random], Trial]:
+    def prepare(folder: Path, _draw: random.Random) -> Trial:
+        script = folder / "program.py"
+        text = _INITIALIZED.replace("HOW", repr(how)).replace("CALLS", str(_INITIALIZED_CALLS))
+        script.write_text(text, encoding="utf-8")
+        cancelled = ExpectedTask(frozenset({"cancelled"}), NOT_EXPECTED, attempts=0)
+        tasks = {f"call-{number}": cancelled for number in range(_INITIALIZED_CALLS)}
+        expected = Expected(
+            tasks,
+            frozenset({4}),
+            longest_s=20.0,
+            says="the engine failed: workers cannot be started",
+            tracebacks=int(how == "raise"),
+        )
+        return Trial(Run((str(script),), program=True), expected)
+
+    return prepare
+
+
 # -- behind one that crashes ---------------------------------------------------------------------------------------
 
 _CRASH_S = 0.4
@@ -491,6 +543,15 @@ SCENARIOS = (
         "every fork of the process that preloads dies at once, as if it had succeeded",
         "the same",
         _no_start("deadly", _FORKS_OF_THE_TEMPLATE),
+    ),
+    *(
+        Scenario(
+            f"crash.start.initializer.{how}",
+            f"the initializer of an executor's workers {what} in each of them, while calls wait",
+            "after so many in a row every call ends, with the reason, and so does each that is submitted later",
+            _no_initializer(how),
+        )
+        for how, what in (("raise", "raises"), ("abort", "crashes"), ("exit", "leaves"))
     ),
     Scenario(
         "crash.blame",

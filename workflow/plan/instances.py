@@ -1,0 +1,500 @@
+"""The instances of one task of the file: what they share, and what is filled in for each.
+
+A task was checked once, when it was loaded; its instances differ only in the values that hold a reference to the
+matrix.  So each task is cut into what all its instances share and what must be filled in, and only the second is
+done for an instance, when somebody asks for it.
+
+What is wrong in one instance only must be known before anything runs.  So each is looked at once, and forgotten
+again; but only where something can be wrong: a whole number or a text without NUL that goes into an argument, a
+command or a path is right whichever it is, and of those nobody looks at a million.
+"""
+
+# ruff: noqa: D102  what the methods of a group do is told in ``Group``
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from workflow.plan.expand import Rows, comparable
+from workflow.plan.graph import Edge
+from workflow.plan.plan import Json, Kind, Need, PlannedTask
+from workflow.plan.tasks import NOTHING_TAKEN, Group, Ids, Listed
+from workflow.spec import checks, values
+from workflow.spec.condition import Answers, Senseless
+from workflow.spec.pipeline import Pipeline, TaskSpec
+from workflow.spec.reference import Reference, Template, describe, follow, resolve_some
+from workflow.spec.values import Refused
+
+
+class Instances(Group):
+    """The instances of a matrix."""
+
+    def __init__(self, maker: Maker, rows: Rows, skipped: bytearray | None) -> None:
+        """``skipped`` says of each whether it is; None is that none is."""
+        self.name = rows.name
+        self.rows = rows
+        self.shared = maker.shared
+        self._maker = maker
+        self._skipped = skipped
+        self.skipped = sum(skipped) if skipped is not None else 0
+        self._tied: Mapping[int, tuple[Need, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[PlannedTask]:
+        for number, (id_, matrix) in enumerate(self.rows):
+            yield self._task(number, id_, matrix)
+
+    def make(self, number: int) -> PlannedTask:
+        return self._task(number, *self.rows[number])
+
+    def id(self, number: int) -> str:
+        return self.rows.id(number)
+
+    def ids(self) -> Iterator[str]:
+        return self.rows.ids()
+
+    def find(self, id_: str) -> int | None:
+        return self.rows.find(id_)
+
+    def is_skipped(self, number: int) -> bool:
+        return self._skipped is not None and bool(self._skipped[number])
+
+    def alike(self, field: str) -> bool:
+        if field in ("needs", "uses_results"):
+            return not self._tied and not self._maker.needs.paired
+        if field == "skipped":
+            return self.skipped in (0, len(self))
+        return field in self.shared or len(self) == 1
+
+    def tie(self, needs: Mapping[int, tuple[Need, ...]]) -> None:
+        self._tied = needs
+
+    @property
+    def examples(self) -> Iterable[PlannedTask]:
+        return (self.make(self.counting.numbers[0]),) if self.skipped < len(self) else ()
+
+    def needs(self) -> Iterator[tuple[Need, ...]]:
+        for number, (id_, matrix) in enumerate(self.rows):
+            yield self._needs(number, id_, matrix, skipped=self.is_skipped(number))[0]
+
+    def views(self) -> Iterator[PlannedTask]:
+        view = SimpleNamespace(**self.shared)
+        known = view.__dict__
+        for number, (id_, matrix) in enumerate(self.rows):
+            skipped = self.is_skipped(number)
+            needs, used = self._needs(number, id_, matrix, skipped=skipped)
+            known.update(self._maker.filled(id_, matrix))
+            known.update(id=id_, matrix=matrix, needs=needs, uses_results=used, skipped=skipped)
+            yield cast("PlannedTask", view)
+
+    def _task(self, number: int, id_: str, matrix: Mapping[str, object]) -> PlannedTask:
+        skipped = self.is_skipped(number)
+        return self._maker.task(id_, matrix, self._needs(number, id_, matrix, skipped=skipped), skipped=skipped)
+
+    def _needs(
+        self, number: int, id_: str, matrix: Mapping[str, object], *, skipped: bool
+    ) -> tuple[tuple[Need, ...], frozenset[str]]:
+        if skipped:
+            return _NOTHING_NEEDED
+        needs, used = self._maker.needs.of(id_, matrix)
+        return ((*needs, *self._tied[number]) if number in self._tied else needs), used
+
+
+def planned(name: str, maker: Maker, rows: Rows | None) -> tuple[Group, list[BadInstance]]:
+    """The instances of a task, and what is wrong in one of them: of each key of the file, the first thing."""
+    bad: list[BadInstance] = []
+    if rows is None:
+        while True:
+            try:
+                skipped = maker.skips(None)
+                needs = maker.needs.of(name, None) if not skipped else _NOTHING_NEEDED
+                return Listed(name, [maker.task(name, None, needs, skipped=skipped)]), bad
+            except BadInstance as error:
+                bad.append(error)
+                maker.pass_over(error.path)
+    flags = None if maker.answers is None else bytearray(len(rows))
+    unsure = maker.unsure(rows)
+    for number, (id_, matrix) in enumerate(rows):
+        while maker.answers is not None or unsure or maker.needs.paired:
+            try:
+                skipped = maker.skips(matrix)
+                if skipped and flags is not None:
+                    flags[number] = 1
+                elif maker.needs.paired:
+                    maker.needs.of(id_, matrix)
+                maker.filled(id_, matrix, unsure)
+                break
+            except BadInstance as error:
+                error.headline = f"for {id_}: {error.headline}"
+                bad.append(error)
+                maker.pass_over(error.path)  # what is wrong with it in other instances is likely to be the same
+                unsure = maker.unsure(rows)
+        else:
+            break  # there is nothing that could be wrong
+    return Instances(maker, rows, flags), bad
+
+
+def has_axes(group: Group, axes: Sequence[str]) -> bool:
+    """Whether there are instances with these axes; that there are not has been told where it is written."""
+    return isinstance(group, Instances) and len(group) > 0 and all(axis in group.rows.names for axis in axes)
+
+
+def _matched(group: Instances, axes: tuple[str, ...]) -> dict[tuple[object, ...], tuple[Ids, Ids]]:
+    """For each combination of values of these axes, the ids that count and all of them."""
+    found: dict[tuple[object, ...], array[int]] = {}
+    for number, (_, matrix) in enumerate(group.rows):
+        key = tuple(comparable(matrix[axis]) for axis in axes)
+        if key in found:
+            found[key].append(number)
+        else:
+            found[key] = array("I", (number,))
+    matched = {}
+    for key, numbers in found.items():
+        counting = (
+            array("I", (number for number in numbers if not group.is_skipped(number))) if group.skipped else numbers
+        )
+        every = Ids(group, numbers)
+        matched[key] = (every if len(counting) in (0, len(numbers)) else Ids(group, counting), every)
+    return matched
+
+
+class Needs:
+    """What the instances of one task need: mostly all the same, with ``match`` each its own."""
+
+    def __init__(self, spec: TaskSpec, edges: Mapping[str, Edge], instances: Mapping[str, Group]) -> None:
+        self._needs: list[Need] = []
+        self._matched: dict[str, tuple[tuple[str, ...], dict[tuple[object, ...], Need]]] = {}
+        for name, edge in edges.items():
+            if edge.orders_only:
+                continue
+            needed = instances.get(name) or Listed(name, ())
+            if edge.match and isinstance(needed, Instances) and has_axes(needed, edge.match):
+                groups = {
+                    key: Need(name, counting, every, edge.status, matched=True)
+                    for key, (counting, every) in _matched(needed, edge.match).items()
+                }
+                self._matched[name] = (edge.match, groups)
+            self._needs.append(Need(name, needed.counting, needed.every, edge.status))
+        self._referred = {each.path[0] for _, each in spec.references if each.namespace == "tasks"}
+        self._by_values: dict[tuple[object, ...], tuple[tuple[Need, ...], frozenset[str]]] = {}
+
+    @property
+    def paired(self) -> bool:
+        """Whether instances differ in what they need."""
+        return bool(self._matched)
+
+    @cached_property
+    def _same(self) -> tuple[tuple[Need, ...], frozenset[str]]:
+        return tuple(self._needs), self._used(self._needs)
+
+    def of(self, id_: str, matrix: Mapping[str, object] | None) -> tuple[tuple[Need, ...], frozenset[str]]:
+        """The needs of one instance, and the ids among them whose ends it refers to."""
+        if not self._matched or matrix is None:
+            return self._same
+        keys = tuple(tuple(comparable(matrix[axis]) for axis in axes) for axes, _ in self._matched.values())
+        known = self._by_values.get(keys)
+        if known is None:
+            own = dict(zip(self._matched, keys, strict=True))
+            needs = []
+            for need in self._needs:
+                if need.name not in own:
+                    needs.append(need)
+                    continue
+                axes, groups = self._matched[need.name]
+                matched = groups.get(own[need.name])
+                if matched is None:
+                    values_ = ", ".join(f"{axis} = {describe(matrix[axis])}" for axis in axes)
+                    headline = f"{need.name} has no instance with {values_}"
+                    raise BadInstance(
+                        ("needs",), headline, f"match pairs {need.name} with {id_} by these axes", "no-match"
+                    )
+                needs.append(matched)
+            known = self._by_values[keys] = (tuple(needs), self._used(needs))
+        return known
+
+    def match_nothing(self) -> None:
+        """From here on: there is an instance without its match."""
+        self._matched = {}
+
+    def _used(self, needs: Sequence[Need]) -> frozenset[str]:
+        return frozenset(id_ for need in needs if need.name in self._referred for id_ in need.every)
+
+
+class BadInstance(Exception):
+    """A value that is wrong in one instance."""
+
+    def __init__(
+        self,
+        path: tuple[str | int, ...],
+        headline: str,
+        help_: str | None,
+        code: str = "bad-value",
+        needle: str | None = None,
+    ) -> None:
+        super().__init__(headline)
+        self.needle = needle
+        self.path = path
+        self.code = code
+        self.headline = headline
+        self.help = help_
+
+
+_CHECKS: dict[str, Callable[[object], object]] = {
+    "timeout": values.limit_s,
+    "grace": values.grace_s,
+    "callback_timeout": values.limit_s,
+    "isolate": values.flag,
+    "allow_failure": values.flag,
+    "cwd": values.some_text,
+    "doc": values.plain_text,
+    "module": values.model_path,
+    "call": values.function_path,
+    "deadline": values.limit_s,
+    "warn_after": values.limit_s,
+    "memory": values.memory_bytes,
+    "priority": checks.priority,
+    "seed": checks.seed,
+}
+_TEXTS = ("cmd", "tags", "env", "shell", "inputs", "outputs")
+_FIELDS = {
+    "args": "args",
+    "kwargs": "kwargs",
+    "timeout": "timeout_s",
+    "grace": "grace_s",
+    "callback_timeout": "callback_timeout_s",
+    "env": "env",
+    "cwd": "cwd",
+    "isolate": "isolate",
+    "allow_failure": "allow_failure",
+    "tags": "tags",
+    "doc": "doc",
+    "success": "on_success",
+    "failure": "on_failure",
+    "deadline": "deadline_s",
+    "warn_after": "warn_after_s",
+    "priority": "priority",
+    "memory": "memory_bytes",
+    "seed": "seed",
+    "inputs": "inputs",
+    "outputs": "outputs",
+}
+"""Of a key of the file, the field of a planned task."""
+_NOTHING_NEEDED: tuple[tuple[Need, ...], frozenset[str]] = ((), NOTHING_TAKEN)
+
+
+class Maker:
+    """Makes the instances of one task."""
+
+    def __init__(self, pipeline: Pipeline, spec: TaskSpec, needs: Needs) -> None:
+        table, document = spec.table, pipeline.document
+        self.needs = needs
+        self._name = spec.name
+        self._root = document.folder
+        home = document.home(("tasks", spec.name))
+        homes = {key: document.home(pipeline.place(spec.name, key)) for key in ("cwd", "inputs", "outputs")}
+        self._homes = homes
+        kind = cast(Kind, table.kind)
+        on = table.on
+        fields: dict[str, object] = {
+            kind: getattr(table, kind),
+            "args": table.args,
+            "kwargs": table.kwargs,
+            "timeout": table.timeout,
+            "grace": table.grace,
+            "callback_timeout": table.callback_timeout,
+            "env": table.env,
+            "cwd": table.cwd,
+            "isolate": table.isolate,
+            "allow_failure": table.allow_failure,
+            "tags": table.tags,
+            "doc": table.doc,
+            "success": on.success if on else None,
+            "failure": on.failure if on else None,
+            "deadline": table.deadline,
+            "warn_after": table.warn_after,
+            "priority": table.priority,
+            "memory": table.memory,
+            "seed": table.seed,
+            "inputs": table.inputs,
+            "outputs": table.outputs,
+        }
+        self._filled = {key: value for key, value in fields.items() if _waits(value)}
+        self._names = {**_FIELDS, kind: "target"}
+        self.shared: dict[str, Any] = {
+            "name": spec.name,
+            "kind": kind,
+            "base": relative(homes["cwd"], self._root),
+            "retries": table.retries,
+            "uses": table.uses,
+            "condition": table.if_.text if table.if_ else None,
+        }
+        """Fields that all instances have alike."""
+        for key, value in fields.items():
+            if key not in self._filled:
+                self.shared[self._names[key]] = self._located(key, value)
+        if table.cwd is None:
+            self.shared["cwd"] = relative(home, self._root)
+        self.answers = Answers(table.if_, spec.asked.__getitem__) if table.if_ else None
+
+    def task(
+        self,
+        id_: str,
+        matrix: Mapping[str, object] | None,
+        needs: tuple[tuple[Need, ...], frozenset[str]],
+        *,
+        skipped: bool,
+    ) -> PlannedTask:
+        """An instance.  Raises BadInstance."""
+        return PlannedTask(
+            id=id_,
+            matrix=cast("Mapping[str, Json] | None", matrix),
+            needs=needs[0],
+            uses_results=needs[1],
+            skipped=skipped,
+            **self.shared,
+            **self.filled(id_, matrix),
+        )
+
+    def filled(
+        self, id_: str, matrix: Mapping[str, object] | None, keys: Iterable[str] | None = None
+    ) -> dict[str, Any]:
+        """The fields that are the instance's own; of these keys of the file, or of all.  Raises BadInstance."""
+        return {
+            self._names[key]: self._located(key, self._fill(key, self._filled[key], id_, matrix or {}))
+            for key in (self._filled if keys is None else keys)
+        }
+
+    def unsure(self, rows: Rows) -> list[str]:
+        """The keys of the file whose values may be wrong in one instance and right in another."""
+        plain = {axis for at, axis in enumerate(rows.names) if _without_nul(rows, at)}
+        return [key for key, value in self._filled.items() if not _sure(key, value, rows.names, plain)]
+
+    def pass_over(self, path: tuple[str | int, ...]) -> None:
+        """Look no further at a key that was found to be wrong in an instance."""
+        if path == ("if",):
+            self.answers = None
+        elif path == ("needs",):
+            self.needs.match_nothing()
+        else:
+            key = str(path[-1])
+            self.shared[self._names[key]] = self._filled.pop(key)
+
+    def skips(self, matrix: Mapping[str, object] | None) -> bool:
+        """Whether an instance does not run.  Raises BadInstance."""
+        if self.answers is None:
+            return False
+        try:
+            return not self.answers.of(matrix or {})
+        except Senseless as error:
+            raise BadInstance(("if",), error.headline, error.help, "bad-condition", error.text) from None
+        except LookupError as error:
+            raise BadInstance(("if",), str(error.args[0]), None, "bad-condition") from None
+
+    def _located(self, key: str, value: object) -> object:
+        """A path, or several, as the plan has them; what waits until the run, and what is no path, stays as it is."""
+        if key not in self._homes:
+            return value
+        if isinstance(value, tuple):
+            return tuple(self._located(key, each) for each in value)
+        return located(value, self._homes[key], self._root) if isinstance(value, str) else value
+
+    def _fill(self, key: str, value: object, id_: str, matrix: Mapping[str, object]) -> object:
+        path = ("on", key) if key in ("success", "failure") else (key,)
+
+        def lookup(reference: Reference) -> object:
+            if reference.namespace == "matrix":
+                return follow(matrix, reference.path, "matrix")
+            return id_ if reference.path == ("id",) else self._name
+
+        try:
+            filled = _filled(value, lookup)
+            if key in ("success", "failure"):
+                return values.function_path(filled)
+            if key in _TEXTS:
+                _check_texts(filled)
+            return _CHECKS[key](filled) if key in _CHECKS and not isinstance(filled, Template) else filled
+        except Refused as error:
+            raise BadInstance(path, error.headline, error.help, error.code) from None
+        except LookupError as error:
+            raise BadInstance(path, str(error.args[0]), None) from None
+
+
+def _without_nul(rows: Rows, at: int) -> bool:
+    """Whether no value of an axis is a text that holds one."""
+    axis: Sequence[object] = rows.axes[at] if rows.axes else ()
+    listed = () if isinstance(axis, range) else axis
+    return not any(isinstance(each, str) and "\0" in each for each in (*listed, *(row[at] for row in rows.included)))
+
+
+def _sure(key: str, value: object, axes: Sequence[str], plain: Container[str]) -> bool:
+    """Whether a value is right whatever the matrix says."""
+    if isinstance(value, dict):
+        return all(_sure(key, each, axes, plain) for each in value.values())
+    if isinstance(value, (list, tuple)):
+        return all(_sure(key, each, axes, plain) for each in value)
+    if not isinstance(value, Template):
+        return True
+    asked = [each.path for each in value.references if each.namespace == "matrix"]
+    if not all(len(path) == 1 and path[0] in axes for path in asked):
+        return False
+    if key in ("args", "kwargs"):
+        return True
+    is_text = value.mode != "value" or len(value.parts) > 1
+    return key in (*_TEXTS, "doc") and is_text and all(path[0] in plain for path in asked)
+
+
+def _check_texts(value: object) -> None:
+    """Nothing that a process cannot be given; templates wait for compile."""
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    for each in value if isinstance(value, tuple) else (value,):
+        if not isinstance(each, Template) and each is not None:
+            values.plain_text(each)
+
+
+def _of_instance(reference: Reference) -> bool:
+    """Whether the plan knows its value: of the matrix, and of the task itself all but the number of its attempt."""
+    return reference.namespace == "matrix" or (reference.namespace == "task" and reference.path != ("attempt",))
+
+
+def _waits(value: object) -> bool:
+    """Whether a value holds a reference whose value is the instance's own."""
+    if isinstance(value, Template):
+        return any(_of_instance(reference) for reference in value.references)
+    if isinstance(value, dict):
+        return any(_waits(each) for each in value.values())
+    return isinstance(value, (list, tuple)) and any(_waits(each) for each in value)
+
+
+def _filled(value: object, lookup: Callable[[Reference], object]) -> object:
+    if isinstance(value, Template):
+        return resolve_some(value, _of_instance, lookup)
+    if isinstance(value, dict):
+        return {key: _filled(each, lookup) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_filled(each, lookup) for each in value)
+    if isinstance(value, list):
+        return [_filled(each, lookup) for each in value]
+    return value
+
+
+def relative(folder: Path, root: Path) -> str:
+    """A folder as the plan has it: relative to the root, with ``/``."""
+    return os.path.relpath(folder, root).replace(os.sep, "/")
+
+
+def located(written: str, home: Path, root: Path) -> str:
+    """A path that is relative to ``home`` as the plan has it; one that ends in ``/`` still does."""
+    if os.path.isabs(written):
+        return written
+    base = relative(home, root)
+    path = os.path.normpath(written if base == "." else os.path.join(base, written)).replace(os.sep, "/")
+    return path + "/" if written.endswith("/") and not path.endswith("/") else path
