@@ -28,6 +28,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # what type checkers take for true; importing typing for it would cost every worker 5 ms
 if TYPE_CHECKING:
+    from workflow.diagnostics.mistake import InvalidPipeline, Mistake
     from workflow.engine.handle import Handle
     from workflow.engine.outputs import OutputMissing
     from workflow.engine.parent import MultiProcess
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
     from workflow.model import Model
     from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
     from workflow.outcomes import Outcomes
+    from workflow.pipeline import EventStream, Pipeline
+    from workflow.report.report import Report
 
 __version__ = "0.1.0"
 
@@ -56,15 +59,20 @@ _HOMES = {
     "CallbackRecord": "workflow.outcome",
     "EngineError": "workflow.errors",
     "ErrorRecord": "workflow.outcome",
+    "EventStream": "workflow.pipeline",
     "ExecutorBroken": "workflow.errors",
     "Handle": "workflow.engine.handle",
     "InfoTask": "workflow.info_task",
+    "InvalidPipeline": "workflow.diagnostics.mistake",
     "MemoryLimitExceeded": "workflow.errors",
+    "Mistake": "workflow.diagnostics.mistake",
     "Model": "workflow.model",
     "MultiProcess": "workflow.engine.parent",
     "Outcome": "workflow.outcome",
     "Outcomes": "workflow.outcomes",
     "OutputMissing": "workflow.engine.outputs",
+    "Pipeline": "workflow.pipeline",
+    "Report": "workflow.report.report",
     "RetryPolicy": "workflow.info_task",
     "TaskCancelled": "workflow.errors",
     "TaskCrashed": "workflow.errors",
@@ -81,15 +89,20 @@ __all__ = [
     "CallbackRecord",
     "EngineError",
     "ErrorRecord",
+    "EventStream",
     "ExecutorBroken",
     "Handle",
     "InfoTask",
+    "InvalidPipeline",
     "MemoryLimitExceeded",
+    "Mistake",
     "Model",
     "MultiProcess",
     "Outcome",
     "Outcomes",
     "OutputMissing",
+    "Pipeline",
+    "Report",
     "RetryPolicy",
     "TaskCancelled",
     "TaskCrashed",

@@ -32,8 +32,8 @@ def workflow(tmp_path: Path, environ: dict[str, str]) -> Callable[..., subproces
     ) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "workflow", *args]
         return subprocess.run(
-            command, cwd=cwd, env={**environ, **(env or {})}, text=True, timeout=30, check=False,
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **more},
+            command, cwd=cwd, env={**environ, **(env or {})}, timeout=30, check=False,
+            **{"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **more},
         )  # fmt: skip
 
     return call

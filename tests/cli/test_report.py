@@ -112,7 +112,7 @@ def test_a_mistake_is_said_and_nothing_is_written(
 
 
 def test_a_run_that_left_no_report_or_a_broken_one_is_told(workflow: Callable[..., Any], tmp_path: Path) -> None:
-    """It may still go on."""
+    """It may have been killed at once."""
     ran = workflow("report", "x.md")
     assert ran.returncode == 2
     assert "there are no runs in .workflow" in ran.stderr
@@ -120,7 +120,7 @@ def test_a_run_that_left_no_report_or_a_broken_one_is_told(workflow: Callable[..
     folder.mkdir(parents=True)
     ran = workflow("report", "x.md")
     assert ran.returncode == 2
-    assert "the run 20260101-000000-000-aaaaaa has no report: it goes on, or it was killed" in ran.stderr
+    assert "the run 20260101-000000-000-aaaaaa was killed before it left anything that could be told" in ran.stderr
     for text in ("{", "[]", '{"format": 2}', "\udcff"):
         (folder / "report.json").write_bytes(text.encode("utf-8", "surrogateescape"))
         ran = workflow("report", "x.md")

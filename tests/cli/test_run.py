@@ -182,6 +182,41 @@ def test_a_signal_ends_the_run_its_tasks_and_its_processes(
         os.kill(pid, 0)
 
 
+def test_a_run_is_started_by_cron_as_by_anybody(pipeline: Callable[[str], Path], tmp_path: Path) -> None:
+    """In a session of its own, without a terminal, with next to no environment, from another folder."""
+    file = pipeline('[tasks.a]\ncall = "mine:told"\n')
+    (tmp_path / "mine.py").write_text("def told():\n    print('\\u00fc')\n")
+    line = f'cd / && exec "$0" -m workflow run {file}'
+    environ = {"HOME": str(tmp_path), "LOGNAME": "somebody", "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
+    ran = subprocess.run(
+        ["sh", "-c", line, sys.executable], env={**environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout
+    assert b"\x1b" not in ran.stdout
+    assert b"1 succeeded in " in ran.stdout
+    assert (tmp_path / ".workflow/latest/logs/a.log").read_text(encoding="utf-8") == "\u00fc\n"
+
+
+def test_nohup_lets_a_run_go_on_and_a_signal_ends_it_all_the_same(
+    pipeline: Callable[[str], Path], tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """Its shell ends at once; whoever then sends it SIGHUP means it."""
+    pipeline('[tasks.a]\nshell = "echo $$ > pid; sleep 60"\n')
+    line = 'nohup "$0" -m workflow run >out 2>&1 & echo $!'
+    shell = subprocess.run(
+        ["sh", "-c", line, sys.executable], cwd=tmp_path, env=environ, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    run = int(shell.stdout)
+    task = int(wait_for((tmp_path / "pid").read_text))
+    assert alive(run)
+    os.kill(run, signal.SIGHUP)
+    wait_for(lambda: not alive(run))
+    assert latest(tmp_path)["run"]["exit_code"] == 129
+    assert not alive(task)
+
+
 def test_a_third_signal_does_not_wait_for_anything(
     pipeline: Callable[[str], Path], tmp_path: Path, environ: dict[str, str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import select
@@ -129,6 +130,21 @@ def test_after_ctrl_c_the_terminal_is_as_it_was(terminal: Callable[..., Terminal
     assert not seen.screen.cursor.hidden
     assert termios.tcgetattr(seen.slave) == seen.modes
     assert seen.text[-1].startswith("report: ")
+
+
+def test_a_terminal_that_is_closed_ends_the_run(
+    terminal: Callable[..., Terminal], pipeline: Pipeline, tmp_path: Path
+) -> None:
+    """As by SIGHUP from anybody: the tasks end, and the report is written although nobody can be told of it."""
+    pipeline(GATED)
+    seen = terminal(80, "run")
+    seen.read_until(lambda: any("4/5" in line for line in seen.text))
+    os.close(seen.master)
+    seen.master = os.open(os.devnull, os.O_RDONLY)
+    assert seen.process.wait(timeout=20) == 129
+    report = json.loads((tmp_path / ".workflow/latest/report.json").read_bytes())
+    assert (report["run"]["exit_code"], report["run"]["status"]) == (129, "interrupted")
+    assert {task["id"]: task["outcome"] for task in report["tasks"]}["gated"] == "cancelled"
 
 
 def test_ctrl_backslash_shows_where_the_running_tasks_are_and_they_go_on(

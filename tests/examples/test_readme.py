@@ -39,13 +39,34 @@ def test_the_pipeline_on_the_first_screen_is_one(python: Run, tmp_path: Path) ->
 
 def test_the_program_runs_as_it_stands(python: Run, tmp_path: Path) -> None:
     """Nine tasks call back with a result, and the one that divides by nought with its error."""
-    (block,) = _blocks("python")
+    block, *_ = _blocks("python")
     (tmp_path / "demo.py").write_text(block, encoding="utf-8")
     run = python("demo.py")
     assert run.returncode == 0, run.stderr
     told = run.stdout.splitlines()
     assert sorted(line.split()[0] for line in told) == ["error", *["result"] * 9]
     assert "result 11" in told
+
+
+def test_the_executor_s_program_runs_as_it_stands(python: Run, tmp_path: Path) -> None:
+    """One call, a thousand, and a hundred as they end."""
+    _, block, _ = _blocks("python")
+    (tmp_path / "calls.py").write_text(block, encoding="utf-8")
+    run = python("calls.py")
+    assert (run.returncode, run.stderr) == (0, "")
+    first, _, *ended = run.stdout.splitlines()
+    assert (int(first), len(ended)) == (2**100, 100)
+
+
+def test_the_pipeline_of_a_program_runs_as_it_stands(python: Run, tmp_path: Path) -> None:
+    """Four tasks, of which one fails and says why."""
+    *_, block = _blocks("python")
+    (tmp_path / "roots.py").write_text(block, encoding="utf-8")
+    run = python("roots.py")
+    assert run.returncode == 0, run.stderr
+    *told, last = run.stdout.splitlines()
+    assert sorted(told) == ["root@4 succeeded", "root@9 succeeded", "root@x failed", "sum succeeded"]
+    assert last == "1 ['root@x'] must be real number, not str"
 
 
 def test_every_exit_code_is_explained() -> None:

@@ -303,6 +303,7 @@ def test_shutdown_completes_what_was_submitted(make_executor: Make) -> None:
     with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
         executor.submit(called.identity, 1)
     executor.shutdown()
+    executor.shutdown(cancel_futures=True)
 
 
 def test_shutdown_without_waiting_completes_what_was_submitted_too(make_executor: Make, tmp_path: Path) -> None:

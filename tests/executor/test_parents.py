@@ -85,8 +85,9 @@ def test_proxies_of_a_manager_reach_it_from_a_call(program: Program) -> None:
 def test_a_fork_of_the_program_neither_has_the_pool_nor_harms_it(program: Program) -> None:
     """The child is told so, may cancel, shut down, forget and end as it likes, and may make another."""
     done = program("""
-        import gc, os, sys, time
+        import gc, os, sys, time, warnings
         from workflow import WorkflowExecutor
+        warnings.simplefilter("ignore", DeprecationWarning)  # of each fork of a program with threads, from 3.12 on
         executor = WorkflowExecutor(1)
         untouched = WorkflowExecutor(1)
         executor.submit(abs, -1).result()

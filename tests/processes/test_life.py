@@ -397,6 +397,50 @@ def test_blocked_and_ignored_signals_of_the_program_are_not_the_engines(tmp_path
     assert time.monotonic() - start < 15, "the task that was asked to end sat its grace out"
 
 
+def test_a_push_that_is_interrupted_in_the_middle_of_a_write_loses_nothing_and_doubles_nothing(
+    make_pool: Callable[..., MultiProcess], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """By Ctrl-C, say: nobody knows how much of it the dispatcher has, so another is told everything."""
+    mp = make_pool(2)
+    mp.push(InfoTask("victims.Echo", 20, 1)).result(20)
+    client, real = mp._client, mp._client._channel
+
+    class Interrupted:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+        def send(self, data: memoryview, flags: int) -> int:
+            client._channel = real
+            real.send(data[: len(data) // 2], flags)
+            raise KeyboardInterrupt
+
+    client._channel = Interrupted()  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        mp.push(InfoTask("victims.Echo", 20, 2))
+    handles = [mp.push(InfoTask("victims.Echo", 20, number)) for number in range(100)]
+    assert [handle.result(20) for handle in handles] == [*range(100)]
+    mp.stop()
+    assert capfd.readouterr().err == ""
+
+
+def test_who_rings_the_sender_may_be_interrupted() -> None:
+    """An Event would stay locked: whoever rings next, and the one who waits, would hang."""
+    from workflow.engine.client import _Bell
+
+    bell = _Bell()
+    locks = [each for each in vars(bell).values() if hasattr(each, "acquire") or hasattr(each, "notify")]
+    assert locks == []
+    bell.set()
+    bell.set()
+    bell.wait()
+    bell.clear()
+    waits = threading.Thread(target=bell.wait)
+    waits.start()
+    bell.set()
+    waits.join(10)
+    assert not waits.is_alive()
+
+
 REMOVED = """
 import os, signal
 from workflow import InfoTask, MultiProcess

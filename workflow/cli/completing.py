@@ -1,4 +1,4 @@
-"""What the shell offers when somebody presses Tab: names that stand in the pipeline file.
+"""What the shell offers when somebody presses Tab: names that stand in the pipeline file, runs, and their tasks.
 
 The file is only parsed, never checked: whoever is in the middle of writing it wants completion too.  Whatever goes
 wrong, nothing is offered; a message in the middle of a command line would be worse.
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 _FILE = "pipeline.toml"
+_OFFERED_MAX = 10_000
 
 
 def pipeline_files(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -46,6 +47,71 @@ def profiles(context: click.Context, _parameter: click.Parameter, incomplete: st
 def variables(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The variables of the file, up to the equals sign."""
     return _items(((f"{name}=", str(value)) for name, value in _table(context, "vars").items()), incomplete)
+
+
+def run_and_task(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Runs as the first word; then, or when no digit begins it, the tasks of that run, or of the latest."""
+    words = [word for word in _given_words(context) if not word.startswith("-")]
+    if context.params.get("resolved") or "--resolved" in _line_words():
+        return task_names(context, _parameter, incomplete) if not words else pipeline_files(context, _parameter, "")
+    if words:
+        return _tasks_of(context, words[0], incomplete)
+    return [*_runs(context, incomplete), *_tasks_of(context, "latest", incomplete)]
+
+
+def run_and_files(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Runs as the first word, and files."""
+    runs = [] if _given_words(context) or not incomplete else _runs(context, incomplete)
+    return runs or pipeline_files(context, parameter, incomplete)
+
+
+def run_ids(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Runs."""
+    return _runs(context, incomplete)
+
+
+def _given_words(context: click.Context) -> list[str]:
+    given = context.params.get("words")
+    return [str(word) for word in given] if isinstance(given, (list, tuple)) else []
+
+
+def _line_words() -> list[str]:
+    return os.environ.get("COMP_WORDS", "").split()
+
+
+def _state_dir(context: click.Context) -> Path:
+    from workflow.cli.looking import the_state_dir
+
+    given = context.params.get("state_dir")
+    return the_state_dir(None if given is None else Path(given))
+
+
+def _runs(context: click.Context, incomplete: str) -> list[CompletionItem]:
+    """The newest first, with what each was."""
+    try:
+        from workflow.run.past import past_runs
+
+        found = past_runs(_state_dir(context))
+        named = [(run.folder.id, f"{run.head['name'] or Path(run.head['file']).name}, {run.status}") for run in found]
+    except Exception:  # noqa: BLE001  whatever it is, it is not to be told here
+        return []
+    return _items([*named, *([("latest", "the newest run")] if named else [])], incomplete)
+
+
+def _tasks_of(context: click.Context, run: str, incomplete: str) -> list[CompletionItem]:
+    try:
+        from workflow.cli.looking import the_run
+
+        names: dict[str, str | None] = {}
+        for task in the_run(_state_dir(context), run).tasks():
+            names.setdefault(task["name"])
+            if "@" in incomplete or task["name"] == task["id"]:
+                names[task["id"]] = task["outcome"]
+            if len(names) > _OFFERED_MAX:
+                break
+    except Exception:  # noqa: BLE001  as above
+        return []
+    return _items(names.items(), incomplete)
 
 
 def _items(names: Iterable[tuple[str, str | None]], incomplete: str) -> list[CompletionItem]:

@@ -23,8 +23,10 @@ from workflow.cli.explain import explain
 from workflow.cli.init import init
 from workflow.cli.inspect import plan, validate
 from workflow.cli.leaving import ignore_signals, leave_on_signals
+from workflow.cli.logs import logs
 from workflow.cli.report import report
 from workflow.cli.run import run
+from workflow.cli.runs import runs
 from workflow.cli.schema import schema
 from workflow.cli.show import show
 from workflow.engine.system import fill_standard_descriptors
@@ -50,7 +52,9 @@ def cli() -> None:
     """
 
 
-for command in (init, run, report, validate, plan, show, explain, chaos, config, schema, doctor, completion):
+for command in (
+    init, run, validate, plan, runs, show, logs, report, explain, chaos, config, schema, doctor, completion,
+):  # fmt: skip
     cli.add_command(command)
 
 

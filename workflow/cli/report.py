@@ -1,4 +1,4 @@
-"""``workflow report``: reports of a run that has ended."""
+"""``workflow report``: reports of a run that is over."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from workflow.cli.arguments import DEFAULT_FILE
+from workflow.cli import completing
+from workflow.cli.looking import is_run, state_dir_option, the_run, the_state_dir
 from workflow.report.formats import KNOWN, suffix_of, unknown_format
 from workflow.run.exit_code import ExitCode
 
@@ -17,29 +18,23 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("words", nargs=-1, required=True, metavar="[RUN] OUT...")
-@click.option(
-    "--state-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where runs are recorded (.workflow in this folder).",
-)
+@click.argument("words", nargs=-1, required=True, metavar="[RUN] OUT...", shell_complete=completing.run_and_files)
+@state_dir_option
 def report(words: tuple[str, ...], state_dir: Path | None) -> int:
     """Write reports of RUN, each OUT as its name ends: .json, .xml (JUnit), .html, .md or .trace.json.
 
-    RUN is the id of a run, the beginning of one, or latest, which is also meant where none is given.
+    RUN is the id of a run, the beginning of one, or latest, which is also meant where none is given.  Of a run that
+    was killed the reports have its tasks that had begun; those that had not ended are told as cancelled.
     """
-    from workflow.cli.settings import settings
-    from workflow.report.material import Unreadable, read_material
-    from workflow.run.folder import STATE_DIR
-    from workflow.run.lookup import LATEST, NoSuchRun, find_run
+    from workflow.report.material import Unreadable
+    from workflow.run.past import material_of_past
 
     name, outs = _split(words)
     check_outs(outs, "OUT")
-    how = settings({"state_dir": state_dir}, Path(DEFAULT_FILE))
+    past = the_run(the_state_dir(state_dir), name)
     try:
-        run = find_run(how.state_dir or Path(STATE_DIR), LATEST if name is None else name)
-        material = read_material(run.path.resolve())
-    except (NoSuchRun, Unreadable) as error:
+        material = material_of_past(past)
+    except Unreadable as error:
         raise click.UsageError(str(error)) from error
     written = [_written(path, material) for path in outs]
     return ExitCode.SUCCEEDED if all(written) else ExitCode.BROKEN
@@ -59,11 +54,11 @@ def check_outs(paths: Sequence[Path], where: str) -> None:
 def _split(words: Sequence[str]) -> tuple[str | None, list[Path]]:
     """RUN, if the first word is one, and the files."""
     first = words[0]
-    is_run = suffix_of(Path(first)) is None and (first == "latest" or first[:1].isdigit())
-    outs = [Path(word) for word in words[is_run:]]
+    named = suffix_of(Path(first)) is None and is_run(first)
+    outs = [Path(word) for word in words[named:]]
     if not outs:
         raise click.UsageError(f"say where to write the report: a name that ends in {KNOWN}")
-    return first if is_run else None, outs
+    return first if named else None, outs
 
 
 def _written(path: Path, material: Material) -> bool:

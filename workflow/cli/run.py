@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from workflow.cli import completing
 from workflow.cli.arguments import (
     WORKERS,
     Given,
@@ -65,7 +66,10 @@ CI_GRACE_MAX_S = 5.0
     help="Run tasks whose id or name matches (all) although they are cached; --force=GLOB before FILE.",
 )
 @click.option("--resume", is_flag=True, help="Complete the latest run of FILE: what succeeded there is not run again.")
-@click.option("--resume-from", metavar="RUN", help="The same for a run by its id, the beginning of one, or latest.")
+@click.option(
+    "--resume-from", metavar="RUN", shell_complete=completing.run_ids,
+    help="The same for a run by its id, the beginning of one, or latest.",
+)  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Only failures and the end.")
 @click.option(
     "-v",

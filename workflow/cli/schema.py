@@ -15,7 +15,7 @@ from workflow.run.exit_code import ExitCode
 @click.option("--dir", "folder", type=click.Path(file_okay=False, path_type=Path), default="schemas", show_default=True)
 @click.option("--check", is_flag=True, help="Write nothing; say which files are not current, and exit 1 if any is.")
 def schema(folder: Path, *, check: bool) -> int:
-    """Write the JSON Schemas of pipeline files, faults files, reports and events into a folder."""
+    """Write the JSON Schemas of pipeline files, faults files, reports, manifests and events into a folder."""
     stale = []
     for name, text in schema_texts().items():
         path = folder / name
@@ -37,7 +37,7 @@ def schema(folder: Path, *, check: bool) -> int:
 def schema_texts() -> dict[str, str]:
     """Answer the text of each schema file by its name."""
     from workflow.harness.faults_file import faults_schema
-    from workflow.report.schemas import event_schema, report_schema
+    from workflow.report.schemas import event_schema, manifest_schema, report_schema
     from workflow.spec.schema import pipeline_schema
 
     schemas = {
@@ -45,5 +45,6 @@ def schema_texts() -> dict[str, str]:
         "faults.schema.json": faults_schema(),
         "report.schema.json": report_schema(),
         "event.schema.json": event_schema(),
+        "manifest.schema.json": manifest_schema(),
     }
     return {name: json.dumps(value, indent=2, sort_keys=True) + "\n" for name, value in schemas.items()}

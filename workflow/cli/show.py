@@ -1,37 +1,172 @@
-"""``workflow show``: what a task consists of, and where each part of it is written."""
+"""``workflow show``: a run and its tasks, after it has ended or while it goes on; or what a task consists of."""
 
 from __future__ import annotations
 
 import json
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from workflow.cli import completing
-from workflow.cli.arguments import Given, existing, file_argument, file_options, tell
+from workflow.cli.arguments import DEFAULT_FILE, Given, existing, file_options, tell
+from workflow.cli.looking import (
+    is_run,
+    names_planned,
+    no_such_task,
+    state_dir_option,
+    tasks_of,
+    the_run,
+    the_state_dir,
+    the_terminal,
+)
 from workflow.run.exit_code import ExitCode
 
 if TYPE_CHECKING:
     from workflow.diagnostics.mistake import Place
+    from workflow.report.terminal import Terminal
+    from workflow.run.past import PastRun
+    from workflow.run.running import RunningNow
     from workflow.spec.pipeline import Pipeline
 
+EACH_MAX = 10
+"""Instances of a task of which everything is shown; of more, a line each."""
 
-@click.command(short_help="Show each value of a task and where it comes from.")
-@click.argument("task", shell_complete=completing.task_names)
-@file_argument
+
+@click.command(short_help="Show a run, or a task of it; or, with --resolved, where a task's values come from.")
+@click.argument("words", nargs=-1, metavar="[RUN] [TASK]", shell_complete=completing.run_and_task)
+@click.option(
+    "--resolved",
+    is_flag=True,
+    help="show TASK --resolved [FILE]: each value of TASK as the file has it, variables filled in, defaults included, "
+    "and where it comes from.",
+)
 @file_options
-@click.option("--resolved", is_flag=True, required=True, help="All values, defaults included, each with its origin.")
-def show(task: str, file: Path, given: Given, *, resolved: bool) -> int:
-    """Show each value of TASK as FILE (pipeline.toml) has it, variables filled in, and where it comes from.
+@state_dir_option
+def show(words: tuple[str, ...], given: Given, state_dir: Path | None, *, resolved: bool) -> int:
+    """Show RUN: how it stands, what went wrong and where its log is, what is flaky, what took longest.
 
-    That is a line of a file, of the task itself, of [defaults], a template, a profile; or --set; or the default.
+    With TASK, an id or the name of all its instances: every attempt of it, with error, place, memory and processor
+    time, its callback, and the end of its log.
+
+    RUN is an id as ``workflow runs`` lists them, a beginning of one, or latest, which is also meant where none is
+    given.  It may go on, or have been killed.
     """
+    if resolved:
+        return _show_resolved(words, given, state_dir)
+    if given:
+        raise click.UsageError("--profile, --var and --set are for show TASK --resolved")
+    name, task = _run_and_task(words)
+    past = the_run(the_state_dir(state_dir), name)
+    if task is None:
+        return _show_run(past)
+    return _show_task(past, task)
+
+
+def _run_and_task(words: tuple[str, ...]) -> tuple[str | None, str | None]:
+    if len(words) > 2 or (len(words) == 2 and not is_run(words[0])):
+        said = "what is shown is a run, and a task of it" if len(words) > 2 else "a run stands before the task"
+        raise click.UsageError(f"{said}: [RUN] [TASK]; the id of a run begins with a digit, or say latest")
+    if not words:
+        return None, None
+    if len(words) == 2:
+        return words[0], words[1]
+    return (words[0], None) if is_run(words[0]) else (None, words[0])
+
+
+def _show_run(past: PastRun) -> int:
+    from workflow.report.graph import read_graph
+    from workflow.report.material import Unreadable
+    from workflow.report.telling import digest, run_lines
+
+    try:
+        found = digest(past.tasks)
+    except Unreadable as error:
+        raise click.UsageError(str(error)) from error
+    now = time.time()
+    running = [] if past.is_over else _running(past)
+    told = sorted(((each.id, each.attempt, max(0.0, now - each.started_at)) for each in running), key=lambda it: -it[2])
+    head = past.head
+    if past.status == "running":
+        head["duration_s"] = max(0.0, now - datetime.fromisoformat(head["started_at"]).timestamp())
+    folder = past.folder
+    for line in run_lines(the_terminal(), head, past.planned, found, folder.path, read_graph(folder.graph), told):
+        tell(line)
+    return ExitCode.SUCCEEDED
+
+
+def _show_task(past: PastRun, name: str) -> int:
+    from workflow.report.telling import task_line, task_lines
+
+    found, known = tasks_of(past, name)
+    terminal = the_terminal()
+    running = [] if past.is_over else [each for each in _running(past) if name in (each.id, each.id.partition("@")[0])]
+    ended = {task["id"] for task in found}
+    running = [each for each in running if each.id not in ended]
+    if not found and not running:
+        return _not_begun(past, name, known)
+    each_whole = len(found) + len(running) <= EACH_MAX
+    for task in found:
+        for line in task_lines(terminal, task, past.folder.path) if each_whole else [task_line(terminal, task)]:
+            tell(line)
+    for now in running:
+        for line in _running_lines(past, now, terminal):
+            tell(line)
+    if not each_whole:
+        tell(f"{len(found) + len(running)} instances; the id of one, after the run, shows all that is known of it")
+    return ExitCode.SUCCEEDED
+
+
+def _running(past: PastRun) -> list[RunningNow]:
+    from workflow.run.running import read_running
+
+    return read_running(past.folder.path)
+
+
+def _running_lines(past: PastRun, now: RunningNow, terminal: Terminal) -> list[str]:
+    from workflow.report.tails import output_tail
+    from workflow.report.telling import TAIL_BYTES, TAIL_LINES
+    from workflow.report.terminal import human_s, neutral
+    from workflow.run.past import log_of
+
+    again = f", attempt {now.attempt}" if now.attempt > 1 else ""
+    if past.status == "running":
+        how = f"running for {human_s(max(0.0, time.time() - now.started_at))}{again}, process {now.pid}"
+    else:
+        how = f"was running when the run was killed{again}"
+    lines = [f"{terminal.style(neutral(now.id), 'bold')} {terminal.style(how, 'cyan')}"]
+    tail = output_tail(past.folder.path, log_of(now, past), failed=False, lines=TAIL_LINES, max_bytes=TAIL_BYTES)
+    rows = [] if tail is None else tail.text.split("\n")
+    return lines + [terminal.style("    | ", "dim") + neutral(row) for row in rows]
+
+
+def _not_begun(past: PastRun, name: str, known: list[str]) -> int:
+    """A task of the file that the run has not come to, or none of it at all."""
+    planned = names_planned(past.folder.manifest) if not past.is_over else []
+    if name.partition("@")[0] not in planned:
+        raise no_such_task(past, name, [*known, *planned])
+    if past.status == "running":
+        tell(f"{name} has not begun, or a moment ago")
+    else:
+        tell(f"{name} had not ended when the run was killed")
+    return ExitCode.SUCCEEDED
+
+
+# Where values come from
+
+
+def _show_resolved(words: tuple[str, ...], given: Given, state_dir: Path | None) -> int:
     from workflow.diagnostics.suggest import did_you_mean
     from workflow.plan.saved import looks_saved
     from workflow.spec import load
 
-    assert resolved  # click requires it
+    if state_dir is not None:
+        raise click.UsageError("--state-dir is for runs, and --resolved shows a file")
+    if not 1 <= len(words) <= 2:
+        raise click.UsageError("say which task: show TASK --resolved [FILE]")
+    task, file = words[0], Path(words[1] if len(words) > 1 else DEFAULT_FILE)
     if looks_saved(existing(file)):
         raise click.UsageError(f"{file} is a saved plan: it holds values, and not where they come from")
     pipeline = load.load_pipeline(file, load.Given(given.variables, given.profile, given.sets))
@@ -50,9 +185,7 @@ def _rows(pipeline: Pipeline, name: str) -> list[tuple[str, str, str]]:
     """Key, value and origin; what is set in the order of the grammar, then what is not."""
     from workflow.spec.models import TaskTable, keys_of
 
-    merged: dict[str, object] = {}
-    for layer in reversed(pipeline.layers[name]):
-        merged = _laid_over(merged, layer.ready)
+    merged = pipeline.merged(name)
     lines = _Lines(pipeline)
     rows = [(name, "", lines.of(("tasks", name)))]
     for key in keys_of(TaskTable):
@@ -63,16 +196,6 @@ def _rows(pipeline: Pipeline, name: str) -> list[tuple[str, str, str]]:
     foreign = {"args", "kwargs"} if {"cmd", "shell"} & set(merged) else {"on"} if "module" in merged else set()
     rows += [(key, text, "default") for key, text in DEFAULTS.items() if key not in merged and key not in foreign]
     return rows
-
-
-def _laid_over(below: dict[str, object], above: object) -> dict[str, object]:
-    from collections.abc import Mapping
-
-    merged = dict(below)
-    for key, value in above.items() if isinstance(above, Mapping) else ():
-        under = merged.get(key)
-        merged[key] = _laid_over(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
-    return merged
 
 
 def _leaves(value: object, path: Place) -> list[tuple[Place, object]]:

@@ -43,8 +43,9 @@ def run() -> None:
 
     show_stacks_when_asked()
     injected = read_injection(Path(os.environ[FOLDER_VARIABLE]))
-    # What the run without faults has made must not keep the others from running.
-    main(["run", "--force=*", *sys.argv[1:]], engine=partial(FaultyEngine, injected))
+    # What the run without faults has made must not keep the others from running; what was resumed, it must.
+    force = [] if "--resume-from" in sys.argv else ["--force=*"]
+    main(["run", *force, *sys.argv[1:]], engine=partial(FaultyEngine, injected))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ _CLOSE_ON_EXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
 
 PEEK = _socket.MSG_PEEK
 DONT_WAIT = _socket.MSG_DONTWAIT
+SHUT_WR = _socket.SHUT_WR
 
 _IN_FLIGHT_S = 5.0
 """How long descriptors that others have not yet received may keep one from being sent, before that is an error."""

@@ -7,6 +7,10 @@ table does not hold, or about an attempt that has ended, is a repetition and is 
 Whoever pushes writes to the dispatcher itself when there is enough for a write, without ever blocking; what is left
 is written by the sender thread.  The reader thread takes answers, ends handles, and puts a new dispatcher in place of
 a dead one.  The program may have any threads: processes are started by exec, never by fork.
+
+Ctrl-C may interrupt whoever pushes between any two steps, with what it was doing half done.  Locks are therefore taken
+by ``with`` alone and never through what is written in Python (an Event's lock would stay locked for ever).  Of a write
+that was interrupted nobody knows how far it came: its dispatcher is sent away, and the next one is told everything.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+from _queue import SimpleQueue
 from array import array
 from contextlib import ExitStack, suppress
 from marshal import dumps as marshal_dumps
@@ -26,7 +31,15 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from workflow import messages
 from workflow.engine import marks, processes, scoreboard, system
-from workflow.engine.channel import DONT_WAIT, packet_pair, receive_into, receive_message, send_message, stream_pair
+from workflow.engine.channel import (
+    DONT_WAIT,
+    SHUT_WR,
+    packet_pair,
+    receive_into,
+    receive_message,
+    send_message,
+    stream_pair,
+)
 from workflow.engine.frames import body_of, options_of, owed_frame, pack_options, with_attempt, with_file
 from workflow.engine.handle import Handle
 from workflow.engine.output import log_file_name
@@ -162,7 +175,9 @@ class Client:
         """Held by the one who writes to the dispatcher."""
         self._rest: bytes | memoryview = b""
         """What is left of what was being written; a view, for it may be large."""
-        self._wake = threading.Event()
+        self._halfway = False
+        """Whether it is not known, at this moment, what of it was written."""
+        self._wake = _Bell()
         self._sender_due = False
         """Whether the sender thread was woken by a push and has not begun to write."""
         self._cancelled: set[int] = set()
@@ -295,7 +310,7 @@ class Client:
             message = "stop() was called in a done callback, in the thread it would have to wait for"
             raise RuntimeError(message)
         self._flush()
-        with self._idle:
+        with self._lock:
             return self._idle.wait_for(lambda: not self._table and not self._owed, timeout)
 
     def close(self, why: str) -> None:
@@ -310,7 +325,7 @@ class Client:
     def wait_ended(self) -> None:
         """Until everything pushed has ended; callbacks may still be on the way."""
         self._flush()
-        with self._idle:
+        with self._lock:
             self._idle.wait_for(lambda: not self._table)
 
     def abandon_callbacks(self) -> None:
@@ -484,6 +499,8 @@ class Client:
 
     def cancel_unbegun(self) -> None:
         """Have those ended that no worker is in the middle of."""
+        if not self._table:
+            return
         running = {running.number for running in self.running()}
         for handle in list(self._table.values()):
             if handle.number not in running:
@@ -501,6 +518,11 @@ class Client:
             try:
                 if self._write(DONT_WAIT):
                     return
+            except BaseException:
+                if self._halfway:
+                    with suppress(OSError):
+                        self._channel.shutdown(SHUT_WR)  # the dispatcher leaves, and the reader puts another in place
+                raise
             finally:
                 self._sending.release()
         self._wake.set()
@@ -512,9 +534,11 @@ class Client:
                 with self._lock:
                     if not self._buffer:
                         return True
+                    self._halfway = True
                     frames, self._buffer = self._buffer, []
                     self._buffered = 0
                 self._rest = b"".join(frames)
+            self._halfway = True
             view = memoryview(self._rest)
             sent = 0
             try:
@@ -525,10 +549,12 @@ class Client:
                     sent += self._channel.send(view[sent:], flags)
             except BlockingIOError:
                 self._rest = view[sent:]
+                self._halfway = False
                 return False
             except OSError:
                 pass  # the dispatcher is dead: the next one is told everything
             self._rest = b""
+            self._halfway = False
 
     def _send_rest(self) -> None:
         """The sender thread: what pushing threads could not write, or did not find worth a write."""
@@ -782,6 +808,7 @@ class Client:
             old, self._channel = self._channel, ours
             old.close()
             self._rest = b""
+            self._halfway = False
             with self._lock:
                 snapshot = self._snapshot()
                 self._buffer.clear()
@@ -958,6 +985,26 @@ def _history(handle: Handle) -> dict[str, object]:
     if deadline_ns is not None:
         history["until_ns"] = RETURNED.unpack_from(earlier[0])[5] + deadline_ns
     return history
+
+
+class _Bell:
+    """What an Event does for one who waits, with no lock that an interrupted ringer could leave locked."""
+
+    def __init__(self) -> None:
+        self._rings: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        """Wake whoever waits, now or next."""
+        self._rings.put(None)
+
+    def wait(self) -> None:
+        """Until it was rung since it was cleared."""
+        self._rings.get()
+
+    def clear(self) -> None:
+        """Forget how often it was rung."""
+        while not self._rings.empty():
+            self._rings.get_nowait()
 
 
 _CALLED = ("succeeded", None, (0, 0, 0))

@@ -111,7 +111,12 @@ class Batch:
         tasks.update(self.extra_tasks)
         failing = any("succeeded" not in task.outcomes for task in tasks.values())
         return replace(
-            Expected(tasks, frozenset({1 if failing else 0}), longest_s=self._longest_s()),
+            Expected(
+                tasks,
+                frozenset({1 if failing else 0}),
+                longest_s=self._longest_s(),
+                succeeding=frozenset(tasks) - self.extra_tasks.keys(),
+            ),
             **more,  # type: ignore[arg-type]
         )
 

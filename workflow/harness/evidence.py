@@ -36,6 +36,27 @@ class Second(NamedTuple):
     stderr: str
 
 
+class Recorded(NamedTuple):
+    """What the database says of a run."""
+
+    exit_code: int | None
+    """None: it has not been told how it ended."""
+    outcomes: Mapping[str, str]
+    """Of each task that has ended, by id."""
+
+
+class Resumed(NamedTuple):
+    """What came of ``workflow run --resume`` of the run that was hurt, with nothing that hurts it."""
+
+    exit_code: int | None
+    """None: it did not end in time."""
+    run: str
+    """Id of the run that was resumed."""
+    report: Mapping[str, Any] | None
+    journal: Sequence[Entry]
+    stderr: str
+
+
 @dataclass(frozen=True, slots=True)
 class ExpectedTask:
     """What one task has to come to."""
@@ -111,6 +132,12 @@ class Expected:
     """How many it may show on stderr: those of a program of its own."""
     once: bool = True
     """Whether no attempt may have begun twice."""
+    succeeding: frozenset[str] = frozenset()
+    """Tasks that succeed when nothing hurts them, as when the run is resumed."""
+    takes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Ids of the tasks whose ends are part of a task's key, by its id."""
+    reading: frozenset[str] = frozenset()
+    """Tasks with files in their keys, which those that run again may change."""
     unsteady: frozenset[str] = frozenset()
     """Tasks whose result may have another digest once it has travelled: what their callbacks get is not compared."""
 
@@ -149,6 +176,10 @@ class Evidence:
     A story quotes them, for the folder that it names is gone by then."""
     second: Second | None = None
     """Of the run behind it, where there was one."""
+    recorded: Recorded | None = None
+    """None where it cannot be read, or knows nothing of the run."""
+    resumed: Resumed | None = None
+    """Of the same run, finished; None where there was nothing to resume."""
     program: bool = False
     """Whether it was a program of its own: then ``report`` is its account, and there are no events."""
     tasks: Mapping[str, Mapping[str, Any]] = field(init=False)

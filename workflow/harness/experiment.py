@@ -2,8 +2,9 @@
 
 The run is a process of its own in a session of its own, with a mark in its environment that every process it makes
 inherits.  While it goes on it is only watched (and struck, where that is planned); what it says goes to files, for a
-pipe could be held open by whoever survives it.  When it is over, or is over time, everything with the mark is ended
-here, and what had to be ended is evidence.
+pipe could be held open by whoever survives it.  When it is over, and nothing of it is left or should be, it is resumed
+with nothing that hurts it, which is evidence too.  At the end, or over time, everything with the mark is ended here,
+and what had to be ended is evidence.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import secrets
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -26,8 +28,9 @@ from workflow.failpoints import FOLDER_VARIABLE, HARNESS_VARIABLE, POINT_VARIABL
 from workflow.harness import journal
 from workflow.harness.blows import Blow, Striker
 from workflow.harness.census import LOOK_S, Census
-from workflow.harness.evidence import Evidence, Expected, Second
+from workflow.harness.evidence import Evidence, Expected, Recorded, Resumed, Second
 from workflow.harness.injection import Injected, write_injection
+from workflow.harness.neighbours import RESUMED_VARIABLE
 from workflow.harness.program import read_account
 from workflow.harness.stacks import dump_stacks
 
@@ -68,6 +71,8 @@ class Run:
     """A descriptor for its standard output, in place of a file."""
     then: tuple[str, ...] = ()
     """Arguments of another ``workflow run`` with the same state folder, once this has ended, in whatever way."""
+    resume: tuple[str, ...] | None = None
+    """Arguments with which it can be resumed, if not with its own."""
 
 
 def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
@@ -102,6 +107,11 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         report, events = _read(run, folder, process.pid)
         second = None if hung or not run.then else _run_again(run, expected, folder, mark, census)
         left = [] if hung else _wait_until_gone(census, process.pid, expected.gone_s)
+        recorded = _recorded(run.state or folder / "state", str(events[0]["run"])) if events else None
+        resumed = None
+        if events and not (hung or left or run.program):
+            resumed, more = _resume(run, expected, folder, mark, str(events[0]["run"]))
+            left += more
     finally:
         _end_all(census, process)
     reader.rest()
@@ -129,7 +139,42 @@ def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
         program=run.program,
         samples=tuple(census.samples),
         second=second,
+        recorded=recorded,
+        resumed=resumed,
     )
+
+
+def _resume(run: Run, expected: Expected, folder: Path, mark: str, id_: str) -> tuple[Resumed, list[str]]:
+    """The same run once more, to finish what it had not; and what that leaves alive."""
+    out = folder / "resumed"
+    (out / "chaos").mkdir(parents=True)
+    unhurt = {task: each._replace(strikes=(), unpicklable=False) for task, each in (run.injected or {}).items()}
+    write_injection(out / "chaos", unhurt)
+    again = replace(
+        run,
+        arguments=(*(run.resume or run.arguments), "--resume-from", id_),
+        environment={**(run.environment or {}), RESUMED_VARIABLE: "1"},
+        point=None,
+        launcher=(),
+        stdout=None,
+    )
+    process = _start(again, folder, mark, out)
+    census = Census(mark, process.pid)
+    end = time.monotonic() + expected.longest_s
+    while process.poll() is None and time.monotonic() < end and not interrupted.is_set():
+        census.look()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(LOOK_S)
+    code = process.poll()
+    process.kill()
+    process.wait()
+    if interrupted.is_set():
+        raise Interrupted
+    left = [f"{each}, of the resumed run" for each in _wait_until_gone(census, process.pid, expected.gone_s)]
+    reader = journal.Reader(str(out / "chaos"))
+    reader.rest()
+    report = _of_pid(run.state or folder / "state", process.pid)[0]
+    return Resumed(code, id_, report, tuple(reader.entries), _text(out / "stderr")), left
 
 
 def _run_again(run: Run, expected: Expected, folder: Path, mark: str, census: Census) -> Second:
@@ -217,7 +262,12 @@ def _read(run: Run, folder: Path, pid: int) -> tuple[dict[str, Any] | None, list
         return read_account(folder / "chaos"), None
     if run.state is None:
         return _read_run(folder / "state" / "latest")
-    for own in (run.state / "runs").glob("*"):
+    return _of_pid(run.state, pid)
+
+
+def _of_pid(state: Path, pid: int) -> tuple[dict[str, Any] | None, list[dict[str, Any]] | None]:
+    """What the run left that was this process."""
+    for own in (state / "runs").glob("*"):
         report, events = _read_run(own)
         if events and events[0]["pid"] == pid:
             return report, events
@@ -232,6 +282,20 @@ def _read_run(folder: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]]
         lines = (folder / "events.jsonl").read_bytes().split(b"\n")
         events = [json.loads(line) for line in lines[:-1]]  # a last line that is torn ends the run, not a line
     return report, events
+
+
+def _recorded(state: Path, id_: str) -> Recorded | None:
+    """What the database says of a run; read as the file it is, and not by those who wrote it."""
+    with (
+        contextlib.suppress(sqlite3.Error, OSError),
+        contextlib.closing(
+            sqlite3.connect(f"{(state / 'runs.db').as_uri()}?mode=ro", uri=True, timeout=10)
+        ) as database,
+    ):
+        for number, exit_code in database.execute("SELECT number, exit_code FROM run WHERE id = ?", (id_,)):
+            ended = database.execute("SELECT task, outcome FROM ended WHERE at >> 32 = ?", (number,))
+            return Recorded(exit_code, dict(ended.fetchall()))
+    return None
 
 
 def _strays(state: Path) -> list[str]:

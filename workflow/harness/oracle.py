@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from workflow.failpoints import FOLDER_VARIABLE
 from workflow.harness import journal
 from workflow.harness.census import LOOK_S
-from workflow.harness.evidence import Evidence, Expected, ExpectedTask
+from workflow.harness.evidence import Evidence, Expected, ExpectedTask, Resumed
 from workflow.harness.given import strange_errors, strange_results
 
 LATE_S = 0.5
@@ -32,7 +32,7 @@ PROMISES = {
     5: "the run ends in bounded time with the documented exit code",
     6: "the neighbours' results are the same as without the fault",
     7: "a task that began gets exactly one callback, with its own result or error, and its faults are only recorded",
-    8: "report, events and exit code agree",
+    8: "database, report, events and exit code agree",
     9: "--resume finishes the rest and repeats nothing that was announced",
 }
 """By number."""
@@ -358,6 +358,7 @@ def _agree(evidence: Evidence, expected: Expected) -> Iterator[str]:
         yield f"events.jsonl has {len(ends)} run_finished, or something behind it"
     elif ends[0]["exit_code"] != report["run"]["exit_code"]:
         yield f"run_finished says exit code {ends[0]['exit_code']}, report.json {report['run']['exit_code']}"
+    yield from _database_agrees(evidence, outcomes)
     finished = Counter((event["task"], event["attempt"]) for event in events if event["event"] == "attempt_finished")
     known = {(task["id"], attempt["number"]) for task in report["tasks"] for attempt in task["attempts"]}
     for id_, number in sorted(known | finished.keys()):
@@ -378,9 +379,73 @@ def _agree(evidence: Evidence, expected: Expected) -> Iterator[str]:
             yield f"the callback of {task['id']} is {there}"
 
 
-def _resume(_evidence: Evidence, _expected: Expected) -> Iterator[str]:
-    raise DoesNotApply("this version has no --resume")
-    yield ""
+def _database_agrees(evidence: Evidence, outcomes: Mapping[str, str]) -> Iterator[str]:
+    assert evidence.report is not None
+    if evidence.recorded is None:
+        raise Unjudged("the database cannot be read, or does not know the run")
+    code, recorded = evidence.recorded
+    if code != evidence.report["run"]["exit_code"]:
+        yield f"report.json says exit code {evidence.report['run']['exit_code']}, the database {code}"
+    for id_ in sorted(outcomes.keys() | recorded.keys()):
+        if outcomes.get(id_) != recorded.get(id_):
+            yield f"{id_} is {outcomes.get(id_)} in report.json and {recorded.get(id_)} in the database"
+
+
+def _resume(evidence: Evidence, expected: Expected) -> Iterator[str]:
+    if evidence.program:
+        raise DoesNotApply("a program of its own has nothing to resume")
+    if evidence.events is None:
+        raise DoesNotApply("nothing of the run was recorded")
+    known = {} if evidence.recorded is None else evidence.recorded.outcomes
+    announced = {event["task"]: event["outcome"] for event in evidence.events if event["event"] == "task_finished"}
+    for task, outcome in announced.items():
+        if known.get(task) != outcome:
+            yield f"{task} was announced as {outcome}, and is {known.get(task)} in the database"
+    if evidence.resumed is None:
+        raise Unjudged("it was not resumed, because it had not ended or something of it was left")
+    resumed = evidence.resumed
+    last = resumed.stderr.strip().rpartition("\n")[2]
+    if resumed.exit_code is None:
+        yield f"resumed, it did not end in time; its last words: {last!r}"
+    elif resumed.report is None:
+        yield f"resumed, it left with exit code {resumed.exit_code} and no report; its last words: {last!r}"
+    else:
+        yield from _finished(resumed.exit_code, resumed.report, expected)
+        yield from _only_the_rest(resumed, announced, expected)
+
+
+def _finished(exit_code: int, report: Mapping[str, Any], expected: Expected) -> Iterator[str]:
+    """That every task is in the new report, and has come to what was kept from it."""
+    counts = Counter(task["id"] for task in report["tasks"])
+    for task in sorted(expected.tasks.keys() | counts.keys()):
+        if counts[task] != 1 or task not in expected.tasks:
+            yield f"resumed, {task} is {counts[task]} times in report.json"
+    for told in report["tasks"]:
+        if told["id"] in expected.succeeding and told["outcome"] not in ("succeeded", "cached"):
+            yield f"resumed, {told['id']} is {_described(told)}, not succeeded"
+    if exit_code != report["run"]["exit_code"] or exit_code not in {0, 1, 124}:
+        yield f"resumed, it left with exit code {exit_code}, and report.json says {report['run']['exit_code']}"
+
+
+def _only_the_rest(resumed: Resumed, announced: Mapping[str, str], expected: Expected) -> Iterator[str]:
+    """That what had been announced as done is taken over, and everything else is not."""
+    assert resumed.report is not None
+    done = {task for task, outcome in announced.items() if outcome in ("succeeded", "cached")}
+    began = {entry.task for entry in resumed.journal if entry.what == journal.BEGAN}
+    all_done = done >= expected.tasks.keys()
+    for told in resumed.report["tasks"]:
+        id_, source = told["id"], told["carried_from"]
+        if source is not None and (source != resumed.run or id_ in began):
+            yield f"resumed, {id_} is said to be carried from {source}" + (", and began" if id_ in began else "")
+        if id_ not in done:
+            # What ended when nobody was left to tell may be known all the same.
+            if source is not None and id_ in announced:
+                yield f"resumed, {id_} is carried over, and had ended as {announced[id_]}"
+        elif expected.takes.get(id_, done) <= done and (all_done or id_ not in expected.reading):
+            if id_ in began:
+                yield f"{id_} had succeeded, and was begun again when the run was resumed"
+            elif source is None and told["outcome"] != "cached":
+                yield f"{id_} had succeeded, and is {_described(told)} in the resumed run, not carried over"
 
 
 _JUDGES: dict[int, Callable[[Evidence, Expected], Iterator[str]]] = {

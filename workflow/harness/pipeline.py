@@ -273,7 +273,16 @@ def expected_of_run(
         if task.id in struck and task.id not in reached and not task.uses_results.isdisjoint(struck):
             tasks[task.id] = ExpectedTask(OUTCOMES - {"cached"})
     codes = _exit_codes(plan, evidence.tasks)
-    return Expected(tasks, codes, longest_s=longest_s, unsteady=frozenset(tasks) - control.steady)
+    undisturbed = control.evidence.tasks.items()
+    return Expected(
+        tasks,
+        codes,
+        longest_s=longest_s,
+        succeeding=frozenset(id_ for id_, told_of in undisturbed if told_of["outcome"] in _GOOD),
+        takes={task.id: task.uses_results for task in plan.tasks if task.uses_results},
+        reading=frozenset(task.id for task in plan.tasks if task.inputs or task.outputs),
+        unsteady=frozenset(tasks) - control.steady,
+    )
 
 
 def _halts(plan: Plan) -> bool:

@@ -24,6 +24,7 @@ from workflow.plan.plan import (
     count_failures,
 )
 from workflow.plan.printing import plan_hash
+from workflow.plan.resolved import resolved
 from workflow.plan.tasks import Group, Listed, Tasks
 from workflow.spec.checks import SecretTable
 from workflow.spec.condition import Answers
@@ -62,7 +63,7 @@ def load_plan_and_facts(
     profile: str | None = None,
     sets: Sequence[str] = (),
 ) -> tuple[Plan, Facts | None]:
-    """The same, with what the plan was made from."""
+    """The same, with what the plan was made from, and in it the file as everything together makes it."""
     return _loaded(path, variables, profile, sets, want_facts=True, hashed=True)
 
 
@@ -81,6 +82,10 @@ def _loaded(
     facts = _facts(pipeline) if want_facts else None
     plan, even_more = _planned(pipeline)
     raise_mistakes(document, [*mistakes, *more, *even_more])
+    if want_facts:
+        texts = {str(source.file): sha256(source.text.encode()).hexdigest() for source in document.sources}
+        sources = texts if facts is None else {file: str(fact[0]) for file, fact in facts.files.items()}
+        plan = replace(plan, resolved=resolved(pipeline, sources))
     return _hashed(plan) if hashed else plan, facts
 
 

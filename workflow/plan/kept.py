@@ -23,12 +23,12 @@ import secrets
 import stat
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from workflow import __version__
 from workflow.diagnostics.mistake import InvalidPipeline
-from workflow.plan.plan import Plan
+from workflow.plan.plan import Plan, Resolved
 from workflow.plan.printing import FORMAT, plan_json
 from workflow.plan.saved import read_saved
 from workflow.spec.reading import open_regular
@@ -77,8 +77,11 @@ def read_kept(folder: Path, name: str) -> Plan | None:
             and all(glob_fact(Path(place), pattern)[2] == fact for place, pattern, fact in facts["globs"])
             and environ_facts(facts["environ"], os.environ) == facts["environ"]
         )
+        if not same:
+            return None
         file = Path(next(iter(facts["files"])))
-        return read_saved(kept["plan"], str(path), file, file.parent) if same else None
+        resolved = Resolved(kept["resolved"], {name: fact[0] for name, fact in facts["files"].items()})
+        return replace(read_saved(kept["plan"], str(path), file, file.parent), resolved=resolved)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, StopIteration, RecursionError, InvalidPipeline):
         return None
 
@@ -90,7 +93,8 @@ def keep(folder: Path, name: str, facts: Facts, plan: Plan) -> None:
     found = {"files": facts.files, "lists": facts.lists, "globs": facts.globs, "environ": facts.environ}
     if not facts.files or not all(facts.files.values()) or not all(facts.lists.values()):
         return
-    text = json.dumps({"facts": found, "plan": plan_json(plan)})
+    resolved = {} if plan.resolved is None else plan.resolved.document
+    text = json.dumps({"facts": found, "resolved": resolved, "plan": plan_json(plan)})
     with contextlib.suppress(OSError, ValueError):
         folder.mkdir(mode=0o700, exist_ok=True)
         temporary = folder / f".{name}-{secrets.token_hex(4)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -182,6 +182,16 @@ def count_failures(written: int | str | None, tasks: int) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolved:
+    """The file that a plan was made of, with everything laid into it, for whoever asks why two runs differ."""
+
+    document: Mapping[str, Json]
+    """Before its matrices, so that it is as small as the file; references that wait, as they are written."""
+    sources: Mapping[str, str]
+    """Every file it was read from, by its absolute path, the main one first, with the SHA-256 of its content."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a run does."""
 
@@ -198,3 +208,5 @@ class Plan:
     """What the file took from the environment; None for a variable that is not set."""
     hash: str
     """``sha256:`` and 64 hex digits, over what ``plan --json`` prints without it; empty if nobody wants to know it."""
+    resolved: Resolved | None = field(default=None, compare=False)
+    """None of a saved plan, and where nobody asked for it."""

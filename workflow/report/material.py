@@ -206,9 +206,15 @@ def title_of(document: Document) -> str:
 
 
 def _roots(tasks: Iterable[TaskPart]) -> list[str]:
-    """Of each skipped task the failure that is the root of it, as far as its reason says it."""
-    reasons = (task["reason"] or "" for task in tasks if task["outcome"] == Outcome.SKIPPED)
-    return [found["root"] for reason in reasons if (found := _NEEDS.match(reason))]
+    """The same for all skipped ones among them."""
+    skipped = (task for task in tasks if task["outcome"] == Outcome.SKIPPED)
+    return [root for task in skipped if (root := root_of(task)) is not None]
+
+
+def root_of(task: TaskPart) -> str | None:
+    """Of a skipped task the failure that is the root of it, as far as its reason says it."""
+    found = _NEEDS.match(task["reason"] or "")
+    return None if found is None else found["root"]
 
 
 _NEEDS = re.compile(

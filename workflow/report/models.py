@@ -1,8 +1,8 @@
-"""The forms of ``report.json`` and of a line of ``events.jsonl``, as pydantic models.
+"""The forms of ``report.json``, ``manifest.json`` and of a line of ``events.jsonl``, as pydantic models.
 
 They are the contract: the JSON Schemas are generated from them, and readers may validate with them.  What writes
-the files builds plain dictionaries (``json_report``, ``events``), and tests hold what it writes against these models:
-a run then needs neither pydantic's import for its reports nor a model for each of a million events.
+the files builds plain dictionaries (``json_report``, ``manifest``, ``events``), and tests hold what it writes against
+these models: a run then needs neither pydantic's import for its reports nor a model for each of a million events.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from workflow.outcome import Outcome
 
 Status = Literal["succeeded", "failed", "timed_out", "interrupted", "broken"]
+ReportStatus = Literal["succeeded", "failed", "timed_out", "interrupted", "broken", "killed"]
 CallbackOutcome = Literal["succeeded", "failed", "timed_out", "crashed"]
 
 
@@ -118,10 +119,11 @@ class Run(Record):
     """Absolute path of the pipeline file."""
     plan_hash: str
     """Hash of what was to be run; equal plans have equal hashes."""
-    status: Status
-    """In a word, what the exit code says."""
+    status: ReportStatus
+    """In a word, what the exit code says.  A run that was killed writes no report: one that is made of it later says
+    `killed`, and lists the tasks that had begun."""
     exit_code: int
-    """Of the command that ran it."""
+    """Of the command that ran it; 137 where it was killed."""
     started_at: datetime
     """When it began."""
     finished_at: datetime
@@ -157,6 +159,116 @@ class Report(Record):
     """How many tasks ended in each way."""
     tasks: tuple[Task, ...]
     """Every task that was planned, in the order of the plan."""
+
+
+class TaskModule(Record):
+    """What is behind a module that a task names."""
+
+    file: str | None = None
+    """Of one that lies beside the pipeline, its file."""
+    hash: str | None = None
+    """SHA-256 of that file."""
+    distribution: str | None = None
+    """Of any other, what it was installed with, as far as that is known without an import."""
+    version: str | None = None
+    """Of the distribution."""
+
+
+class EngineSettings(Record):
+    """How tasks were run."""
+
+    name: Literal["local"]
+    """What ran them."""
+    pool: Annotated[int, Field(ge=1)]
+    """Number of workers."""
+    pool_written: int | Literal["cpus"]
+    """The same, as the file says it."""
+    timeout_s: float | None
+    """Limit for the whole run."""
+    halt: Literal["never", "soon", "now"]
+    """What is done when max_failures is reached."""
+    max_failures: int | None
+    """A count; a percentage is already one here."""
+    max_log_bytes: int | None
+    """Log kept of each task."""
+    max_result_bytes: int | None
+    """Largest result."""
+    max_tasks_per_child: int | None
+    """Attempts before a worker is renewed."""
+    path: tuple[str, ...]
+    """Folders put on sys.path, relative to that of the file."""
+    preload: tuple[str, ...]
+    """Modules imported before workers are forked."""
+
+
+class PythonFacts(Record):
+    """The interpreter."""
+
+    version: str
+    """Such as 3.12.1."""
+    implementation: str
+    """Such as cpython."""
+    executable: str
+    """Its path."""
+
+
+class PlatformFacts(Record):
+    """The machine's system."""
+
+    system: str
+    """Such as Linux."""
+    release: str
+    """Of its kernel."""
+    machine: str
+    """Such as x86_64."""
+
+
+class Manifest(Record):
+    """What a run was made of, written before anything runs: manifest.json."""
+
+    format: Literal[1]
+    """Version of this format."""
+    run: str
+    """Id of the run."""
+    started_at: datetime
+    """When it began."""
+    name: str | None
+    """Name of the pipeline."""
+    file: str
+    """Absolute path of the pipeline file, or of the saved plan that is run."""
+    sources: dict[str, str]
+    """Every file it was read from, the main one first, with the SHA-256 of its content."""
+    resolved: dict[str, Any] | None
+    """The file as included files, profile, templates, --set and variables make it; matrices are not expanded, results
+    and secrets are the references that they are.  Null for a saved plan."""
+    resolved_hash: str | None
+    """SHA-256 of it."""
+    plan_hash: str
+    """Hash of what is run; equal plans have equal hashes."""
+    tasks: Annotated[int, Field(ge=0)]
+    """How many are planned."""
+    argv: tuple[str, ...]
+    """The command line."""
+    seed: int
+    """Seed of the run."""
+    engine: EngineSettings
+    """How tasks are run."""
+    git: str | None
+    """Commit that is checked out where the pipeline file lies."""
+    version: str
+    """Version of workflow."""
+    python: PythonFacts
+    """The interpreter."""
+    platform: PlatformFacts
+    """The machine's system."""
+    host: str
+    """Name of the machine."""
+    distributions: dict[str, str]
+    """Every distribution that is installed, by its normal name, with its version."""
+    modules: dict[str, TaskModule]
+    """What is behind each module that a task names."""
+    environment: tuple[str, ...]
+    """Names of the variables of the environment; never their values."""
 
 
 class _Event(Record):

@@ -14,6 +14,14 @@ def report_schema() -> dict[str, object]:
     }
 
 
+def manifest_schema() -> dict[str, object]:
+    """Answer the schema of ``manifest.json``."""
+    from workflow.report.models import Manifest
+
+    schema = Manifest.model_json_schema(mode="serialization")
+    return {"$schema": DRAFT, "title": "manifest.json of workflow", **_without(schema)}
+
+
 def event_schema() -> dict[str, object]:
     """Answer the schema of one line of ``events.jsonl``."""
     from pydantic import TypeAdapter

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,22 +50,11 @@ def output_tail(folder: Path, log: str | None, *, failed: bool, lines: int, max_
 
 
 def _end(folder: Path, log: str | None) -> tuple[bytes, bool]:
-    if log is None:
+    part = log_range(folder, log)
+    if part is None:
         return b"", False
-    part = _PART.match(log)
-    name = part["file"] if part else log
-    # Text, since ten thousand Paths would take longer than to read what they lead to.
-    path = os.path.normpath(os.path.join(folder, name))  # noqa: PTH118
-    if not path.startswith(f"{folder}/"):
-        return b"", False
+    descriptor, first, last = part
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except (OSError, ValueError):  # it was removed, or it is a name that no file can have
-        return b"", False
-    try:
-        whole = os.fstat(descriptor).st_size
-        first = int(part["offset"]) if part else 0
-        last = min(whole, first + int(part["size"])) if part else whole
         start = max(first, last - _READ_MAX)
         data = os.pread(descriptor, max(0, last - start), start)
     except (OSError, OverflowError):
@@ -72,3 +62,25 @@ def _end(folder: Path, log: str | None) -> tuple[bytes, bool]:
     finally:
         os.close(descriptor)
     return data, start > first
+
+
+def log_range(folder: Path, log: str | None) -> tuple[int, int, int] | None:
+    """An open file, and where a log begins and ends in it; None where there is none, or it is outside of the folder."""
+    if log is None:
+        return None
+    part = _PART.match(log)
+    name = part["file"] if part else log
+    # Text, since ten thousand Paths would take longer than to read what they lead to.
+    path = os.path.normpath(os.path.join(folder, name))  # noqa: PTH118
+    if not path.startswith(f"{folder}/"):
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (OSError, ValueError):  # it was removed, or it is a name that no file can have
+        return None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        return None
+    first = int(part["offset"]) if part else 0
+    return descriptor, first, min(found.st_size, first + int(part["size"])) if part else found.st_size

@@ -101,6 +101,33 @@ def account(error: ErrorRecord) -> str:
     return "\n".join(kept) + "\n"
 
 
+def of_the_user(traceback: str) -> str:
+    """A traceback without frames of the engine and of libraries; of an exception that knows no others, all of them.
+
+    A frame that is left out takes the lines of source below it along.
+    """
+    lines = traceback.rstrip("\n").split("\n")
+    kept: list[str] = []
+    at = 0
+    while at < len(lines):
+        kept.append(lines[at])
+        at += 1
+        if kept[-1] != "Traceback (most recent call last):":
+            continue  # in a message there may be what looks like a frame
+        frames: list[tuple[_Frame, list[str]]] = []  # of one exception
+        while at < len(lines) and lines[at].startswith("  "):
+            match = _FRAME.match(lines[at])
+            if match is not None:
+                frames.append((_Frame(match["file"], match["line"], match["name"]), []))
+            if frames:
+                frames[-1][1].append(lines[at])
+            at += 1
+        users = [text for frame, text in frames if frame.is_of_user]
+        for text in users or [text for frame, text in frames if frame.is_foreign]:
+            kept += text
+    return "\n".join(kept)
+
+
 def _is_told_to_end(traceback: str) -> bool:
     """Whether what was raised is the engine's own SIGTERM, and nothing else on the way."""
     chain = _chain(traceback)

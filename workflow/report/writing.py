@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_whole(path: Path, pieces: Iterable[str]) -> None:
+def write_whole(path: Path, pieces: Iterable[str], *, lasting: bool = True) -> None:
     """Write text to ``path``, replacing what is there at once: a reader sees the old file or the whole new one.
+
+    ``lasting`` is whether it is to be on the disk, and not only with the operating system, before this returns.
 
     Raises OSError when that is not possible, and whatever ``pieces`` raises; ``path`` is then as it was.
     """
@@ -19,7 +21,8 @@ def write_whole(path: Path, pieces: Iterable[str]) -> None:
             for piece in pieces:
                 file.write(piece)
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

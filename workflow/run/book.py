@@ -40,6 +40,7 @@ from workflow.run.logs import Cut, Logs, Streams, tail
 from workflow.run.mask import Mask
 from workflow.run.results import Durable
 from workflow.run.resume import Carried, Earlier, bring_log
+from workflow.run.running import RunningFile
 from workflow.run.secrets import Secrets
 from workflow.run.stored import Stored
 
@@ -85,6 +86,7 @@ class Book:
         self._logs = Logs(
             folder.logs, tasks=len(tasks), max_bytes=max_log_bytes, mask=self._mask, memory=secrets.folder
         )  # fmt: skip
+        self._running_file = RunningFile(folder.path, time.monotonic())
         self._ledger = ledger
         self._run: int | None = None  # its number there
         self._ended: list[EndedRow] = []  # that are not in it yet
@@ -219,12 +221,14 @@ class Book:
         now = time.monotonic()
         epoch_s = time.time()
         shown = []
+        seen = []
         for number, attempt in running:
             task = self._tasks[number].id
             warn_after_s = self._tasks[number].warn_after_s
             slow = warn_after_s is not None and epoch_s - attempt.started_at >= warn_after_s
             name = self._tasks[number].name
             shown.append(RunningTask(task, attempt.attempt, attempt.started_at, name, slow))
+            seen.append((shown[-1], attempt.pid, None if self._mask else attempt.log))
             self._events.task_started(task, attempt.attempt, attempt.started_at, attempt.pid)
             if slow:
                 self._slow(number, attempt.attempt, attempt.started_at, epoch_s - attempt.started_at)
@@ -234,6 +238,7 @@ class Book:
         if self._unsaid_slow:
             self.announce()
         self._console.engine_said(self._secrets.heard(), now)
+        self._running_file.say(seen, now)
         self._console.still(shown, now, epoch_s)
         return behind
 
@@ -300,6 +305,7 @@ class Book:
         if earlier is not None:
             self._console.resumed(earlier.run.run.id, earlier.carried, earlier.again, time.monotonic())
         self._logs.remove_shared()
+        self._running_file.remove()
         self.records = dict(sorted(self.records.items()))
         graph = graph_of(self._tasks)
         ending = write_ending(

@@ -34,11 +34,12 @@ from workflow.run.ending import STATUS
 from workflow.run.engine import Engine, EngineFactory, EngineHandle
 from workflow.run.exit_code import ExitCode
 from workflow.run.facts import Broken, Fact, Interrupted, RetryDue, RunTimedOut, TaskBegan, TaskEnded, TimePassed
-from workflow.run.folder import RunFolder, StateError, hold, let_go, make_state_dir, new_run_folder
+from workflow.run.folder import RunFolder, StateError, disk_problem, hold, let_go, make_state_dir, new_run_folder
 from workflow.run.git import git_commit
 from workflow.run.inbox import Answer, Cached, Ended, Held, Judged, KeptResult, Noted, Settled, StacksAsked
 from workflow.run.inputs import Inputs
 from workflow.run.ledger import Ledger
+from workflow.run.manifest import write_manifest
 from workflow.run.mask import Mask
 from workflow.run.results import KeptResults
 from workflow.run.resume import Carried, Earlier, Resume, earlier_of, seed_of
@@ -74,6 +75,8 @@ class RunOptions:
     """Called when the engine was started, and before anything is waited for."""
     grace_max_s: float | None = None
     """Bounds what tasks are given to end in when a signal ends the run."""
+    make_signals: Callable[[queue.SimpleQueue[object]], Signals] = Signals
+    """What hears the signals, and may be asked to end the run."""
     force: str | None = None
     """Tasks whose id or name matches this glob run although they are cached, or ended in the run that is resumed."""
     resume: Resume | None = None
@@ -123,7 +126,12 @@ def run_plan(
     started_at = time.time()
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
     secrets = read_secrets(plan)
-    with errors_masked(secrets.mask), secrets, Signals(inbox) as signals, open_ledger(options.state_dir) as ledger:
+    with (
+        errors_masked(secrets.mask),
+        secrets,
+        options.make_signals(inbox) as signals,
+        open_ledger(options.state_dir) as ledger,
+    ):
         earlier = None if options.resume is None else _earlier(ledger, plan, options.resume)
         folder = new_run_folder(options.state_dir, started_at)
         held = hold(folder)
@@ -156,6 +164,7 @@ class _Conductor:
         self._secrets = secrets
         self._max_log_bytes = secrets.log_bound(settings.max_log_bytes, _workers(plan, options))
         self._plan = plan
+        self._manifest = folder.manifest
         self._options = options
         self._start = time.monotonic()
         self._limit_s = settings.timeout_s  # of the run; None too when it was reached
@@ -280,6 +289,10 @@ class _Conductor:
     def _begin(self) -> list[Effect]:
         if self._book.problem is not None:
             return self._broken(self._book.problem)
+        try:
+            write_manifest(self._manifest, self._plan, self._run, self._secrets.mask)
+        except OSError as error:
+            return self._broken(disk_problem(error, self._manifest))
         try:
             self._engine.start()
         except (WorkflowError, OSError) as error:

@@ -38,6 +38,11 @@ class RunFolder:
         return self.path / "report.json"
 
     @property
+    def manifest(self) -> Path:
+        """What the run was made of."""
+        return self.path / "manifest.json"
+
+    @property
     def events(self) -> Path:
         """What happened, a line at a time."""
         return self.path / "events.jsonl"
@@ -88,7 +93,7 @@ def new_run_folder(state_dir: Path, epoch_s: float) -> RunFolder:
                 folder.path.mkdir(mode=0o700)
                 break
         folder.logs.mkdir(mode=0o700)
-        _link_latest(state_dir, folder)
+        link_latest(state_dir, folder)
     except OSError as error:
         raise StateError(disk_problem(error, state_dir)) from error
     return folder
@@ -160,7 +165,8 @@ def _new_id(epoch_s: float) -> str:
     return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}-{secrets.token_hex(3)}"
 
 
-def _link_latest(state_dir: Path, folder: RunFolder) -> None:
+def link_latest(state_dir: Path, folder: RunFolder) -> None:
+    """Point ``latest`` at a run, at once.  Raises OSError."""
     temporary = state_dir / f".latest-{folder.id}"
     temporary.symlink_to(Path("runs") / folder.id, target_is_directory=True)
     try:

@@ -141,6 +141,21 @@ class Ledger(Database):
             gone = {result for _, result in old if result and _is_name(result)}
             return [each for each in gone if not self._kept(each)]
 
+    def results(self) -> set[str]:
+        """The digests of all results that somebody may still want."""
+        with self._told():
+            return {str(result) for (result,) in self._db.execute("SELECT DISTINCT result FROM made") if result}
+
+    def roots(self) -> list[str]:
+        """The folders of pipeline files whose tasks it remembers."""
+        with self._told():
+            return [str(root) for (root,) in self._db.execute("SELECT DISTINCT root FROM made").fetchall()]
+
+    def forget_root(self, root: str) -> None:
+        """Delete what the tasks of files in that folder have made."""
+        with self._told(), self._transaction():
+            self._db.execute("DELETE FROM made WHERE root = ?", (root,))
+
     def _kept(self, result: str) -> bool:
         return self._db.execute("SELECT 1 FROM made WHERE result = ? LIMIT 1", (result,)).fetchone() is not None
 

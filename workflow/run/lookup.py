@@ -26,12 +26,15 @@ def find_run(state_dir: Path, name: str = LATEST) -> RunFolder:
             newest = ids[-1]
         newest = newest if newest in ids else ids[-1]
         return RunFolder(newest, runs / newest)
-    found = [name] if name in ids else [each for each in ids if each.startswith(name)]
+    found = [name] if name in ids else [each for each in ids if name and each.startswith(name)]
     if len(found) == 1:
         return RunFolder(found[0], runs / found[0])
     if found:
         raise NoSuchRun(f"{len(found)} runs begin with {name!r}, {found[-1]} among them; give more of the id")
-    raise NoSuchRun(f"there is no run {name!r} in {state_dir}; the latest is {ids[-1]}")
+    from workflow.diagnostics.suggest import did_you_mean
+
+    near = did_you_mean(name, [*ids, LATEST]) or f"the latest is {ids[-1]}"
+    raise NoSuchRun(f"there is no run {name!r} in {state_dir}; {near}")
 
 
 def run_ids(state_dir: Path) -> list[str]:

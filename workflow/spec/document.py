@@ -92,7 +92,11 @@ def read_document(
 
     Raises InvalidPipeline where the main file cannot be read; mistakes of the other layers are returned.
     """
-    main = read_source(path)
+    return lay_over(read_source(path), profile=profile, sets=sets)
+
+
+def lay_over(main: Source, *, profile: str | None = None, sets: Sequence[str] = ()) -> tuple[Document, list[Mistake]]:
+    """The same for a file that has been read."""
     reader = _Reader(main)
     reader.include(main, main.document, (main.file,))
     value, origins = reader.value, reader.origins

@@ -24,7 +24,7 @@ from workflow.spec.condition import Name
 from workflow.spec.document import SECTIONS, Document, read_document
 from workflow.spec.interpolate import Names, interpolate, interpolate_task, templates_in
 from workflow.spec.models import KINDS, PipelineTable, TaskTable, keys_of
-from workflow.spec.pipeline import Layer, Mention, Pipeline, TaskSpec, place_of, raise_mistakes
+from workflow.spec.pipeline import Layer, Mention, Pipeline, TaskSpec, laid_over, place_of, raise_mistakes
 from workflow.spec.reference import Reference, describe
 from workflow.spec.slips import OF_TASK, meant_key, meant_table, stray_keys
 from workflow.spec.translate import translate
@@ -95,8 +95,9 @@ def check_document(document: Document, variables: Mapping[str, str]) -> tuple[Pi
     refused = {name: tasks[name].refused if name in tasks else keys_of(TaskTable) for name in written}
     mentions = tuple(mention for name, keys in refused.items() if keys for mention in _mentions(name, context, keys))
     pipeline = Pipeline(
-        document, settings or PipelineTable(), limits, secrets, tasks, broken, mentions, context.layers_of, names.read
-    )
+        document, settings or PipelineTable(), limits, secrets, tasks, broken, mentions, context.layers_of, names.read,
+        known,
+    )  # fmt: skip
     return pipeline, mistakes
 
 
@@ -289,7 +290,7 @@ def _task(name: str, table: object, context: _Context, mistakes: list[Mistake]) 
     layers = context.layers_of[name] = (own, *(templates or ()), context.shared[None])
     merged: dict[str, object] = {}
     for layer in reversed(layers):
-        merged = _laid_over(merged, layer.ready)
+        merged = laid_over(merged, layer.ready)
     checked, found = _validate(TaskTable, merged, place)
     if found:
         known = (*context.wrong_below, *mistakes[told:])
@@ -412,7 +413,7 @@ def _mentions(name: str, context: _Context, refused: Container[str]) -> list[Men
         return []
     merged: dict[str, object] = {}
     for layer in reversed(layers):
-        merged = _laid_over(merged, layer.ready)
+        merged = laid_over(merged, layer.ready)
     needs = merged.get("needs", []) if "needs" in refused else []
     mentions = []
     for number, need in enumerate(needs if isinstance(needs, list) else [needs]):
@@ -426,15 +427,6 @@ def _mentions(name: str, context: _Context, refused: Container[str]) -> list[Men
         references = (each for each in template.references if each.namespace == "tasks")
         mentions.extend(Mention(name, each.path[0], place, each) for each in references)
     return mentions
-
-
-def _laid_over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
-    """Tables key by key, everything else replaced."""
-    merged = dict(below)
-    for key, value in above.items():
-        under = merged.get(key)
-        merged[key] = _laid_over(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
-    return merged
 
 
 _Model = TypeVar("_Model", bound=BaseModel)

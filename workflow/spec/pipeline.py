@@ -77,6 +77,15 @@ class Pipeline:
     """Of each task, the nearest first."""
     environ: Mapping[str, str | None] = field(default_factory=dict)
     """What was read of the environment; None for a variable that is not set."""
+    variables: Mapping[str, object] = field(default_factory=dict)
+    """The values of [vars], as the command line has overridden them."""
+
+    def merged(self, name: str) -> dict[str, object]:
+        """A task as its layers make it, with variables in place and before anything is checked."""
+        merged: dict[str, object] = {}
+        for layer in reversed(self.layers[name]):
+            merged = laid_over(merged, layer.ready)
+        return merged
 
     def place(self, name: str, *path: str | int) -> Place:
         """Where a value of a task is written: in its table, in a lower layer, or else the task itself."""
@@ -93,6 +102,15 @@ def place_of(layers: Sequence[Layer], path: Place) -> Place:
                 return (*layer.place, *reached)
         path = path[:-1]
     return layers[0].place
+
+
+def laid_over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
+    """Tables key by key, everything else replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        merged[key] = laid_over(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _reached(value: object, path: Place) -> tuple[Place, bool]:

@@ -54,6 +54,11 @@ def read_source(path: Path) -> Source:
     return Source(shown, Path(os.path.realpath(path)), text, _parsed(shown, text))
 
 
+def source_of(text: str, shown: str, file: Path) -> Source:
+    """What stands in no file, as if it stood in this one.  Raises InvalidPipeline."""
+    return Source(shown, file, text, _parsed(shown, text))
+
+
 def _missing(path: Path) -> Mistake:
     from workflow.diagnostics.suggest import did_you_mean
 

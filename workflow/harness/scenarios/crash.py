@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from textwrap import indent
 
 from workflow.harness import journal
 from workflow.harness.batch import CALLED, MODEL, Batch
@@ -22,7 +23,7 @@ from workflow.harness.faulty import Strike, digest_of
 from workflow.harness.given import given_errors
 from workflow.harness.injection import Injected
 from workflow.harness.kinds import KINDS
-from workflow.harness.neighbours import value_of
+from workflow.harness.neighbours import RESUMED_VARIABLE, value_of
 from workflow.harness.oracle import Unjudged, beginning_of, last_attempt_of, told_of
 from workflow.harness.order import stood_behind
 from workflow.harness.scenario import Scenario, Trial, of_batch
@@ -306,7 +307,8 @@ faulthandler.enable = refuse
 
 def _no_start(module: str, program: str) -> Callable[[Path, random.Random], Trial]:
     def prepare(folder: Path, _draw: random.Random) -> Trial:
-        (folder / f"{module}.py").write_text(program, encoding="utf-8")
+        harmless = f"import os\nif {RESUMED_VARIABLE!r} not in os.environ:\n"
+        (folder / f"{module}.py").write_text(harmless + indent(program, " " * 4), encoding="utf-8")
         batch = Batch(settings={} if module == "sitecustomize" else {"preload": [module]})
         expected = batch.expected(
             exit_codes=frozenset({4}),

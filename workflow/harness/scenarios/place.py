@@ -145,7 +145,7 @@ def _announced_is_written(evidence: Evidence) -> Iterator[str]:
             yield f"{task} was announced as {outcome}, and events.jsonl says {told.get(task)}"
 
 
-_OF_A_RUN = frozenset({"events.jsonl", "graph.json", "logs", "report.json"})
+_OF_A_RUN = frozenset({"events.jsonl", "graph.json", "lock", "logs", "manifest.json", "report.json"})
 """What there may be in the folder of a run that has no results to keep."""
 
 
@@ -176,7 +176,8 @@ def _disk_full(folder: Path, _draw: random.Random) -> Trial:
         f'small="$1" kept="$2"; shift 2; mount -t tmpfs -o size={_DISK_BYTES} none "$small" || exit 99; '
         '"$@"; code=$?; cp -a "$small" "$kept"; exit "$code"'
     )
-    return _full(folder, mounting(line, small, kept), "--state-dir", str(small))
+    trial = _full(folder, mounting(line, small, kept), "--state-dir", str(small))
+    return replace(trial, run=replace(trial.run, resume=trial.run.arguments[:1]))  # where there is room again
 
 
 def _not_recorded(folder: Path, run: Run, name: str) -> Trial:
@@ -408,6 +409,8 @@ _PAIR = Batch(neighbours=120, neighbour_s=0.005)
 
 
 def _shared_state(state: Path, runs: int) -> Check:
+    """So many runs have used it, those that were resumed included, and it is whole."""
+
     def check(evidence: Evidence) -> Iterator[str]:
         folders = list((state / "runs").iterdir())
         if len(folders) != runs:
@@ -433,7 +436,7 @@ def _two_at_once(folder: Path, _draw: random.Random) -> Trial:
     state = folder / "shared"
     run = replace(_PAIR.run(folder), state=state)
     other = Trial(run, _PAIR.expected())
-    return Trial(run, _PAIR.expected(), {8: _shared_state(state, 2)}, beside=other)
+    return Trial(run, _PAIR.expected(), {8: _shared_state(state, 4)}, beside=other)
 
 
 def _killed_before(folder: Path, draw: random.Random) -> Trial:
@@ -444,7 +447,7 @@ def _killed_before(folder: Path, draw: random.Random) -> Trial:
     again.write_text(Path(run.arguments[0]).read_text(encoding="utf-8").replace("tasks.good", "tasks.again"))
     run = replace(run, blows=(Blow("SIGKILL", "parent", moment),), then=(str(again),))
     expected = _PAIR.expected(tasks=_neighbours(120, ENDED), exit_codes=frozenset({-9}), report=False)
-    return Trial(run, expected, {8: _each(_shared_state(folder / "state", 2), _second_is_whole)})
+    return Trial(run, expected, {8: _each(_shared_state(folder / "state", 3), _second_is_whole)})
 
 
 def _second_is_whole(evidence: Evidence) -> Iterator[str]:
@@ -603,12 +606,13 @@ def _hostile(folder: Path, _draw: random.Random) -> Trial:
             yield "what steers a terminal is on stderr"
 
     def written(_evidence: Evidence) -> Iterator[str]:
-        known = {"files", "chaos", "tmp", "state", "stdout", "stderr"}
+        known = {"files", "chaos", "tmp", "state", "stdout", "stderr", "resumed"}
         found = [path for path in folder.iterdir() if path.name not in known]
         found += [path for path in files.iterdir() if path != file]
-        logs = next((folder / "state" / "runs").iterdir()) / "logs"
-        found += [path for path in logs.parent.iterdir() if path.name not in _OF_A_RUN]
-        found += [path for path in logs.rglob("*") if path.parent != logs or path.suffix != ".log"]
+        for own in (folder / "state" / "runs").iterdir():
+            logs = own / "logs"
+            found += [path for path in own.iterdir() if path.name not in _OF_A_RUN]
+            found += [path for path in logs.rglob("*") if path.parent != logs or path.suffix != ".log"]
         yield from (f"{path.relative_to(folder)} was written" for path in found)
 
     run = Run((str(file), "-v"))

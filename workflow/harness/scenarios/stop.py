@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from workflow.harness import journal
-from workflow.harness.batch import CALLED, Batch
+from workflow.harness.batch import CALLED, MODEL, Batch
 from workflow.harness.blows import Blow, When
 from workflow.harness.evidence import NOT_EXPECTED, Evidence, Expected, ExpectedTask
 from workflow.harness.experiment import Run
@@ -41,7 +41,7 @@ _AFTER = 8_000
 _ENDING = Batch(
     ["crash.base_exception"],
     neighbours=0,
-    extra='\n[tasks.after]\ncmd = ["true"]\nneeds = ["crash_base_exception"]\n'
+    extra=f'\n[tasks.after]\nmodule = "{MODEL}"\nargs = [0]\nneeds = ["crash_base_exception"]\n'
     f"matrix = {{ n = {{ range = [0, {_AFTER}] }} }}\n",
     extra_tasks=dict.fromkeys(
         (f"after@{n}" for n in range(_AFTER)), ExpectedTask(frozenset({"skipped", "cancelled"}), NOT_EXPECTED)
