@@ -1,10 +1,17 @@
 """``python -m workflow``, and the ``workflow`` command."""
 
+import sys
 from typing import NoReturn
 
 
 def main() -> NoReturn:
     """Run the command line, and leave with its exit code.  Never returns."""
+    if sys.platform == "win32":
+        from workflow.errors import NEEDS_POSIX
+        from workflow.run.exit_code import ExitCode
+
+        sys.stderr.write(f"{NEEDS_POSIX}\n")
+        sys.exit(ExitCode.BROKEN)
     # Before anything else is imported, which takes longest: a signal that comes meanwhile ends us with its documented
     # code.
     from workflow.cli.leaving import leave_on_signals

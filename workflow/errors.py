@@ -26,6 +26,9 @@ else:
         return error
 
 
+NEEDS_POSIX = "workflow needs a POSIX system such as Linux or macOS; on Windows, use WSL"
+
+
 class WorkflowError(Exception):
     """Base of the errors of this package."""
 

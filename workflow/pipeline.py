@@ -21,7 +21,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from workflow.errors import WorkflowError
+from workflow.errors import NEEDS_POSIX, WorkflowError
+
+if sys.platform == "win32":
+    raise WorkflowError(NEEDS_POSIX)
 from workflow.run.signals import Signals
 
 if TYPE_CHECKING:
@@ -97,6 +100,7 @@ if TYPE_CHECKING:
         select: str | Iterable[str]
         tags: str | Iterable[str]
         force: str | None
+        resume: bool | str
         state_dir: Path_ | None
         reports: Iterable[Path_]
         console: Literal["quiet", "normal", "verbose"] | None
@@ -239,7 +243,9 @@ class Pipeline:
         ``jobs``       workers (None: what the pipeline says)
         ``seed``       of the run
         ``select``, ``tags``  only tasks whose id or name matches a glob, that have a tag, and what they need
-        ``force``      a glob of tasks that run although they are cached
+        ``force``      a glob of tasks that run although they are cached, or ended in the run that is resumed
+        ``resume``     True completes the latest run of this pipeline, the id of a run that one (or the beginning of its
+                       id, or "latest"): what succeeded there is not run again
         ``state_dir``  where the run is recorded (``.workflow`` in the pipeline's folder)
         ``reports``    files to write reports to, each as its name ends: .html, .md, .xml, .json, .trace.json
         ``console``    None says nothing; else what ``workflow run`` says on stderr: "quiet", "normal" or "verbose"
@@ -247,7 +253,8 @@ class Pipeline:
                        until its end, unless it falls far behind.  What it raises ends the run, and is raised here.
 
         Tasks that fail are in the report, and raise nothing.  Raises InvalidPipeline; WorkflowError when the run cannot
-        be recorded; ValueError when nothing is selected.  A signal that ends the run is passed on afterwards.
+        be recorded, or there is none to complete; ValueError when nothing is selected.  A signal that ends the run is
+        passed on afterwards.
         """
         result, mask = self._go(self._chosen(how), _Ends(), on_event, **how)
         if mask is not None and threading.current_thread() is threading.main_thread():
@@ -322,6 +329,7 @@ class Pipeline:
         jobs: int | None = None,
         seed: int | None = None,
         force: str | None = None,
+        resume: bool | str = False,
         state_dir: Path_ | None = None,
         reports: Iterable[Path_] = (),
         console: Literal["quiet", "normal", "verbose"] | None = None,
@@ -334,7 +342,10 @@ class Pipeline:
         from workflow.report.report import Report
         from workflow.run.conductor import RunOptions, run_plan
         from workflow.run.folder import STATE_DIR
+        from workflow.run.results import taken_by_others
+        from workflow.run.resume import Resume
 
+        whole = self._planned()
         workers = None if jobs is None else count("jobs", jobs, POOL_MAX)
         copies = tuple(Path(path).absolute() for path in reports)
         shown = _console(console)
@@ -348,6 +359,8 @@ class Pipeline:
             events=None if events is None else events.descriptor,
             make_signals=ends.signals,
             force=force,
+            resume=None if resume is False else Resume(None if resume is True else resume),
+            keep_results=taken_by_others(whole.tasks) if whole is not plan else frozenset(),
         )
         try:
             result = run_plan(plan, options, shown, MultiProcess)

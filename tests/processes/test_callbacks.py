@@ -105,6 +105,16 @@ def test_hooks_are_called_in_place_of_callbacks(pool: MultiProcess, tmp_path: Pa
     assert (tmp_path / "note").read_text() == "called\n"
 
 
+def test_a_hook_may_call_its_argument_task(pool: MultiProcess, tmp_path: Path) -> None:
+    """The keyword of that name is for those who take it besides."""
+    name = f"note {tmp_path / 'note'}"
+    handle = pool.push(InfoTask("victims.Echo", 10, name, id="e", on_success="victims:harm_task"))
+    pool.stop()
+    assert handle.callback is not None
+    assert handle.callback.error is None
+    assert (tmp_path / "note").read_text() == "called\n"
+
+
 @pytest.mark.parametrize(
     ("hook", "message"),
     [

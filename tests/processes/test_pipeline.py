@@ -190,6 +190,26 @@ def test_functions_and_classes_stand_for_their_names(tmp_path: Path) -> None:
     assert f'module = "{__name__}.Lines"' in text
 
 
+def test_a_run_completes_the_latest_or_the_one_it_names(folder: Path) -> None:
+    """Nothing that succeeded there runs again, and its result is there for what takes it; by ``stream`` as well."""
+    pipeline = Pipeline("resumed", root=folder, pool=1)
+    pipeline.task("pid", call="feeds:pid")
+    pipeline.task("mark", shell="test -e mark && echo ${tasks.pid.result}")
+    with pytest.raises(WorkflowError, match="there is no run of .*resumed"):
+        pipeline.run(resume=True)
+    part = pipeline.run(select="pid")
+    with pipeline.stream(resume=True) as events:
+        second = events.report
+    assert (second["pid"].carried_from, second.outcome("mark").value) == (part.run.id, "failed")
+    (folder / "mark").touch()
+    third = pipeline.run(resume=second.run.id)
+    assert (third["pid"].carried_from, third.exit_code) == (part.run.id, 0)
+    assert third.log("mark") == f"{part['pid'].attempts[0].pid}\n"
+    assert pipeline.run()["pid"].carried_from is None
+    with pytest.raises(WorkflowError, match="there is no run '0'"):
+        pipeline.run(resume="0")
+
+
 def test_events_come_in_order_and_are_what_the_file_of_events_holds(feeds: Pipeline) -> None:
     """By a function and by a stream; the last event comes before the report."""
     told: list[Any] = []

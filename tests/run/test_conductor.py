@@ -244,6 +244,41 @@ def test_an_engine_that_fails_ends_the_run_with_its_reason(
     assert json.loads((ran.folder / "report.json").read_text())["run"]["exit_code"] == 4
 
 
+def test_the_reason_is_of_what_the_exit_code_is_of(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
+    """An engine that breaks after a signal is told, and is not why the run ended."""
+
+    class Trouble:
+        def acts(self: Any, handle: Any) -> Any:
+            os.kill(os.getpid(), signal.SIGINT)
+
+        def cancel_all(self: Any, reason: Any, grace: Any = None) -> Any:
+            self.failure = "the dispatcher is gone"
+            super().cancel_all(reason, grace)  # type: ignore[misc]
+
+    ran = go(make_plan(make_task("a"), make_task("b", ["a"])), Trouble)
+    assert (ran.result.exit_code, ran.result.verdict.reason) == (
+        ExitCode.INTERRUPTED,
+        "the run was ended by SIGINT",
+    )
+    assert ran.result.problem == "the dispatcher is gone"
+
+
+def test_a_report_that_cannot_be_written_is_the_reason_of_a_run_that_was_halted_too(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask], tmp_path: Path
+) -> None:
+    class Trouble:
+        def acts(self: Any, handle: Any) -> Any:
+            self.end(handle, Outcome.FAILED)
+
+    plan = make_plan(make_task("bad"), make_task("after"), halt="soon", max_failures=1)
+    ran = go(plan, Trouble, reports=(tmp_path / "nowhere" / "x.json",))
+    assert ran.result.exit_code is ExitCode.BROKEN
+    assert ran.result.verdict.reason == ran.result.problem
+    assert "x.json" in ran.result.problem
+
+
 def test_an_engine_that_does_not_start_is_told_in_the_report(
     go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
 ) -> None:

@@ -36,7 +36,6 @@ from workflow.run.exit_code import ExitCode
 if TYPE_CHECKING:
     from workflow.run.engine import EngineFactory
 
-NOT_ON_WINDOWS = "workflow does not run on Windows: it needs POSIX signals and process groups; WSL 2 has them"
 OUR_MISTAKE = (
     "this is a mistake in workflow itself; please report it at the project's issue tracker, "
     "with what WORKFLOW_DEBUG=1 shows"
@@ -60,9 +59,6 @@ for command in (
 
 def main(args: list[str] | None = None, engine: EngineFactory | None = None) -> NoReturn:
     """Run the command line, and leave with its exit code.  ``engine`` stands in for the engine of ``run``."""
-    if sys.platform == "win32":
-        _say(NOT_ON_WINDOWS)
-        sys.exit(ExitCode.BROKEN)
     _have_streams()
     leave_on_signals()
     if engine is None:

@@ -328,16 +328,14 @@ def _load(path: bytes) -> tuple[type[Model], bool, bool]:
 
 
 def _takes_task(function: object) -> bool:
-    from inspect import Parameter, signature
+    """Whether it can have the keyword besides its argument, which may be what it calls ``task``."""
+    from inspect import signature
 
     try:
-        parameters = signature(function).parameters  # type: ignore[arg-type]
+        signature(function).bind(None, task=None)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return False
-    task = parameters.get("task")
-    if task is not None:
-        return task.kind in (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    return any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values())
+    return True
 
 
 def _problem(error: BaseException) -> tuple[str, str, str | None, None]:

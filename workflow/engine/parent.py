@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from workflow.engine import resolve
 from workflow.engine.client import Client, Config, Running, Stack
 from workflow.engine.system import usable_cpus
-from workflow.errors import EngineError, WorkflowError
+from workflow.errors import NEEDS_POSIX, EngineError, WorkflowError
 from workflow.info_task import POOL_MAX, InfoTask
 
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ class MultiProcess:
         on_callback: Callable[[Handle], None] | None = None,
     ) -> None:
         if sys.platform == "win32":
-            message = "workflow needs a POSIX system such as Linux or macOS; on Windows, use WSL"
-            raise WorkflowError(message)
+            raise WorkflowError(NEEDS_POSIX)
         self.pool = usable_cpus() if pool is None else count("pool", pool, POOL_MAX)
         """Workers."""
         config = Config(

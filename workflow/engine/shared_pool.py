@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from workflow.engine import parent
 from workflow.engine.calls import Called, pack_call
 from workflow.engine.client import Client, Config
-from workflow.errors import EngineError, ExecutorBroken, WorkflowError
+from workflow.errors import NEEDS_POSIX, EngineError, ExecutorBroken, WorkflowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +37,7 @@ class SharedPool:
         initializer_s: float | None,
     ) -> None:
         if sys.platform == "win32":
-            message = "workflow needs a POSIX system such as Linux or macOS; on Windows, use WSL"
-            raise WorkflowError(message)
+            raise WorkflowError(NEEDS_POSIX)
         self.size = size
         self.push: Callable[..., Any] | None = None
         """``Client.push_packed``, while calls are taken."""

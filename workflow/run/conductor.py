@@ -123,6 +123,7 @@ def run_plan(
     Signals are the run's from before it has a folder until its report is written and ``concluded`` was told the exit
     code in it: a run that has a folder has a report, and nothing but the report's code is left with.
     """
+    _check_names(plan.file, plan.root, options.state_dir.absolute())
     started_at = time.time()
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
     secrets = read_secrets(plan)
@@ -559,7 +560,8 @@ class _Conductor:
         verdict = Verdict(
             exit_code=code,
             status=STATUS[code],
-            reason=self._problem or self._admission.stopped,
+            # Of the same event as the code: an engine that breaks after a signal is not why the run ended.
+            reason=self._problem if code is ExitCode.BROKEN else self._admission.stopped,
             finished_at=time.time(),
             duration_s=time.monotonic() - self._start,
         )
@@ -569,6 +571,19 @@ class _Conductor:
         return RunResult(
             self._run, ending.verdict, records, ending.report, problem, self._secrets.mask, self._cache.problem
         )
+
+
+def _check_names(*paths: Path) -> None:
+    """Refuse, before there is a run, what could not be written down.  Raises StateError."""
+    for path in paths:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            shown = str(path).encode("utf-8", "backslashreplace").decode()
+            raise StateError(
+                f"cannot record a run of {shown}: this name is not UTF-8, and a ledger and reports are; "
+                "rename the folder, or run a copy of it elsewhere"
+            ) from None
 
 
 @contextlib.contextmanager

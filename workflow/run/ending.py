@@ -109,4 +109,4 @@ def _write(
 def _broken(verdict: Verdict, reason: str) -> Verdict:
     if verdict.status in {"interrupted", "broken"}:
         return verdict
-    return replace(verdict, exit_code=ExitCode.BROKEN, status=STATUS[ExitCode.BROKEN], reason=verdict.reason or reason)
+    return replace(verdict, exit_code=ExitCode.BROKEN, status=STATUS[ExitCode.BROKEN], reason=reason)

@@ -277,6 +277,10 @@ class Callback(Model):
         harm(str(error))
 
 
+def harm_task(task: str) -> None:
+    harm(task)
+
+
 def harm(how: str) -> None:
     if how == "raise":
         raise ValueError("in the callback")
