@@ -10,6 +10,8 @@ import concurrent.futures
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from workflow.broken import ExecutorBroken as ExecutorBroken  # noqa: PLC0414  it is handed on
     from workflow.broken import TaskCrashed as TaskCrashed  # noqa: PLC0414  it is handed on
 else:
@@ -113,3 +115,7 @@ class TaskCancelled(TaskError, concurrent.futures.CancelledError):
 
 class MemoryLimitExceeded(TaskError, MemoryError):
     """The task and the processes it started used more memory than its limit."""
+
+    def __new__(cls, *args: object, **_more: object) -> Self:
+        # That of MemoryError, which comes next, refuses a class whose first base is not it.
+        return Exception.__new__(cls, *args)
