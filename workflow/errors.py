@@ -117,5 +117,6 @@ class MemoryLimitExceeded(TaskError, MemoryError):
     """The task and the processes it started used more memory than its limit."""
 
     def __new__(cls, *args: object, **_more: object) -> Self:
+        """Any arguments; ``__init__`` looks at them."""
         # That of MemoryError, which comes next, refuses a class whose first base is not it.
         return Exception.__new__(cls, *args)
