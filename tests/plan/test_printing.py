@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -110,6 +110,14 @@ def test_a_line_of_json_is_what_its_task_is_by_itself_whoever_stood_before_it(tm
     plan = load_plan(path)
     assert json.loads(plan_json(plan))["tasks"] == [_task(task) for task in plan.tasks]
     assert list(_task_lines(plan)) == [_line(_task(task)) for task in plan.tasks]
+
+
+def test_a_hash_is_found_while_the_plan_is_written(tmp_path: Path) -> None:
+    """As it would have been before, so that a plan of a million tasks is gone through once."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text('[tasks.a]\ncmd = ["true"]\nmatrix = {x = {range = [0, 2500]}}\n')
+    plan = load_plan(path)
+    assert plan_json(replace(plan, hash="")) == plan_json(plan)
 
 
 def test_every_field_of_a_task_is_written() -> None:

@@ -131,7 +131,9 @@ def plan(
         raise click.UsageError(f"--mermaid and {'--json' if as_json else '--why'} exclude each other")
     if state_dir is not None and not why:
         raise click.UsageError("--state-dir is for --why")
-    planned = selected(given.plan(existing(file)), globs, tags)
+    # Of a million tasks the hash takes a while: it is found while the JSON is written, or is that of the selected.
+    later = as_json or as_graph or bool(globs or tags)
+    planned = selected(given.plan(existing(file), hashed=not later), globs, tags)
     if planned is None:
         return ExitCode.NOTHING_SELECTED
     if why:
