@@ -333,6 +333,9 @@ def test_a_ledger_that_cannot_be_written_any_more_ends_the_run(
     assert "the disk is full" in first.result.problem
     assert first.report["run"]["status"] == "broken"
     assert first.ran == (["a", "b"] if when == "ended" else ["a", "b", "c"])
+    told = [json.loads(line) for line in (first.folder / "events.jsonl").read_text().splitlines()]
+    finished = [event["task"] for event in told if event["event"] == "task_finished"]
+    assert finished == (["a"] if when == "ended" else ["a", "b", "c"])
     second = night(THREE, resume=LATEST)
     assert second.ran == (["b", "c"] if when == "ended" else [])
 

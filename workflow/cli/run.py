@@ -163,7 +163,7 @@ def run(
         result = run_plan(plan, options, console, engine or MultiProcess, keep_code)
     except CannotResume as error:
         raise click.ClickException(str(error)) from None
-    keep()
+    keep(result.mask.text)
     if result.problem is not None and result.problem != result.verdict.reason:  # which the console has told
         click.echo(f"workflow: {result.problem}", err=True)
     if result.warning is not None:
@@ -175,24 +175,24 @@ def run(
     return result.exit_code
 
 
-def _plan(given: Given, file: Path, how: Settings) -> tuple[Plan, Callable[[], None]]:
+def _plan(given: Given, file: Path, how: Settings) -> tuple[Plan, Callable[[Callable[[str], str]], None]]:
     """The plan, and what keeps it for the next run once this one has a folder for it."""
     from workflow.plan import kept
     from workflow.plan.saved import looks_saved
     from workflow.run.folder import STATE_DIR
 
     if looks_saved(file) or given.root is not None:
-        return given.plan(file), lambda: None
+        return given.plan(file), lambda _mask: None
     state_dir = how.state_dir or Path(os.path.realpath(file)).parent / STATE_DIR
     folder, name = state_dir / kept.FOLDER, kept.same_request(file, given.variables, given.profile, given.sets)
     plan = kept.read_kept(folder, name)
     if plan is not None:
-        return plan, lambda: None
+        return plan, lambda _mask: None
     from workflow.plan.build import load_plan_and_facts
 
     plan, facts = load_plan_and_facts(file, given.variables, profile=given.profile, sets=given.sets)
     whole = plan
-    return plan, lambda: None if facts is None else kept.keep(folder, name, facts, whole)
+    return plan, lambda mask: None if facts is None else kept.keep(folder, name, facts, whole, mask)
 
 
 def _wanted_later(whole: Plan) -> frozenset[str]:

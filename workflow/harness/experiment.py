@@ -73,6 +73,8 @@ class Run:
     """Arguments of another ``workflow run`` with the same state folder, once this has ended, in whatever way."""
     resume: tuple[str, ...] | None = None
     """Arguments with which it can be resumed, if not with its own."""
+    resumed_unhurt: bool = True
+    """Whether what strikes its tasks does not when it is resumed."""
 
 
 def perform(run: Run, expected: Expected, folder: Path) -> Evidence:
@@ -148,8 +150,10 @@ def _resume(run: Run, expected: Expected, folder: Path, mark: str, id_: str) -> 
     """The same run once more, to finish what it had not; and what that leaves alive."""
     out = folder / "resumed"
     (out / "chaos").mkdir(parents=True)
-    unhurt = {task: each._replace(strikes=(), unpicklable=False) for task, each in (run.injected or {}).items()}
-    write_injection(out / "chaos", unhurt)
+    injected = dict(run.injected or {})
+    if run.resumed_unhurt:
+        injected = {task: each._replace(strikes=(), unpicklable=False) for task, each in injected.items()}
+    write_injection(out / "chaos", injected)
     again = replace(
         run,
         arguments=(*(run.resume or run.arguments), "--resume-from", id_),

@@ -22,7 +22,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -86,8 +86,8 @@ def read_kept(folder: Path, name: str) -> Plan | None:
         return None
 
 
-def keep(folder: Path, name: str, facts: Facts, plan: Plan) -> None:
-    """Keep a plan for the next run, where that is possible."""
+def keep(folder: Path, name: str, facts: Facts, plan: Plan, mask: Callable[[str], str] = str) -> None:
+    """Keep a plan for the next run, where that is possible, and where nothing in it would have to be masked."""
     if len(plan.tasks) > TASKS_MAX:
         return
     found = {"files": facts.files, "lists": facts.lists, "globs": facts.globs, "environ": facts.environ}
@@ -95,6 +95,8 @@ def keep(folder: Path, name: str, facts: Facts, plan: Plan) -> None:
         return
     resolved = {} if plan.resolved is None else plan.resolved.document
     text = json.dumps({"facts": found, "resolved": resolved, "plan": plan_json(plan)})
+    if mask(text) != text:
+        return
     with contextlib.suppress(OSError, ValueError):
         folder.mkdir(mode=0o700, exist_ok=True)
         temporary = folder / f".{name}-{secrets.token_hex(4)}"

@@ -33,6 +33,8 @@ class EventLog:
         self._started: set[tuple[str, int]] = set()
         self._path = str(path)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self.held = False
+        """Whether they are kept back, because what they say is not in the ledger yet."""
         self._size = 0
         self._copy: int | None = None
         self._copy_path: str | None = None
@@ -121,7 +123,7 @@ class EventLog:
 
     def flush(self) -> None:
         """Hand everything to the operating system.  Raises OSError, with the file's name, when it takes it not."""
-        if not self._lines:
+        if self.held or not self._lines:
             return
         data = "".join(self._lines).encode("ascii")
         try:

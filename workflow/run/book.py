@@ -253,6 +253,7 @@ class Book:
     def announce(self, stopped: str | None = None) -> None:
         """Tell of everything taken in, the disk first; ``stopped`` is why nothing more is started."""
         written = self._record_ended()
+        self._events.held = not written  # who reads them takes what they say for certain
         try:
             self._events.flush()
         except OSError as error:
