@@ -309,3 +309,16 @@ env = {T = "${secrets.T}"}
     ran = workflow("run", preexec_fn=_block_and_ignore)
     assert ran.returncode == 2
     assert "the command 'sh' failed with exit code 3" in ran.stderr
+
+
+def test_a_part_of_a_large_plan_has_the_hash_of_the_part(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """The same as ``plan`` tells, though nobody has hashed all of it."""
+    pipeline('[tasks.a]\ncmd = ["true"]\nmatrix = {x = {range = [0, 20001]}}\n')
+    ran = workflow("run", "--select", "a@5")
+    assert ran.returncode == 0, ran.stderr
+    report = json.loads((tmp_path / ".workflow/latest/report.json").read_text())
+    planned = json.loads(workflow("plan", "--json", "--select", "a@5").stdout)
+    assert [task["id"] for task in report["tasks"]] == ["a@5"]
+    assert report["run"]["plan_hash"] == planned["plan_hash"] != ""

@@ -119,7 +119,7 @@ def run(
     if force is not None and Path(force).suffix in (".toml", ".json") and _left_out("file"):
         force, file = "*", Path(force)  # as in ``run --force pipeline.toml``
     how = settings(said, existing(file))
-    plan, keep = _plan(given, file, how)
+    plan, keep = _plan(given, file, how, whole=not (globs or tags))
     if force is not None:
         _check_force(plan, force)
     whole = plan
@@ -175,8 +175,13 @@ def run(
     return result.exit_code
 
 
-def _plan(given: Given, file: Path, how: Settings) -> tuple[Plan, Callable[[Callable[[str], str]], None]]:
-    """The plan, and what keeps it for the next run once this one has a folder for it."""
+def _plan(
+    given: Given, file: Path, how: Settings, *, whole: bool
+) -> tuple[Plan, Callable[[Callable[[str], str]], None]]:
+    """The plan, and what keeps it for the next run once this one has a folder for it.
+
+    If not the ``whole`` of it is to be run, a large one, which is not kept, has no hash: that takes a while.
+    """
     from workflow.plan import kept
     from workflow.plan.saved import looks_saved
     from workflow.run.folder import STATE_DIR
@@ -188,11 +193,12 @@ def _plan(given: Given, file: Path, how: Settings) -> tuple[Plan, Callable[[Call
     plan = kept.read_kept(folder, name)
     if plan is not None:
         return plan, lambda _mask: None
-    from workflow.plan.build import load_plan_and_facts
+    from workflow.plan.build import hashed_plan, load_plan_and_facts
 
-    plan, facts = load_plan_and_facts(file, given.variables, profile=given.profile, sets=given.sets)
-    whole = plan
-    return plan, lambda mask: None if facts is None else kept.keep(folder, name, facts, whole, mask)
+    made, facts = load_plan_and_facts(file, given.variables, profile=given.profile, sets=given.sets, hashed=False)
+    if whole or len(made.tasks) <= kept.TASKS_MAX:
+        made = hashed_plan(made)
+    return made, lambda mask: None if facts is None else kept.keep(folder, name, facts, made, mask)
 
 
 def _wanted_later(whole: Plan) -> frozenset[str]:

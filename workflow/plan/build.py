@@ -38,7 +38,7 @@ def build_plan(pipeline: Pipeline) -> Plan:
     """The plan of a pipeline.  Raises InvalidPipeline where its tasks do not fit together."""
     plan, mistakes = _planned(pipeline)
     raise_mistakes(pipeline.document, mistakes)
-    return _hashed(plan)
+    return hashed_plan(plan)
 
 
 def load_plan(
@@ -62,9 +62,10 @@ def load_plan_and_facts(
     *,
     profile: str | None = None,
     sets: Sequence[str] = (),
+    hashed: bool = True,
 ) -> tuple[Plan, Facts | None]:
     """The same, with what the plan was made from, and in it the file as everything together makes it."""
-    return _loaded(path, variables, profile, sets, want_facts=True, hashed=True)
+    return _loaded(path, variables, profile, sets, want_facts=True, hashed=hashed)
 
 
 def _loaded(
@@ -86,7 +87,7 @@ def _loaded(
         texts = {str(source.file): sha256(source.text.encode()).hexdigest() for source in document.sources}
         sources = texts if facts is None else {file: str(fact[0]) for file, fact in facts.files.items()}
         plan = replace(plan, resolved=resolved(pipeline, sources))
-    return _hashed(plan) if hashed else plan, facts
+    return hashed_plan(plan) if hashed else plan, facts
 
 
 def _facts(pipeline: Pipeline) -> Facts | None:
@@ -142,7 +143,8 @@ def _planned(pipeline: Pipeline) -> tuple[Plan, list[Mistake]]:
     return plan, mistakes
 
 
-def _hashed(plan: Plan) -> Plan:
+def hashed_plan(plan: Plan) -> Plan:
+    """The same plan with its hash."""
     return replace(plan, hash=plan_hash(plan))
 
 
