@@ -62,6 +62,21 @@ def test_a_part_of_a_run_is_completed_to_the_whole(workflow: Run, pipeline: Any,
     assert (tmp_path / "taken.txt").read_text() == "got value\n"
 
 
+def test_behind_a_run_of_some_tasks_the_run_before_is_completed(workflow: Run, pipeline: Any, tmp_path: Path) -> None:
+    """Who tries what was mended by itself does not lose the night for it."""
+    pipeline(TEXT)
+    assert workflow("run").returncode == 1
+    (tmp_path / "ready").write_text("")
+    assert workflow("run", "--select", "other", "--force").returncode == 0
+    assert (tmp_path / "made.txt").read_text() == "ran\nran\n"
+    pipeline(TEXT + '[tasks.more]\ncmd = ["true"]\n')
+    assert workflow("run", "--select", "more").returncode == 0
+    ran = workflow("run", "--resume", "-v")
+    assert ran.returncode == 0, ran.stderr
+    assert "4; run again: 0" in ran.stderr
+    assert (tmp_path / "made.txt").read_text() == "ran\nran\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

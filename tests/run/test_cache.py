@@ -469,7 +469,7 @@ def test_an_output_that_a_later_task_writes_to_is_not_recorded(
     assert ran.outcomes == {"a": "succeeded", "b": "succeeded"}
     assert later.is_set()
     assert ran.result.warning is None
-    assert explain(load_plan(path), tmp_path / ".workflow")[0][0].reasons == ("it has not been run yet",)
+    assert explain(load_plan(path), tmp_path / ".workflow")[0][0].reasons == ("it has not succeeded yet",)
 
 
 def test_many_outputs_are_looked_at_later_and_recorded(again: Any, monkeypatch: pytest.MonkeyPatch) -> None:

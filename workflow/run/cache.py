@@ -132,7 +132,7 @@ def find(
     rows = ledger.made(root, task.id)
     made = next((row for row in rows if row.key == key_of(parts)), None)
     if made is None:
-        return None, changes(rows[0].parts, parts) if rows else ["it has not been run yet"]
+        return None, changes(rows[0].parts, parts) if rows else ["it has not succeeded yet"]
     for path, stamp in made.stamps.items():
         contents.trust(stamp, made.outputs[path])
     try:

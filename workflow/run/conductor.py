@@ -602,7 +602,7 @@ def open_ledger(state_dir: Path) -> Iterator[Ledger]:
 
 def _earlier(ledger: Ledger, plan: Plan, wanted: Resume) -> Earlier:
     try:
-        return earlier_of(ledger, plan.file, plan.root, wanted)
+        return earlier_of(ledger, plan.file, plan.root, len(plan.tasks), wanted)
     except Unusable as error:
         raise StateError(str(error)) from error
 

@@ -7,7 +7,9 @@ outputs are gone or were changed since, and one that ``--force`` names.
 
 The run that is completed may itself have completed another and have been killed before it had carried everything
 over.  So a task that did not begin there is looked for in the run before, and so on: the newest run in which it began
-says how it ended.
+says how it ended.  The same holds where the latest run of a file was of some of its tasks only: who has mended one task
+by ``--select`` and then completes the night means the night before it.  A run that was killed is not looked behind:
+what is missing in it was to be done, whatever had been done the day before.
 
 Alternatives: to copy everything at the beginning of a run (a second for a million tasks, and it would claim successes
 that nobody has compared with what is to be run now), or to go on in the folder of the old run (its report, its events
@@ -144,8 +146,8 @@ class Earlier:
         return self._ledger.ended_at(run.number, places[task]) if task in places else None
 
 
-def earlier_of(ledger: Ledger, file: Path, root: Path, resume: Resume) -> Earlier:
-    """The run to complete.
+def earlier_of(ledger: Ledger, file: Path, root: Path, tasks: int, resume: Resume) -> Earlier:
+    """The run to complete; ``tasks`` is how many there are now.
 
     One of another file is refused, unless that lies in the same folder, as a saved plan may: what a key says of paths
     and modules is relative to it.
@@ -169,12 +171,23 @@ def earlier_of(ledger: Ledger, file: Path, root: Path, resume: Resume) -> Earlie
         raise CannotResume(
             f"run {chain[0].run.id} still goes on (process {chain[0].run.pid}): wait for its end, or end it"
         )
+    _add_completed(ledger, chain)
+    for run in runs[1:] if wanted is None else ():
+        if chain[-1].verdict is None or chain[-1].run.tasks >= tasks or is_alive(Path(run.run.folder)):
+            break
+        if run.number < chain[-1].number:
+            chain.append(run)
+            _add_completed(ledger, chain)
+    return Earlier(ledger, chain)
+
+
+def _add_completed(ledger: Ledger, chain: list[KnownRun]) -> None:
+    """Add the run that the last one has completed, and so on."""
     while chain[-1].resumed is not None:
         before = ledger.numbered(chain[-1].resumed)
         if before is None:
-            break
+            return
         chain.append(before)
-    return Earlier(ledger, chain)
 
 
 def seed_of(given: int | None, settings: Settings, earlier: Earlier | None) -> tuple[int, SeedFrom]:

@@ -61,7 +61,7 @@ def explain_resume(
     if not (state_dir / NAME).exists():
         raise CannotResume(f"there is no {state_dir / NAME}, so no run to resume: run it without --resume")
     with closing(Ledger(state_dir, create=False)) as ledger:
-        earlier = earlier_of(ledger, plan.file, plan.root, resume)
+        earlier = earlier_of(ledger, plan.file, plan.root, len(plan.tasks), resume)
         look = _Look(plan, ledger, state_dir / RESULTS, earlier, force, seed)
         told = [look.at(place, task) for place, task in enumerate(plan.tasks)]
         if look.problem is not None:
@@ -140,7 +140,7 @@ class _Look:
         if parts is None:
             return "run", ["its key cannot be made: an input cannot be read, or an argument cannot be compared"]
         if self._ledger is None:
-            return "run", ["it has not been run yet"]
+            return "run", ["it has not succeeded yet"]
         made, reasons = self._find(self._ledger, task, parts)
         if made is None:
             of_run = [f"{reference} in it is another in each run" for reference in _of_run(task)]
