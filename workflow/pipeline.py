@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from workflow.errors import NEEDS_POSIX, WorkflowError
+from workflow.info_task import POOL_MAX, SEEDS
 
 if sys.platform == "win32":
     raise WorkflowError(NEEDS_POSIX)
@@ -302,9 +303,17 @@ class Pipeline:
         return self._plan
 
     def _chosen(self, how: RunKeys) -> Plan:
-        """What is to be run.  Raises ValueError for what cannot be meant by ``how``."""
+        """What is to be run.  Raises TypeError and ValueError for what cannot be meant by ``how``."""
+        from workflow.diagnostics.suggest import did_you_mean
         from workflow.report.formats import suffix_of, unknown_format
 
+        for name in how.keys() - _RUN_KEYS:
+            near = did_you_mean(name, _RUN_KEYS)
+            raise TypeError(f"run() takes no {name!r}" + (f", {near}" if near else f"; it takes {_RUN_KEYS}"))
+        _check_number("seed", how.get("seed"), 0, SEEDS - 1)
+        _check_number("jobs", how.get("jobs"), 1, POOL_MAX)
+        if how.get("console") not in (None, "quiet", "normal", "verbose"):
+            raise ValueError(f"console is None, 'quiet', 'normal' or 'verbose', not {how.get('console')!r}")
         plan = self._planned()
         globs, tags = _words(how.get("select", ())), _words(how.get("tags", ()))
         if globs or tags:
@@ -542,6 +551,18 @@ def _console(verbosity: Literal["quiet", "normal", "verbose"] | None) -> Console
     if verbosity is None:
         return Console(Terminal(_Nowhere()), "quiet")
     return Console(Terminal(sys.stderr), verbosity)
+
+
+_RUN_KEYS = ("jobs", "seed", "select", "tags", "force", "resume", "state_dir", "reports", "console")
+
+
+def _check_number(name: str, value: object, least: int, most: int) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} is a number or None, not {value!r}")
+    if not least <= value <= most:
+        raise ValueError(f"{name} is from {least} to {most}, not {value}")
 
 
 def _words(value: str | Iterable[str]) -> tuple[str, ...]:

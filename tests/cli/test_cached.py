@@ -187,7 +187,7 @@ def test_show_knows_every_key() -> None:
     [
         (("plan", "--mermaid", "--json"), "exclude each other"),
         (("plan", "--state-dir", "x"), "--state-dir is for --why"),
-        (("show", "make"), "there are no runs in .workflow"),
+        (("show", "make"), "/.workflow: runs are kept beside"),
     ],
 )
 def test_options_that_mean_nothing_together_are_refused(

@@ -177,7 +177,7 @@ def test_old_runs_are_deleted_and_what_belongs_to_none(
         assert workflow("runs", *words).returncode == 2
     nothing = workflow("runs", "--state-dir", "elsewhere")
     assert (nothing.returncode, nothing.stdout) == (0, "")
-    assert "there are no runs in elsewhere" in nothing.stderr
+    assert "/elsewhere: runs are kept beside" in nothing.stderr
 
 
 def test_a_run_is_shown_with_what_went_wrong_and_where_to_read_on(look: Workflow, mixed: str) -> None:
@@ -420,3 +420,12 @@ def test_without_runs_nothing_is_completed_and_nothing_is_said(workflow: Workflo
     environ = {"_WORKFLOW_COMPLETE": "bash_complete", "COMP_WORDS": "workflow show ", "COMP_CWORD": "2"}
     done = workflow(env=environ)
     assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+def test_where_there_are_no_runs_it_is_told_where_they_are_looked_for(
+    workflow: Callable[..., Any], tmp_path: Path
+) -> None:
+    """They are kept beside the pipeline, and not where a command was started."""
+    for command in (["runs"], ["show"], ["logs", "x"]):
+        ran = workflow(*command)
+        assert f"there are no runs in {tmp_path}/.workflow: runs are kept beside their pipeline file" in ran.stderr

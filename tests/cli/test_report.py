@@ -115,7 +115,7 @@ def test_a_run_that_left_no_report_or_a_broken_one_is_told(workflow: Callable[..
     """It may have been killed at once."""
     ran = workflow("report", "x.md")
     assert ran.returncode == 2
-    assert "there are no runs in .workflow" in ran.stderr
+    assert "/.workflow: runs are kept beside" in ran.stderr
     folder = tmp_path / ".workflow/runs/20260101-000000-000-aaaaaa"
     folder.mkdir(parents=True)
     ran = workflow("report", "x.md")

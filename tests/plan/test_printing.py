@@ -34,6 +34,15 @@ def test_the_listing_shows_pairs_and_what_an_if_has_removed(tmp_path: Path) -> N
     assert lines[-1].startswith("13 tasks, 1 of them skipped, sha256:")
 
 
+def test_of_very_many_instances_the_first_and_the_last_are_listed(tmp_path: Path) -> None:
+    """Nobody reads a million lines."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text('[tasks.a]\ncmd = ["true"]\nmatrix = {x = {range = [0, 1001]}}\n[tasks.b]\ncmd = ["true"]\n')
+    lines = [line.split("  ")[0] for line in plan_text(load_plan(path)).splitlines()]
+    assert lines[1:-1] == [*(f"a@{n}" for n in range(10)), "(990 more)", "a@1000", "b"]
+    assert lines[-1].startswith("1,002 tasks, ")
+
+
 def test_the_plan_of_a_file_is_the_same_bytes_on_every_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Checked in once, compared in another folder, under another working folder and environment."""
     copy = tmp_path / "elsewhere" / "every_key.toml"

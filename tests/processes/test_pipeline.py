@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -339,3 +340,23 @@ def test_pandas_is_asked_for_only_where_a_table_is_wanted(feeds: Pipeline, monke
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="install pandas"):
         report.to_pandas()
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"selct": "x"}, "run() takes no 'selct', did you mean 'select'?"),
+        ({"profile": "ci"}, "run() takes no 'profile'"),
+        ({"seed": "x"}, "seed is a number or None, not 'x'"),
+        ({"seed": -1}, "seed is from 0 to "),
+        ({"jobs": 0}, "jobs is from 1 to "),
+        ({"console": "loud"}, "console is None, 'quiet', 'normal' or 'verbose', not 'loud'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_runs(tmp_path: Path, how: Any, said: str) -> None:
+    """A misspelt ``select`` would run everything."""
+    pipeline = Pipeline(root=tmp_path).task("a", cmd=["touch", "ran"])
+    for start in (pipeline.run, pipeline.stream):
+        with pytest.raises((TypeError, ValueError), match=re.escape(said)):
+            start(**how)
+    assert list(tmp_path.iterdir()) == []

@@ -52,6 +52,7 @@ def runs(newest: int | None, state_dir: Path | None, *, as_json: bool, prune: bo
         from workflow.run import retention
 
         return _tell_removed(retention.prune(where) if newest is None else retention.keep(where, newest), prune=prune)
+    from workflow.run.lookup import no_runs
     from workflow.run.past import past_runs
 
     found = past_runs(where)
@@ -59,7 +60,7 @@ def runs(newest: int | None, state_dir: Path | None, *, as_json: bool, prune: bo
         tell(json.dumps({"format": 1, "runs": [_as_json(run) for run in found]}, indent=1))
         return ExitCode.SUCCEEDED
     if not found:
-        click.echo(f"there are no runs in {where}; --state-dir names another folder", err=True)
+        click.echo(str(no_runs(where)), err=True)
         return ExitCode.SUCCEEDED
     for line in _table(found, the_terminal()):
         tell(line)

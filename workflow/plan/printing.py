@@ -72,13 +72,29 @@ def plan_hash(plan: Plan) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+_LISTED_MAX = 1000
+"""Instances of one task that are all listed."""
+_LISTED = 10
+"""Of more than that, so many, and the last."""
+
+
 def plan_text(plan: Plan) -> str:
     """A short listing for a terminal, in the order of the plan, ending in a newline.
 
-    What a task needs is shown by name, as the file has it; where ``match`` or files pair instances, by instance.
+    What a task needs is shown by name, as the file has it; where ``match`` or files pair instances, by instance.  Of a
+    task with more than a thousand instances, the first and the last are shown.
     """
     rows = [("id", "runs", "timeout", "needs")]
-    rows += [(task.id, _what(task), _seconds(task.timeout_s), _needs(task)) for task in plan.tasks]
+    first = 0
+    for group in plan.tasks.groups:
+        count = len(group)
+        shown = range(count) if count <= _LISTED_MAX else (*range(_LISTED), count - 1)
+        for at in shown:
+            if at and at - 1 not in shown:
+                rows.append((f"({count - _LISTED - 1:,} more)", "", "", ""))
+            task = plan.tasks[first + at]
+            rows.append((task.id, _what(task), _seconds(task.timeout_s), _needs(task)))
+        first += count
     widths = [min(_CELL, max(len(row[column]) for row in rows)) for column in range(3)]
     lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip()

@@ -13,11 +13,19 @@ class NoSuchRun(Exception):
     """No run, or more than one, is meant; the message says so."""
 
 
+def no_runs(state_dir: Path) -> NoSuchRun:
+    """That there are none, and where others may be."""
+    where = state_dir.absolute()
+    return NoSuchRun(
+        f"there are no runs in {where}: runs are kept beside their pipeline file; go there, or say --state-dir"
+    )
+
+
 def find_run(state_dir: Path, name: str = LATEST) -> RunFolder:
     """The run of that id, the one run whose id begins so, or the latest.  Raises NoSuchRun."""
     ids = run_ids(state_dir)
     if not ids:
-        raise NoSuchRun(f"there are no runs in {state_dir}; --state-dir names another folder")
+        raise no_runs(state_dir)
     runs = state_dir / "runs"
     if name == LATEST:
         try:
