@@ -182,7 +182,38 @@ def test_a_result_that_is_gone_makes_its_task_run_again(night: Any, monkeypatch:
     shutil.rmtree(first.folder / "results")
     second = night(TAKES, resume=LATEST)
     assert second.ran == ["a", "b"]
-    assert "its result, which others take, is gone: 1" in second.text
+    assert "its result, which others take, is gone or damaged: 1" in second.text
+
+
+def test_a_result_that_was_damaged_makes_its_task_run_again(night: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever takes it would fail in every run that completes another."""
+    monkeypatch.setattr("workflow.run.results.LARGE_BYTES", 1)
+    first = night(TAKES, "b")
+    (stored,) = (first.folder / "results").iterdir()
+    stored.write_bytes(bytes(stored.stat().st_size))
+    second = night(TAKES, resume=LATEST)
+    assert second.ran == ["a", "b"]
+    assert "its result, which others take, is gone or damaged: 1" in second.text
+    assert pickle.loads(second.engine.tasks["b"].args[0].whole().pickled()) == "a"
+
+
+def test_runs_that_are_said_to_complete_each_other_are_no_circle(night: Any) -> None:
+    """The database was spoiled."""
+    first = night(THREE, "c")
+    with sqlite3.connect(first.folder.parent.parent / "runs.db") as database:
+        database.execute("UPDATE run SET resumed = number")
+    assert night(THREE, resume=LATEST).ran == ["c"]
+
+
+def test_a_log_that_is_said_to_lie_elsewhere_is_not_brought(night: Any, tmp_path: Path) -> None:
+    """No run has written that."""
+    (tmp_path / "mine").write_text("of somebody else\n")
+    first = night(THREE, "c")
+    with sqlite3.connect(first.folder.parent.parent / "runs.db") as database:
+        database.execute("UPDATE ended SET log = ?", (str(tmp_path / "mine"),))
+    second = night(THREE, resume=LATEST)
+    assert second.ran == ["c"]
+    assert (second.by_id["a"]["log"], (tmp_path / "mine").stat().st_nlink) == (None, 1)
 
 
 def test_a_result_that_only_a_skipped_task_takes_is_kept(night: Any) -> None:

@@ -64,19 +64,34 @@ def _end(folder: Path, log: str | None) -> tuple[bytes, bool]:
     return data, start > first
 
 
+def _open_below(folder: Path, name: str) -> int | None:
+    """Open a file of the folder; None where that cannot be, or a link stands on the way, which may lead out of it."""
+    steps = name.split("/")
+    if not {"", ".", ".."}.isdisjoint(steps):
+        return None
+    descriptor: int | None = None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+        for step in steps:
+            above = descriptor
+            descriptor = None
+            try:
+                descriptor = os.open(step, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=above)
+            finally:
+                os.close(above)
+    except (OSError, ValueError):  # it was removed, or it is a name that no file can have
+        return None
+    return descriptor
+
+
 def log_range(folder: Path, log: str | None) -> tuple[int, int, int] | None:
     """An open file, and where a log begins and ends in it; None where there is none, or it is outside of the folder."""
     if log is None:
         return None
     part = _PART.match(log)
     name = part["file"] if part else log
-    # Text, since ten thousand Paths would take longer than to read what they lead to.
-    path = os.path.normpath(os.path.join(folder, name))  # noqa: PTH118
-    if not path.startswith(f"{folder}/"):
-        return None
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except (OSError, ValueError):  # it was removed, or it is a name that no file can have
+    descriptor = _open_below(folder, name)
+    if descriptor is None:
         return None
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):

@@ -253,7 +253,8 @@ class Cache:
             parts = self._keys.at_once(task, results)
             if self._earlier is None:
                 return Answer(parts)
-            return self._guarded(lambda: self._find_earlier(number, task, parts), parts)
+            if not self._taken(task) or not self._earlier.stored(number, task.id):
+                return self._guarded(lambda: self._find_earlier(number, task, parts), parts)
         try:
             what = self._keys.filled(task, results)
         except Exception:  # noqa: BLE001  values of results: what is wrong with them is found out when it is made

@@ -2,8 +2,8 @@
 
 A task is carried over when it succeeded there and its key is the same now.  Everything else runs again: what went
 wrong, was cancelled or skipped, what has no durable end there, and what has another key.  So do three more, because
-who comes after them would not find what it needs: a task whose result others take and that was not kept, one whose
-outputs are gone or were changed since, and one that ``--force`` names.
+who comes after them would not find what it needs: a task whose result others take and that was not kept or is damaged,
+one whose outputs are gone or were changed since, and one that ``--force`` names.
 
 The run that is completed may itself have completed another and have been killed before it had carried everything
 over.  So a task that did not begin there is looked for in the run before, and so on: the newest run in which it began
@@ -32,6 +32,7 @@ from workflow.errors import WorkflowError
 from workflow.outcome import Outcome
 from workflow.plan.key import Parts, changes
 from workflow.plan.plan import Settings
+from workflow.run.database import Unusable
 from workflow.run.folder import is_alive
 from workflow.run.ledger import EndedRow, KnownRun, Ledger, SeedFrom
 from workflow.run.stored import Stored
@@ -99,6 +100,13 @@ class Earlier:
         parts: Parts = json.loads((found and found.row.parts) or "{}")
         return parts
 
+    def stored(self, place: int, task: str) -> bool:
+        """Whether it left a large result there, which ``find`` reads."""
+        with contextlib.suppress(Unusable, ValueError, TypeError, LookupError):  # ``find`` says so too
+            found = self._find(place, task)
+            return found is not None and found.row.stored is not None
+        return False
+
     def find(
         self, place: int, task: str, parts: Parts | None, key: str | None, results: Path | None
     ) -> Carried | list[str]:
@@ -122,7 +130,9 @@ class Earlier:
         if row.stored is None:
             return ["its result is taken by others, and was not kept"]
         stored = _bring(row, folder, results)
-        return Carried(row, folder, stored) if stored is not None else ["its result, which others take, is gone"]
+        if stored is None:
+            return ["its result, which others take, is gone or damaged"]
+        return Carried(row, folder, stored)
 
     def _find(self, place: int, task: str) -> _Row | None:
         """How it ended in the newest run in which it began; otherwise in the newest."""
@@ -185,7 +195,7 @@ def _add_completed(ledger: Ledger, chain: list[KnownRun]) -> None:
     """Add the run that the last one has completed, and so on."""
     while chain[-1].resumed is not None:
         before = ledger.numbered(chain[-1].resumed)
-        if before is None:
+        if before is None or before.number >= chain[-1].number:  # a spoiled row must not lead round in a circle
             return
         chain.append(before)
 
@@ -226,6 +236,8 @@ def bring_log(log: str | None, old: Path, new: Path) -> str | None:
         return None
     path, mark, part = log.partition("#")
     name = Path(path).name
+    if path != f"logs/{name}":
+        return None  # no run has written that
     if mark and not name[:1].isdigit():
         name = f"{old.name}.{name}"
     target = new / "logs" / name
@@ -239,7 +251,7 @@ def bring_log(log: str | None, old: Path, new: Path) -> str | None:
 
 def _bring(row: EndedRow, old: Path, results: Path) -> Stored | None:
     there = stored_there(row, old)
-    if there is None:
+    if there is None or not there.is_whole():
         return None
     target = results / Path(there.path).name
     try:

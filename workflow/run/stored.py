@@ -16,6 +16,7 @@ from zlib import crc32
 
 LARGE_BYTES = 256 * 1024
 """Pickled results of more are stored."""
+_PIECE = 1024 * 1024
 
 
 class LostResult(Exception):
@@ -41,6 +42,18 @@ class Stored:
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_load, (self.task, self.path, self.size, self.checksum))
+
+    def is_whole(self) -> bool:
+        """Whether the file is what was written; not all of it is in memory."""
+        checksum = size = 0
+        try:
+            with open(self.path, "rb") as file:
+                while piece := file.read(_PIECE):
+                    checksum = crc32(piece, checksum)
+                    size += len(piece)
+        except OSError:
+            return False
+        return (size, checksum) == (self.size, self.checksum)
 
     def pickled(self) -> bytes:
         """What is in the file.  Raises LostResult."""

@@ -184,12 +184,12 @@ class _Look:
             return ["its result is taken by others, and was not kept"]
         else:
             stored = stored_there(found.row, found.folder)
-            if stored is None:
-                return ["its result, which others take, is gone"]
             try:
-                result = _Large(stored.pickled())
-            except LostResult as error:
-                return [str(error)]
+                result = None if stored is None else _Large(stored.pickled())
+            except LostResult:
+                result = None
+            if result is None:
+                return ["its result, which others take, is gone or damaged"]
         self._ended[task.id] = Ended(task.matrix, "succeeded", result)
         return []
 
