@@ -237,9 +237,7 @@ class Cache:
         self._noting = 0
         self.problem: str | None = None
         """The first thing that went wrong with what tasks have made, after which nothing is cached."""
-        self._threads = [
-            threading.Thread(target=self._work, name="workflow-cache", daemon=True) for _ in range(THREADS)
-        ]
+        self._threads: list[threading.Thread] = []
         self._started = False
 
     @property
@@ -298,15 +296,21 @@ class Cache:
         self._left = not wait
         for _ in self._threads:
             self._jobs.put(None)
-        for thread in self._threads if self._started else ():
+        for thread in self._threads:
             thread.join(None if wait else LEAVE_S)
 
     def _put(self, job: Callable[[], object]) -> None:
         if not self._started:  # not before there is work: the engine is started from a process with few threads
             self._started = True
-            for thread in self._threads:
-                thread.start()
-        self._jobs.put(job)
+            with contextlib.suppress(RuntimeError):  # no more threads may be made: then it takes longer
+                for _ in range(THREADS):
+                    thread = threading.Thread(target=self._work, name="workflow-cache", daemon=True)
+                    thread.start()
+                    self._threads.append(thread)
+        if self._threads:
+            self._jobs.put(job)
+        else:
+            job()
 
     # On the threads
 
