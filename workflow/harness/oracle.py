@@ -432,7 +432,7 @@ def _only_the_rest(resumed: Resumed, announced: Mapping[str, str], expected: Exp
     assert resumed.report is not None
     done = {task for task, outcome in announced.items() if outcome in ("succeeded", "cached")}
     began = {entry.task for entry in resumed.journal if entry.what == journal.BEGAN}
-    all_done = done >= expected.tasks.keys()
+    same = _unchanged(done, expected)
     for told in resumed.report["tasks"]:
         id_, source = told["id"], told["carried_from"]
         if source is not None and (source != resumed.run or id_ in began):
@@ -441,11 +441,25 @@ def _only_the_rest(resumed: Resumed, announced: Mapping[str, str], expected: Exp
             # What ended when nobody was left to tell may be known all the same.
             if source is not None and id_ in announced:
                 yield f"resumed, {id_} is carried over, and had ended as {announced[id_]}"
-        elif expected.takes.get(id_, done) <= done and (all_done or id_ not in expected.reading):
+        elif id_ in same:
             if id_ in began:
                 yield f"{id_} had succeeded, and was begun again when the run was resumed"
             elif source is None and told["outcome"] != "cached":
                 yield f"{id_} had succeeded, and is {_described(told)} in the resumed run, not carried over"
+
+
+def _unchanged(done: set[str], expected: Expected) -> set[str]:
+    """Those that have the same key when the run is resumed: nothing that is part of it is made again.
+
+    What takes a result of a task that runs again may have another key, and so may whoever takes from that; files may be
+    written by any of them.
+    """
+    same = done if done >= expected.tasks.keys() else done - expected.reading
+    while True:
+        changed = {task for task in same if not expected.takes.get(task, frozenset()) <= same}
+        if not changed:
+            return same
+        same = same - changed
 
 
 _JUDGES: dict[int, Callable[[Evidence, Expected], Iterator[str]]] = {
