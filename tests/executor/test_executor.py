@@ -135,8 +135,7 @@ def test_a_view_has_its_own_options_and_the_same_pool(make_executor: Make, tmp_p
     assert view.submit(called.variable, "HOME").result() is None
     assert view.submit(called.fail_first, str(tmp_path / "first")).result() == "2"
     with pytest.raises(MemoryLimitExceeded):
-        # The list holds it while it sleeps.
-        view.with_options(memory=64 << 20, retries=0).submit(lambda: [b"1" * (200 << 20), time.sleep(600)]).result()
+        view.with_options(memory=64 << 20, retries=0).submit(called.hold, 200 << 20).result()
 
 
 def test_views_of_views_keep_what_they_were_not_told(make_executor: Make) -> None:

@@ -403,7 +403,13 @@ def test_what_takes_from_a_task_that_runs_again_may_run_again(run: SimpleNamespa
     assert verdicts(run)[9].finding is BROKEN
     expect(run, takes={"good": frozenset({"bad"})})
     assert verdicts(run)[9].finding is Finding.HELD
-    between = {"id": "index", "outcome": "succeeded", "carried_from": None, "attempts": [], "reason": None}
+    between: dict[str, Any] = {
+        "id": "index",
+        "outcome": "succeeded",
+        "carried_from": None,
+        "attempts": [],
+        "reason": None,
+    }
     run.resumed.report["tasks"].append(between)
     run.events.append({"event": "task_finished", "task": "index", "outcome": "succeeded"})
     record(run, outcomes={**run.recorded.outcomes, "index": "succeeded"})

@@ -26,6 +26,12 @@ def pid() -> int:
     return os.getpid()
 
 
+def hold(size: int) -> int:
+    held = b"1" * size
+    time.sleep(600)
+    return len(held)
+
+
 def mark_and_hang(path: str) -> None:
     Path(path).write_text(str(os.getpid()))
     time.sleep(600)
