@@ -50,7 +50,7 @@ def test_a_run_a_change_and_force(workflow: Run, pipeline: Any, tmp_path: Path) 
     why = workflow("plan", "--why")
     assert why.stdout.splitlines() == [
         "make  run     inputs: in changed",
-        "take  run     make will run, and it takes its result",
+        "take  run     make will run, and it takes its result; cached if that is what it was",
         "2 would run",
     ]
     told = json.loads(workflow("plan", "--why", "--json").stdout)

@@ -145,7 +145,7 @@ def test_a_change_makes_a_task_run_and_why_says_which(
     change(tmp_path)
     assert again()["fetch"] == "succeeded"
     assert again.why["fetch"] == ("run", *why.split("; "))
-    assert again.why["use"][:2] == ("run", "fetch will run, and it takes its result")
+    assert again.why["use"][:2] == ("run", "fetch will run, and it takes its result; cached if that is what it was")
 
 
 def test_touching_changes_nothing(again: Any, tmp_path: Path) -> None:

@@ -117,9 +117,13 @@ class _Look:
             return "run", [problem, "it fails if that is still so when it may start"]
         waits = [need for need in task.needs if self._first(need.every, "run")]
         taken = [need for need in waits if not need.by_files and not task.uses_results.isdisjoint(need.every)]
-        reasons = [f"{self._first(need.every, 'run')} will run, and it takes its result" for need in taken]
+        # What has outputs may turn out to be cached, once that is known.
+        unless = "; cached if that is what it was" if task.outputs else ""
+        reasons = [f"{self._first(need.every, 'run')} will run, and it takes its result{unless}" for need in taken]
         reasons += [
-            f"{self._first(need.ids, 'run')} will run, and makes an input of it" for need in waits if need.by_files
+            f"{self._first(need.ids, 'run')} will run, and makes an input of it{unless}"
+            for need in waits
+            if need.by_files
         ]
         again: list[str] = []
         if self._earlier is not None and not reasons:
