@@ -76,3 +76,37 @@ def visit(browser: str, tmp_path: Path) -> Iterator[Callable[..., Seen]]:
 
     yield go
     shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def picture(
+    browser: str, tmp_path: Path, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> Iterator[Callable[..., bytes]]:
+    """Answer ``picture(material, "#q=failed")``: the page as a PNG, which is kept with what the test prints.
+
+    In the folder that WORKFLOW_TEST_PICTURES names, or else with the test's other temporary files.
+    """
+    home = Path(tempfile.mkdtemp())
+    kept = Path(os.environ.get("WORKFLOW_TEST_PICTURES", tmp_path))
+
+    def take(made: Material, state: str = "") -> bytes:
+        page = tmp_path / "page.html"
+        page.write_text("".join(html_pieces(made)), encoding="utf-8", errors="backslashreplace")
+        kept.mkdir(parents=True, exist_ok=True)
+        path = kept / f"{request.node.name}.png"
+        command = [
+            browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-breakpad",
+            "--no-first-run", f"--user-data-dir={home / 'profile'}", "--window-size=1400,1000", "--hide-scrollbars",
+            "--virtual-time-budget=2000", f"--screenshot={path}", page.as_uri() + state,
+        ]  # fmt: skip
+        environment = {**os.environ, "TMPDIR": str(home), "HOME": str(home)}
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=50, check=False
+        )
+        assert path.exists(), done.stderr.decode("utf-8", "replace")
+        print("the page as it looked:", path)
+        record_property("picture", str(path))
+        return path.read_bytes()
+
+    yield take
+    shutil.rmtree(home, ignore_errors=True)

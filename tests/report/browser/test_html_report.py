@@ -140,7 +140,9 @@ def test_a_person_with_a_keyboard_gets_everywhere(visit: Visit, material: Callab
     )
 
 
-def test_ten_thousand_tasks_are_a_few_rows(visit: Visit, material: Callable[..., Any], record: Any) -> None:
+def test_ten_thousand_tasks_are_a_few_rows(
+    visit: Visit, picture: Callable[..., bytes], material: Callable[..., Any], record: Any
+) -> None:
     """Those in sight; the rest is room to scroll in.  Printed, there are as many as a person might read."""
     made = material(*[record(f"t@{n}", "failed" if n == 9_000 else "succeeded") for n in range(10_000)])
     scroll = "scroller.scrollTop = 150000; scroller.dispatchEvent(new Event('scroll'));"
@@ -153,6 +155,9 @@ def test_ten_thousand_tasks_are_a_few_rows(visit: Visit, material: Callable[...,
     printed = visit(made, script="dispatchEvent(new Event('beforeprint'))")
     assert len(printed.rows()) == 2000
     assert "and 8,000 more, which are not printed" in printed.dom
+    shown = picture(made)
+    assert shown.startswith(b"\x89PNG")
+    assert len(shown) > 20_000, "an empty page is smaller"
 
 
 def test_without_a_plan_the_graph_says_so(visit: Visit, material: Callable[..., Any], record: Any) -> None:
