@@ -79,9 +79,7 @@ def visit(browser: str, tmp_path: Path) -> Iterator[Callable[..., Seen]]:
 
 
 @pytest.fixture
-def picture(
-    browser: str, tmp_path: Path, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
-) -> Iterator[Callable[..., bytes]]:
+def picture(browser: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., bytes]]:
     """Answer ``picture(material, "#q=failed")``: the page as a PNG, which is kept with what the test prints.
 
     In the folder that WORKFLOW_TEST_PICTURES names, or else with the test's other temporary files.
@@ -105,7 +103,6 @@ def picture(
         )
         assert path.exists(), done.stderr.decode("utf-8", "replace")
         print("the page as it looked:", path)
-        record_property("picture", str(path))
         return path.read_bytes()
 
     yield take
