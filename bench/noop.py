@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+from typing import Any
+
 from workflow import Model
 
 
@@ -13,6 +16,24 @@ def same(value: int) -> int:
 def block(size: int) -> bytes:
     """A large result."""
     return bytes(size)
+
+
+def weigh(array: Any) -> int:
+    """Read an array; the most memory that this process has had, in bytes."""
+    array.sum()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def ones(size: int) -> Any:
+    """An array of so many bytes."""
+    import numpy
+
+    return numpy.ones(size // 8)
+
+
+def warm() -> int:
+    """What ``weigh`` tells of a process that has numpy and no array."""
+    return weigh(ones(8))
 
 
 class Same(Model):

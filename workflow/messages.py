@@ -41,9 +41,12 @@ SNAPSHOT_END = 5
 """Everything the parent holds has been told to this dispatcher."""
 LET_GO = 6
 """This attempt, a retry that is held, may begin."""
+PUSH_IN_FILE = 7
+"""A task whose arguments are in a file; its descriptor comes with the frame (see ``engine/bulk.py``)."""
 
 RUN = Struct("<QB")
-"""Head of a message to a worker: its growing number, and whether the frames are in a file that comes with it."""
+"""Head of a message to a worker: its growing number, and whether the frames are in a file that comes with it, before
+those with the arguments of tasks, in their order."""
 
 # -- frames from the worker ----------------------------------------------------------------------------------------
 
@@ -76,7 +79,7 @@ MORE_ATTEMPTS = 4
 HAS_NOTES = 8
 """What lies behind the header begins with a length and a marshalled dict of facts about the process."""
 IN_FILE = 16
-"""What lies behind the header is in a file whose descriptor comes along."""
+"""The result, or the error, is in a file whose descriptor comes along; notes are not."""
 UNRESOLVED = 32
 """The task's class could not be loaded, so its callbacks cannot be either."""
 SENTENCED = 64

@@ -15,8 +15,9 @@ import pytest
 from workflow import messages
 from workflow.engine import answers as answers_module
 from workflow.engine import dispatcher as dispatcher_module
-from workflow.engine import scoreboard, system
+from workflow.engine import scoreboard
 from workflow.engine.answers import BRIEF, answer_pair
+from workflow.engine.bulk import write_pickled
 from workflow.engine.channel import DONT_WAIT, packet_pair, receive_message, send_message, stream_pair
 from workflow.engine.dispatcher import Dispatcher
 from workflow.engine.link import Link
@@ -57,10 +58,8 @@ class Worker:
             *(0,) * 6,
         )
         if in_file:
-            file = system.anonymous_file("result")
-            system.write_all(file, body)
-            send_message(self.tasks, head, (file,))
-            os.close(file)
+            file = write_pickled(body)
+            send_message(self.tasks, head, (file.descriptor,))
         elif length > BRIEF:
             send_message(self.tasks, head + body)
         else:

@@ -45,6 +45,7 @@ def become_worker(
         stack_file,
         config["log_dir"],
         config["max_result"],
+        config["apart"],
         config["initializer"],
     ).run()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import ChainMap
-from io import BytesIO
 from types import CodeType
 from typing import Any, ClassVar
 
@@ -27,11 +26,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
     )
 
 
-def dumps(value: object) -> bytes:
-    """As bytes that ``pickle.loads`` takes wherever cloudpickle is; what is of ``__main__`` by value."""
+def pickler() -> type[cloudpickle.Pickler]:
+    """What writes that which ``pickle.loads`` takes wherever cloudpickle is; what is of ``__main__`` by value."""
     main = sys.modules.get("__mp_main__")
     if main is not None:
         cloudpickle.register_pickle_by_value(main)  # nobody else could import it
-    file = BytesIO()
-    _Pickler(file, 5).dump(value)
-    return file.getvalue()
+    return _Pickler

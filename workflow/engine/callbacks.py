@@ -24,9 +24,10 @@ from pickle import loads
 
 from workflow import messages
 from workflow.engine import scoreboard
+from workflow.engine.bulk import load
 from workflow.engine.channel import send_message
 from workflow.engine.endings import exception_from
-from workflow.engine.frames import body_of, options_of
+from workflow.engine.frames import body_of, options_of, with_file
 from workflow.engine.output import Output
 from workflow.engine.scoreboard import CALLBACK, CALLBACK_DEADLINE
 from workflow.failpoints import ARMED, halves, reached
@@ -276,9 +277,12 @@ class Callbacks:
     def _argument(self, settled: Settled) -> object:
         _ticket, task, frame, descriptor = settled
         if descriptor >= 0:
-            from workflow.engine.system import read_file
-
-            frame = frame[: RETURNED.size] + read_file(descriptor)
+            if frame[4] == messages.SUCCEEDED:
+                try:
+                    return load(descriptor)
+                finally:
+                    os.close(descriptor)
+            frame = with_file(frame, descriptor)
         if frame[4] != messages.SUCCEEDED:
             return exception_from(frame, _id_of(task))
         return loads(body_of(frame)[1])

@@ -13,14 +13,28 @@ their globals stays in that call.
 from __future__ import annotations
 
 import sys
+from _io import BytesIO
 from _pickle import dumps
 
+from workflow.engine.bulk import (
+    LARGE,
+    SMALL_KINDS,
+    HasLarge,
+    NoRoom,
+    is_large,
+    may_open,
+    put_aside,
+    refuse_large,
+    write,
+)
 from workflow.model import Model
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
+
+    from workflow.engine.bulk import File
 
 PATH = b"workflow.engine.calls.Called"
 """The class of such a task, as it stands in its frame."""
@@ -67,22 +81,68 @@ def globals_of(function: object) -> dict[str, object] | None:
     return own if own.get("__name__") in _MAINS else None
 
 
-def pack_call(function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, Any]) -> bytes:
-    """A call as the arguments of ``Called.runnable``.  Raises what pickling raises, which is the user's code."""
+def pack_call(function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, Any]) -> bytes | File:
+    """A call as the arguments of ``Called.runnable``; in a file when it is large and there is room for one.
+
+    Raises what pickling raises, which is the user's code.
+    """
     call = (function, args, kwargs)
+    for argument in args:
+        if argument.__class__ not in SMALL_KINDS:
+            return _pack(call)
+    return _pack(call) if kwargs else pack_in_memory(call)
+
+
+def _pack(call: tuple[Callable[..., object], tuple[object, ...], dict[str, Any]]) -> bytes | File:
+    _function, args, kwargs = call
+    if not is_large(args) and not (kwargs and is_large(kwargs)):
+        try:
+            packed = pack_in_memory(call, refuse_large)
+        except HasLarge:
+            pass
+        else:
+            return packed if len(packed) < LARGE else put_aside(packed)
+    if may_open():
+        try:
+            return _write(call)
+        except NoRoom:
+            pass
+    return pack_in_memory(call)
+
+
+def pack_in_memory(call: object, on_buffer: Callable[[Any], bool] | None = None) -> bytes:
+    """A call (function, arguments, keywords) as bytes.  Raises what pickling and ``on_buffer`` raise."""
     try:
-        packed = dumps(call, 5)
+        packed = dumps(call, 5, buffer_callback=on_buffer)
+    except HasLarge:
+        raise
     except Exception:  # noqa: BLE001  # cloudpickle may know better; if not, it says what is wrong
-        return _pack_by_value(call)
+        return _pack_by_value(call, on_buffer)
     if _MAIN in packed or ("cloudpickle" in sys.modules and _has_chosen_modules()):
-        return _pack_by_value(call)
+        return _pack_by_value(call, on_buffer)
     return packed
 
 
-def _pack_by_value(call: object) -> bytes:
-    from workflow.engine.by_value import dumps as dumps_by_value
+def _pack_by_value(call: object, on_buffer: Callable[[Any], bool] | None) -> bytes:
+    from workflow.engine.by_value import pickler
 
-    return dumps_by_value(call)
+    file = BytesIO()
+    pickler()(file, 5, on_buffer).dump(call)
+    return file.getvalue()
+
+
+def _write(call: object) -> File:
+    """The same into a file."""
+    if "cloudpickle" not in sys.modules or not _has_chosen_modules():
+        try:
+            return write(call, unless=_MAIN)
+        except NoRoom:
+            raise
+        except Exception:  # noqa: BLE001, S110  # as above
+            pass
+    from workflow.engine.by_value import pickler
+
+    return write(call, pickler())
 
 
 def _has_chosen_modules() -> bool:

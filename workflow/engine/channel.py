@@ -25,8 +25,9 @@ Socket = _socket.socket
 _PACKET = getattr(_socket, "SOCK_SEQPACKET", _socket.SOCK_DGRAM)
 if hasattr(_socket, "SOCK_SEQPACKET") and not hasattr(_socket, "AF_PACKET"):
     _PACKET = _socket.SOCK_DGRAM  # the constant exists on macOS, the local sockets do not have it
-_MAX_DESCRIPTORS = 8
-_ANCILLARY = _socket.CMSG_SPACE(_MAX_DESCRIPTORS * array("i").itemsize)
+MAX_DESCRIPTORS = 8
+"""In one message."""
+_ANCILLARY = _socket.CMSG_SPACE(MAX_DESCRIPTORS * array("i").itemsize)
 
 _CLOSE_ON_EXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
 
@@ -93,14 +94,27 @@ def send_message(channel: Socket, data: bytes, descriptors: tuple[int, ...] = ()
             return
 
 
-def receive_message(channel: Socket, flags: int = 0) -> tuple[bytes, list[int]]:
-    """One message with its descriptors; empty when the other side is gone.
+def send_some(channel: Socket, data: bytes | memoryview, descriptor: int, flags: int) -> int:
+    """Send a descriptor along a stream with as much of this as goes; how much, and never nothing.
+
+    Raises BlockingIOError when neither has gone, and OSError.
+    """
+    try:
+        return channel.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", [descriptor]))], flags)
+    except OSError as error:
+        if error.errno == errno.ETOOMANYREFS:
+            raise BlockingIOError(error.errno, error.strerror) from None
+        raise
+
+
+def receive_message(channel: Socket, flags: int = 0, size: int = 1 << 17) -> tuple[bytes, list[int]]:
+    """One message with its descriptors, or up to ``size`` bytes of a stream; empty when the other side is gone.
 
     Raises BlockingIOError, and OSError when its descriptors found no room here: the message is lost with them.
     """
     for _ in range(2):
         try:
-            data, ancillary, said, _address = channel.recvmsg(1 << 17, _ANCILLARY, flags | _CLOSE_ON_EXEC)
+            data, ancillary, said, _address = channel.recvmsg(size, _ANCILLARY, flags | _CLOSE_ON_EXEC)
         except ConnectionError:
             continue  # a packet socket tells that its peer died with input unread before it gives what is left
         return data, _descriptors(ancillary, said)

@@ -15,6 +15,7 @@ that was interrupted nobody knows how far it came: its dispatcher is sent away, 
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import subprocess
@@ -23,6 +24,7 @@ import threading
 import time
 from _queue import SimpleQueue
 from array import array
+from collections import deque
 from contextlib import ExitStack, suppress
 from marshal import dumps as marshal_dumps
 from marshal import loads as marshal_loads
@@ -31,6 +33,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from workflow import messages
 from workflow.engine import marks, processes, scoreboard, system
+from workflow.engine.bulk import LARGE, SMALL_KINDS, Arrived, File, pack
 from workflow.engine.channel import (
     DONT_WAIT,
     SHUT_WR,
@@ -38,6 +41,7 @@ from workflow.engine.channel import (
     receive_into,
     receive_message,
     send_message,
+    send_some,
     stream_pair,
 )
 from workflow.engine.frames import body_of, options_of, owed_frame, pack_options, with_attempt, with_file
@@ -54,6 +58,7 @@ from workflow.messages import (
     IN_FILE,
     MORE_ATTEMPTS,
     PUSH,
+    PUSH_IN_FILE,
     RETURNED,
     TASK,
     TICKET_BITS,
@@ -73,6 +78,7 @@ else:
 H = TypeVar("H", bound=Handle)
 
 _FLUSH_BYTES = 32 * 1024
+_CROWDED_S = 0.001
 _LINGER_S = 0.0005
 """How long a few frames wait for more, while the pool has work: a wake-up costs ten times what a task does."""
 _STOP_S = 5.0
@@ -137,6 +143,8 @@ class Config(NamedTuple):
     path: tuple[str, ...]
     env: Mapping[str, str] | None
     main: str | None
+    apart: bool = False
+    """Whether large buffers in results stay apart from their pickles: not where callbacks or files take those."""
     initializer: bytes | None = None
     """A packed call that every worker makes first."""
     initializer_s: float | None = None
@@ -164,6 +172,8 @@ class Client:
         self._epoch_offset = time.time() - time.monotonic()
         self._table: dict[int, Handle] = {}
         self._owed: dict[int, Handle] = {}
+        self._files: dict[int, File] = {}
+        """By number: the arguments of those in the table that have them in a file."""
         self._last_number = 0
         self._lock = threading.Lock()
         """Held for the table, the buffer and the state; never while anything is sent or called."""
@@ -175,6 +185,12 @@ class Client:
         """Held by the one who writes to the dispatcher."""
         self._rest: bytes | memoryview = b""
         """What is left of what was being written; a view, for it may be large."""
+        self._carried: File | None = None
+        """What goes with the first byte of that."""
+        self._behind: deque[tuple[bytes, File | None]] = deque()
+        """What is written next."""
+        self._crowded = False
+        """Whether no more descriptors may be on their way, so that waiting for room in the channel is of no use."""
         self._halfway = False
         """Whether it is not known, at this moment, what of it was written."""
         self._wake = _Bell()
@@ -289,6 +305,7 @@ class Client:
             "log_dir": config.log_dir,
             "max_log": config.max_log,
             "max_result": config.max_result,
+            "apart": config.apart,
             "max_tasks_per_child": config.max_tasks_per_child,
             "preload": config.preload,
             "main": config.main,
@@ -414,19 +431,29 @@ class Client:
 
         Raises what pickling its arguments raises; blocks only for ``max_pending``.
         """
-        if task.plain:
-            options = b""
-            payload = dumps(task.args, 5)
-        else:
-            options = pack_options(task)
-            payload = dumps(task.args if task.kwargs is None else (task.args, task.kwargs), 5)
-        return self.push_packed(path, task.timeout, options, payload, Handle)
+        if not task.plain:
+            payload = pack(task.args if task.kwargs is None else (task.args, task.kwargs))
+            return self.push_packed(path, task.timeout, pack_options(task), payload, Handle)
+        args = task.args
+        for argument in args:
+            if argument.__class__ not in SMALL_KINDS:
+                return self.push_packed(path, task.timeout, b"", pack(args), Handle)
+        return self.push_packed(path, task.timeout, b"", dumps(args, 5), Handle)
 
     def push_packed(
-        self, path: bytes, limit: float | None, options: bytes, payload: bytes, make: Callable[[int, bytes, Client], H]
+        self,
+        path: bytes,
+        limit: float | None,
+        options: bytes,
+        payload: bytes | File,
+        make: Callable[[int, bytes, Client], H],
     ) -> H:
         """The same, of what is packed already; ``make`` makes the handle."""
         timeout = float("inf") if limit is None else limit
+        kind, file = PUSH, None
+        if payload.__class__ is not bytes:
+            assert isinstance(payload, File)
+            kind, file, payload = PUSH_IN_FILE, payload, b""
         length = TASK.size + len(path) + len(options) + len(payload)
         if length > 0xFFFFFFFF:
             message = f"the arguments of a task may take 4 GiB; these take {len(payload)} bytes"
@@ -440,13 +467,15 @@ class Client:
                 raise RuntimeError(self._closed)
             number = self._last_number = self._last_number + 1
             # Added up and not joined: all but the payload is short, and that is copied once either way.
-            frame = TASK.pack(length, PUSH, 1, number, timeout, len(path), len(options)) + path + options + payload
+            frame = TASK.pack(length, kind, 1, number, timeout, len(path), len(options)) + path + options + payload
             handle = make(number, frame, self)
             alone = not self._table
             self._table[number] = handle
+            if file is not None:
+                self._files[number] = file
             self._buffer.append(frame)
             self._buffered += length
-            flush = alone or self._buffered > _FLUSH_BYTES
+            flush = alone or self._buffered > _FLUSH_BYTES or file is not None
         if ARMED:
             reached("parent.pushed")
         if flush:
@@ -530,18 +559,22 @@ class Client:
     def _write(self, flags: int) -> bool:
         """With ``_sending`` held: whether everything is gone."""
         while True:
-            if not self._rest:
+            if not self._rest and self._behind:
+                self._rest, self._carried = self._behind.popleft()
+            elif not self._rest:
                 with self._lock:
                     if not self._buffer:
                         return True
                     self._halfway = True
                     frames, self._buffer = self._buffer, []
                     self._buffered = 0
-                self._rest = b"".join(frames)
+                self._take_next(frames)
             self._halfway = True
             view = memoryview(self._rest)
             sent = 0
             try:
+                if self._carried is not None:
+                    sent = self._send_carried(view, flags)
                 if ARMED and halves("parent.half_sent", view)[1]:
                     sent = self._channel.send(view[: len(view) // 2], flags)
                     reached("parent.half_sent")
@@ -552,9 +585,40 @@ class Client:
                 self._halfway = False
                 return False
             except OSError:
-                pass  # the dispatcher is dead: the next one is told everything
+                self._behind.clear()  # the dispatcher is dead: the next one is told everything
             self._rest = b""
+            self._carried = None
             self._halfway = False
+
+    def _take_next(self, frames: list[bytes]) -> None:
+        """Have these written next: together, but for each that carries a descriptor."""
+        if not self._files:
+            self._rest = b"".join(frames)
+            return
+        together: list[bytes] = []
+        for frame in frames:
+            if frame[4] != PUSH_IN_FILE:
+                together.append(frame)
+                continue
+            if together:
+                self._behind.append((b"".join(together), None))
+                together = []
+            file = self._files.get(TASK.unpack_from(frame)[3])
+            if file is not None:  # else the engine has failed, and the task has ended
+                self._behind.append((frame, file))
+        if together:
+            self._behind.append((b"".join(together), None))
+
+    def _send_carried(self, view: memoryview, flags: int) -> int:
+        """Begin with what carries a descriptor, which must not be sent again; how much of it went with that."""
+        assert self._carried is not None
+        try:
+            sent = send_some(self._channel, view, self._carried.descriptor, flags)
+        except BlockingIOError as error:
+            self._crowded = error.errno == errno.ETOOMANYREFS
+            raise
+        self._carried = None
+        return sent
 
     def _send_rest(self) -> None:
         """The sender thread: what pushing threads could not write, or did not find worth a write."""
@@ -580,6 +644,9 @@ class Client:
                     poll = select.poll()
                     poll.register(self._channel.fileno(), select.POLLOUT)
                     poll.poll(50)
+                    if self._crowded:
+                        self._crowded = False
+                        time.sleep(_CROWDED_S)
 
     # -- the reader thread -----------------------------------------------------------------------------------------
 
@@ -667,12 +734,14 @@ class Client:
             if status >= messages.READY:
                 self._take_other(status, ticket, frame, told)
                 continue
-            if flags & IN_FILE:
-                frame = with_file(frame, descriptors.pop(0))
             number = ticket >> TICKET_BITS
             handle = get(number)
             if handle is None or 0 < (ticket & _ATTEMPT) <= len(handle._earlier):  # noqa: SLF001
+                if flags & IN_FILE:
+                    os.close(descriptors.pop(0))
                 continue  # said twice: a dispatcher died between passing it on and consuming it
+            if flags & IN_FILE:
+                frame = _take_file(handle, frame, descriptors.pop(0))
             if flags & MORE_ATTEMPTS:
                 handle._attempt_ended(frame)  # noqa: SLF001
                 continue
@@ -681,6 +750,8 @@ class Client:
             else:
                 told.append(handle)
             pop(number)
+            if self._files:
+                self._files.pop(number, None)
             if self._cancelled:
                 self._cancelled.discard(number)
             if self._asked:
@@ -808,6 +879,8 @@ class Client:
             old, self._channel = self._channel, ours
             old.close()
             self._rest = b""
+            self._carried = None
+            self._behind.clear()
             self._halfway = False
             with self._lock:
                 snapshot = self._snapshot()
@@ -821,11 +894,17 @@ class Client:
                 theirs.close()
                 return True  # the warden is gone too: the control channel says so next
             theirs.close()
-            for frame in snapshot:
-                try:
-                    ours.sendall(frame)
-                except OSError:
-                    break  # it died as well: its channel says so next
+            try:
+                for frame in snapshot:
+                    if frame[4] == PUSH_IN_FILE:
+                        send_message(ours, frame[:1], (self._files[TASK.unpack_from(frame)[3]].descriptor,))
+                        ours.sendall(memoryview(frame)[1:])
+                    else:
+                        ours.sendall(frame)
+            except ConnectionError:
+                pass  # it died as well: its channel says so next
+            except OSError:
+                ours.shutdown(SHUT_WR)  # it will not be told all, so it is to leave
         return True
 
     def _count_ended(self) -> tuple[int, int, int]:
@@ -851,7 +930,7 @@ class Client:
             for number, attempt in self._let_go.items()
             if number in self._table
         ]
-        frames += [owed_frame(handle._frame, handle._last or b"") for handle in owed]  # noqa: SLF001
+        frames += [owed_frame(handle._frame, handle._pickled_frame()) for handle in owed]  # noqa: SLF001
         if self._cancel_grace is not None:
             frames.append(TASK.pack(TASK.size, messages.CANCEL_ALL, 0, 0, self._cancel_grace, 0, 0))
         frames.append(TASK.pack(TASK.size, messages.SNAPSHOT_END, 0, 0, 0.0, 0, 0))
@@ -866,6 +945,7 @@ class Client:
             pending, owed = list(self._table.values()), list(self._owed.values())
             self._table.clear()
             self._owed.clear()
+            self._files.clear()
         body = messages.pack_error("EngineError", self.failure)
         for handle in pending:
             ticket = handle.number << TICKET_BITS
@@ -973,6 +1053,17 @@ def _complain(frame: bytes) -> None:
     if sys.stderr is not None:
         with suppress(OSError, ValueError):  # it is closed, or nobody reads it
             print(f"workflow: tasks fail: {message}", file=sys.stderr, flush=True)  # noqa: T201  # nobody else says it
+
+
+def _take_file(handle: Handle, frame: bytes, descriptor: int) -> bytes:
+    """The frame that came with a file: with what is in it, or without, when the handle keeps that."""
+    if frame[4] != messages.SUCCEEDED or os.fstat(descriptor).st_size < LARGE:
+        return with_file(frame, descriptor)
+    try:
+        handle._arrived = Arrived(descriptor)  # noqa: SLF001
+    finally:
+        os.close(descriptor)
+    return frame
 
 
 def _history(handle: Handle) -> dict[str, object]:

@@ -26,6 +26,7 @@ from workflow.engine import processes, scoreboard, system
 from workflow.engine.callbacks import Callbacks, settled_from
 from workflow.engine.channel import (
     DONT_WAIT,
+    MAX_DESCRIPTORS,
     PEEK,
     receive_message,
     send_message,
@@ -100,6 +101,10 @@ class Dispatcher:
         self._links: dict[int, Link] = {}
         self._tasks: dict[int, bytes] = {}
         """Frames of the tasks that have not ended, by number."""
+        self._files: dict[int, int] = {}
+        """Of those whose arguments are in a file: its descriptor."""
+        self._arrived: list[int] = []
+        """Those whose frames are not all here yet."""
         self._begun: dict[int, int] = {}
         """Of those whose attempts so far did not succeed: what the last one told of their callbacks, as flags."""
         self._buffer = bytearray()
@@ -160,7 +165,9 @@ class Dispatcher:
     def _perform(self, effect: effects.Effect) -> None:
         if isinstance(effect, effects.Run):
             frames = [task.payload if task.attempt == 1 else _frame_of_retry(task) for task in effect.tasks]
-            self._send(self._links[effect.worker], frames)
+            link = self._links[effect.worker]
+            for batch in _batches(frames) if self._files else (frames,):
+                self._send(link, batch)
         elif isinstance(effect, effects.Recall):
             self._recall(self._links[effect.worker])
         elif isinstance(effect, effects.Kill):
@@ -188,13 +195,14 @@ class Dispatcher:
     def _read_parent(self, _flags: int) -> None:
         """Take in what the parent sent: mostly tasks, many at a time."""
         try:
-            data = self._parent.recv(_BUFFER)
+            data, descriptors = receive_message(self._parent, size=_BUFFER)
         except ConnectionError:
-            data = b""
+            data, descriptors = b"", []
         if not data:
             os._exit(0)  # the parent is gone, or has sent for another dispatcher
         if ARMED:
             reached("dispatcher.read")
+        self._arrived += descriptors  # they come with the first byte of their frame, the rest may come later
         self._buffer += data
         unpack, size, position, end = TASK.unpack_from, TASK.size, 0, len(self._buffer)
         if end < size or unpack(self._buffer)[0] > end:
@@ -206,9 +214,11 @@ class Dispatcher:
             length, kind, attempt, number, timeout, _module_size, options_size = unpack(buffer, position)
             if position + length > end:
                 break
-            if kind == messages.PUSH:
+            if kind == messages.PUSH or kind == messages.PUSH_IN_FILE:  # noqa: PLR1714  # for each task
                 frame = buffer[position : position + length]
                 self._tasks[number] = frame
+                if kind != messages.PUSH:
+                    self._files[number] = self._arrived.pop(0)
                 if options_size:
                     pushed.append(self._task_with_options(frame, number, attempt))
                 else:
@@ -333,14 +343,15 @@ class Dispatcher:
         self._sequence += 1
         size = sum(map(len, frames))
         try:
+            files = self._files_of(frames) if self._files else ()
             if size <= messages.SMALL:
-                send_message(link.tasks, messages.RUN.pack(self._sequence, 0) + b"".join(frames))
+                send_message(link.tasks, messages.RUN.pack(self._sequence, 0) + b"".join(frames), files)
                 return True
             descriptor = system.anonymous_file("workflow-task")
             try:
                 for frame in frames:
                     system.write_all(descriptor, frame)
-                send_message(link.tasks, messages.RUN.pack(self._sequence, 1), (descriptor,))
+                send_message(link.tasks, messages.RUN.pack(self._sequence, 1), (descriptor, *files))
             finally:
                 os.close(descriptor)
         except BlockingIOError:
@@ -350,6 +361,15 @@ class Dispatcher:
             # that: a worker that lives would be thought to have what it never got.
             link.open = False
         return True
+
+    def _files_of(self, frames: list[bytes]) -> tuple[int, ...]:
+        return tuple([self._files[TASK.unpack_from(frame)[3]] for frame in frames if _is_in_file(frame)])
+
+    def _close_file(self, number: int) -> None:
+        """Of a task that has ended."""
+        descriptor = self._files.pop(number, None)
+        if descriptor is not None:
+            os.close(descriptor)
 
     def _send_rest(self, link: Link) -> None:
         while link.outbox:
@@ -486,6 +506,9 @@ class Dispatcher:
             orders = self._scheduler.handle(events.Answered(link.worker, answers, began), time.monotonic())
             if alike and not any(isinstance(order, (effects.Retry, effects.Discard)) for order in orders):
                 self._forward(data if position == size else data[:position])
+                if self._files:
+                    for ticket, _status in answers:
+                        self._close_file(ticket >> TICKET_BITS)
                 self._callbacks.owe(ended)
             else:
                 self._pass_on_each(ended, orders)
@@ -507,6 +530,8 @@ class Dispatcher:
                 self._forward(b"%b%c%b" % (frame[:5], flags | MORE_ATTEMPTS, frame[6:]), carried)
                 continue
             self._forward(frame, carried)
+            if self._files:
+                self._close_file(ticket >> TICKET_BITS)
             if self._begun:
                 self._begun.pop(ticket >> TICKET_BITS, None)
             if task and owes_callback(status, flags):
@@ -528,6 +553,7 @@ class Dispatcher:
         if effect.final:
             self._tasks.pop(number, None)
             self._begun.pop(number, None)
+            self._close_file(number)
         else:
             self._begun[number] = frame[5] & (HAS_ERROR_CALLBACK | UNRESOLVED)
         self._forward(frame)
@@ -557,6 +583,24 @@ class Dispatcher:
 
     def _fail(self, reason: str) -> None:
         self._forward(messages.pack_told(messages.ENGINE_FAILED, reason.encode()))
+
+
+def _is_in_file(frame: bytes) -> bool:
+    return frame[4] == messages.PUSH_IN_FILE
+
+
+def _batches(frames: list[bytes]) -> list[list[bytes]]:
+    """As many messages as it takes: one carries few descriptors, of which one may be of a file with the frames."""
+    batches: list[list[bytes]] = [[]]
+    room = MAX_DESCRIPTORS - 1
+    for frame in frames:
+        if _is_in_file(frame):
+            if not room:
+                batches.append([])
+                room = MAX_DESCRIPTORS - 1
+            room -= 1
+        batches[-1].append(frame)
+    return batches
 
 
 def _kept(frame: bytes, descriptor: int) -> tuple[bytes, int]:

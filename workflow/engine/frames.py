@@ -8,6 +8,7 @@ from marshal import loads as marshal_loads
 
 from workflow import messages
 from workflow.attempt_text import AttemptText
+from workflow.engine.bulk import read_pickle
 from workflow.messages import HAS_NOTES, IN_FILE, NOTES, RETURNED, TASK
 
 TYPE_CHECKING = False
@@ -110,17 +111,8 @@ def with_file(frame: bytes, descriptor: int) -> bytes:
     """The frame with the contents of the file that came with it, as if it had all come in the channel."""
     header = list(RETURNED.unpack_from(frame))
     header[2] &= ~IN_FILE
-    # Read to where it is to stand: a large result is worth a copy less.
-    size = RETURNED.size + os.fstat(descriptor).st_size
-    whole = bytearray(size)
-    position = RETURNED.size
-    with memoryview(whole) as view:
-        while position < size:
-            count = os.preadv(descriptor, [view[position:]], position - RETURNED.size)
-            if not count:
-                break
-            position += count
+    whole = read_pickle(descriptor, frame)
     os.close(descriptor)
-    header[0] = min(size, 0xFFFFFFFF)
+    header[0] = min(len(whole), 0xFFFFFFFF)
     RETURNED.pack_into(whole, 0, *header)
     return whole  # type: ignore[return-value]  # nobody changes it, and bytes would be another copy

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
+    from workflow.engine.bulk import Arrived
     from workflow.engine.client import Client
 
     R = TypeVar("R", default=Any)
@@ -83,6 +84,8 @@ class Handle(Future[R]):
     _cancel_reason: str | None = None
     _failure: str | None = None
     _loaded = False
+    _arrived: Arrived | None = None
+    """The result, when it is large: then it does not stand in the frame of its end."""
     _engine_error: type[EngineError] = EngineError
     """What is raised when the engine could not go on."""
 
@@ -153,7 +156,7 @@ class Handle(Future[R]):
         if frame is None or frame[4] != messages.SUCCEEDED:
             message = f"task {self.id} has no result: it is {self.outcome or 'pending'}"
             raise RuntimeError(message)
-        return bytes(body_of(frame)[1])
+        return bytes(body_of(frame)[1]) if self._arrived is None else self._arrived.pickled()
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """How it went wrong, or None when it succeeded.
@@ -233,6 +236,17 @@ class Handle(Future[R]):
     def _attempt_ended(self, frame: bytes) -> None:
         self._earlier = (*self._earlier, frame)
 
+    def _pickled_frame(self) -> bytes:
+        """The frame of its end, with its result in any case."""
+        frame = self._last or b""
+        if self._arrived is not None:
+            result = self._arrived.pickled()
+            header = list(RETURNED.unpack_from(frame))
+            header[0] = len(frame) + len(result)
+            header[2] &= ~messages.IN_FILE
+            frame = RETURNED.pack(*header) + frame[RETURNED.size :] + result
+        return frame
+
     def _end(self, frame: bytes) -> None:
         self._last = frame
         cancelled = frame[4] == messages.CANCELLED and self._failure is None
@@ -289,7 +303,7 @@ class Handle(Future[R]):
                     if self._failure is not None:
                         self._exception = self._engine_error(self._failure)
                     elif frame[4] == messages.SUCCEEDED:
-                        self._result = loads(body_of(frame)[1])
+                        self._result = loads(body_of(frame)[1]) if self._arrived is None else self._arrived.load()
                     else:
                         self._exception = exception_from(frame, self.id, self._why_cancelled())
                 except BaseException as error:  # noqa: BLE001

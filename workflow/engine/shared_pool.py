@@ -16,7 +16,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from workflow.engine import parent
-from workflow.engine.calls import Called, pack_call
+from workflow.engine.calls import Called, pack_in_memory
 from workflow.engine.client import Client, Config
 from workflow.errors import NEEDS_POSIX, EngineError, ExecutorBroken, WorkflowError
 
@@ -54,6 +54,7 @@ class SharedPool:
             path=(),
             env=None,
             main=None,  # what a worker needs of the program's script comes along
+            apart=True,
             initializer_s=initializer_s,
         )
         self._lock = threading.Lock()
@@ -80,7 +81,7 @@ class SharedPool:
             if self.push is None:
                 _refuse_in_an_import()
                 function, args = self._initializer
-                packed = None if function is None else pack_call(function, args, {})
+                packed = None if function is None else pack_in_memory((function, args, {}))
                 key = bytes(multiprocessing.current_process().authkey)
                 client = Client(self._config._replace(initializer=packed, authkey=key), None)
                 try:

@@ -6,6 +6,7 @@ by an end-of-file instead of a process descriptor, and a temporary file stands i
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -16,10 +17,17 @@ _PR_SET_CHILD_SUBREAPER = 36
 _FALLOC_PUNCH_HOLE_KEEP_SIZE = 3
 _IONBF = 2
 _SPLICE_F_NONBLOCK = 2
+_F_ADD_SEALS = 1033
+_SEAL_ALL = 0x1 | 0x2 | 0x4 | 0x8
+"""Neither seals, shorter, longer, nor written."""
+_MAP_PRIVATE, _MAP_FIXED, _MAP_ANONYMOUS = 0x02, 0x10, 0x20
+"""As every Linux but that on Alpha, MIPS and PA-RISC has them."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ctypes import CDLL
+    from mmap import mmap
+    from typing import Any
 
 _libc: CDLL | None = None
 _can_tee: bool | None = None
@@ -78,13 +86,67 @@ def process_descriptor(pid: int) -> int | None:
 def anonymous_file(name: str) -> int:
     """A descriptor of a file without a name: gone with its last user, whatever ends that one."""
     if hasattr(os, "memfd_create"):
-        return os.memfd_create(name)
+        return os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     import tempfile
 
     descriptor, path = tempfile.mkstemp(prefix=f"{name}-")
     os.unlink(path)
     os.set_inheritable(descriptor, False)
     return descriptor
+
+
+def seal(descriptor: int) -> None:
+    """Have such a file stay as it is, for ever and for everybody.  Linux only."""
+    if LINUX:
+        import fcntl
+
+        try:
+            fcntl.fcntl(descriptor, _F_ADD_SEALS, _SEAL_ALL)
+        except OSError:
+            pass  # it is a temporary file, or a system that has no seals: whoever holds it is ours
+
+
+def map_privately(descriptor: int, offset: int, size: int) -> mmap:
+    """A part of a file as memory that may be written into, which nobody else sees; no descriptor is kept.
+
+    Raises OSError where that is not possible.
+    """
+    if not LINUX:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    import ctypes
+    from mmap import ACCESS_COPY, mmap
+
+    # The module's own mapping of a file keeps a descriptor.  So memory is reserved by it, which it will give back, and
+    # the file is put in the place.
+    place = mmap(-1, size, access=ACCESS_COPY)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(place))
+    mapped = _mapper()(address, size, 3, _MAP_PRIVATE | _MAP_FIXED, descriptor, offset)
+    if mapped != address:
+        number = ctypes.get_errno()
+        # What was reserved may be gone, and must not be given back when it is somebody else's.
+        if _mapper()(address, size, 0, _MAP_PRIVATE | _MAP_ANONYMOUS | _MAP_FIXED, -1, 0) != address:
+            _lost.append(place)
+        raise OSError(number, os.strerror(number))
+    return place
+
+
+_lost: list[mmap] = []
+
+
+def _mapper() -> Any:
+    import ctypes
+
+    call = libc().mmap
+    call.restype = ctypes.c_void_p
+    call.argtypes = (
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_long,
+    )
+    return call
 
 
 def punch_hole(descriptor: int, offset: int, size: int) -> bool:
@@ -198,8 +260,6 @@ def require_room(count: int) -> None:
 
 def explain(error: BaseException) -> str:
     """An error in words, with the limit it ran into when it is one of those a user can raise."""
-    import errno
-
     number = getattr(error, "errno", None)
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
@@ -274,7 +334,7 @@ def read_file(descriptor: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def write_all(descriptor: int, body: bytes) -> None:
+def write_all(descriptor: int, body: bytes | memoryview) -> None:
     """Write all of it, in as many writes as that takes."""
     written = os.write(descriptor, body)
     if written < len(body):

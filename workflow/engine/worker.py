@@ -33,6 +33,18 @@ from workflow import messages
 from workflow.engine import processes, scoreboard, system
 from workflow.engine.answers import BRIEF
 from workflow.engine.attempt_notes import Terminated, notes
+from workflow.engine.bulk import (
+    SMALL_KINDS,
+    File,
+    HasLarge,
+    NoRoom,
+    TooLarge,
+    is_large,
+    load,
+    refuse_large,
+    write_pickled,
+    write_what_is_large,
+)
 from workflow.engine.channel import receive_message, send_message
 from workflow.engine.output import Output
 from workflow.engine.place import Place
@@ -115,6 +127,7 @@ class Worker:
         stack_file: int,
         log_dir: str | None,
         max_result: int | None,
+        apart: bool,
         initializer: bytes | None,
     ) -> None:
         self._tasks = tasks
@@ -125,6 +138,10 @@ class Worker:
         self._stack_file = stack_file
         self._initializer = initializer
         self._max_result = (1 << 63) if max_result is None else max_result
+        self._unlimited = max_result is None
+        self._short = min(SMALL, self._max_result)
+        self._apart = apart
+        self._arguments: int | None = None  # the file of the task that is running now
         self._timeout_s, self._timeout_ns = 0.0, 0  # the latest task's, of which most are alike
         self._options: dict[str, Any] = {}
         self._output = Output(log_dir, slot, words)
@@ -180,7 +197,7 @@ class Worker:
             # A part of bytes costs half of what a part of a view does, but it is a copy: not of what may be large.
             frames: bytes | memoryview = data
             if in_file:
-                frames, position = memoryview(system.read_file(descriptors[0])), 0
+                frames, position = memoryview(system.read_file(descriptors.pop(0))), 0
             end = len(frames)
             while position < end:
                 header = unpack(frames, position)
@@ -193,8 +210,12 @@ class Worker:
                     break
                 if ARMED:
                     reached("worker.claimed")
+                if header[1] == messages.PUSH_IN_FILE:
+                    self._arguments = descriptors.pop(0)
                 attempt(ticket, claimed, header, frames, position + header_size)
                 position += header[0]
+            while descriptors:  # of those that it refused
+                os.close(descriptors.pop())
             row[STATE] = 0
             self._output.flush_idle()
 
@@ -230,7 +251,7 @@ class Worker:
             reached("worker.begun")
 
         flags = HAS_ERROR_CALLBACK  # until the class has been seen, it may have one
-        value = instance = arguments = before = None
+        value = instance = arguments = before = file = None
         try:
             try:
                 self._running = ticket
@@ -252,7 +273,7 @@ class Worker:
                         before = _outputs().state(options["outputs"])
                     if "seed" in options:
                         _seeds().begin(options["seed"], lambda: self._running == ticket)
-                arguments = loads(frames[position:end])
+                arguments = loads(frames[position:end]) if self._arguments is None else self._load_arguments()
                 if has_init:
                     row[STAGE] = AT_INIT
                 instance = model()
@@ -267,13 +288,20 @@ class Worker:
                     if "outputs" in options:
                         _outputs().check(options["outputs"], before)
                 row[STAGE] = AT_RESULT
-                try:
-                    body = dumps(value, 5)
-                except Exception as error:  # noqa: BLE001  # it is the user's code
-                    body = _dumps_by_name(value, error, of_call=model.__name__ == "Called")
-                if len(body) > self._max_result:
-                    message = f"the result takes {len(body)} bytes, more than max_result = {self._max_result}"
-                    raise ValueError(message)  # noqa: TRY301  # it is described like whatever the task raises
+                packed = None
+                if value.__class__ in SMALL_KINDS:
+                    packed = dumps(value, 5)
+                elif (self._unlimited or value.__class__ is str) and not is_large(value):
+                    try:
+                        packed = dumps(value, 5, buffer_callback=refuse_large)
+                    except HasLarge:
+                        pass
+                    except Exception as error:  # noqa: BLE001  # it is the user's code
+                        packed = _dumps_by_name(value, error, of_call=model.__name__ == "Called")
+                if packed is not None and len(packed) <= self._short:
+                    body = packed
+                else:
+                    body, file = self._pack(value, packed, of_call=model.__name__ == "Called")
                 status = messages.SUCCEEDED
             except BaseException as error:  # noqa: BLE001  # whatever the user's code raises is the task's outcome
                 status, body = messages.FAILED, self._describe(error)
@@ -293,34 +321,37 @@ class Worker:
             reached("worker.answering")
         if row[SENTENCE] == ticket:
             if status == messages.SUCCEEDED:
-                body = b""
+                body, file = b"", None
             status = row[SENTENCE_REASON]
             flags |= SENTENCED
         elif notes.signal is not None:
             status = messages.CRASHED
-        log, left = self._output.take(), 0
+        if self._arguments is not None:
+            os.close(self._arguments)  # it did not come so far as to need them
+            self._arguments = None
+        log, left, noted = self._output.take(), 0, b""
         if duration > _BRIEF_NS:
-            left, body, flags = self._look_back(duration, body, flags)
+            left, noted, flags = self._look_back(duration, flags)
             if left:
                 self._output.renew()
             self._place.restore(certainly=True)
         elif self._place.changed:
             self._place.restore(certainly=False)
-        length = RETURNED.size + len(body)
-        if length <= SMALL:
+        if file is None and len(body) > SMALL:
+            body, file = b"", write_pickled(body)
+        if file is None:
+            body = noted + body
+            length = RETURNED.size + len(body)
             answer = RETURNED.pack(length, status, flags, left, ticket, started, duration, self._pid, *log) + body
             if length <= BRIEF:
                 system.write_all(self._answers, answer)
             else:
                 send_message(self._tasks, answer)
         else:
-            head = RETURNED.pack(
-                RETURNED.size, status, flags | IN_FILE, left, ticket, started, duration, self._pid, *log
-            )
-            descriptor = system.anonymous_file("workflow-result")
-            system.write_all(descriptor, body)
-            send_message(self._tasks, head, (descriptor,))
-            os.close(descriptor)
+            length, flags = RETURNED.size + len(noted), flags | IN_FILE
+            head = RETURNED.pack(length, status, flags, left, ticket, started, duration, self._pid, *log)
+            send_message(self._tasks, head + noted, (file.descriptor,))
+            del file
         if ARMED:
             reached("worker.answered")
         if flags & SENTENCED or "isolate" in options:
@@ -332,8 +363,40 @@ class Worker:
         # What the task made dies when this function returns, behind its answer: a destructor that kills the process
         # cannot take the result with it, and one that hangs is ended without blame.
 
-    def _look_back(self, duration: int, body: bytes, flags: int) -> tuple[int, bytes, int]:
-        """What an attempt that was not brief left behind and used, the latter in front of its answer's body."""
+    def _load_arguments(self) -> Any:
+        descriptor, self._arguments = self._arguments, None
+        assert descriptor is not None
+        try:
+            return load(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _pack(self, value: object, packed: bytes | None, *, of_call: bool) -> tuple[bytes, File | None]:
+        """A result as bytes or in a file: one that is large, turned out to be when it was pickled, or has a limit."""
+        try:
+            if packed is None:
+                try:
+                    written = write_what_is_large(value, apart=self._apart, most=self._max_result)
+                except (TooLarge, NoRoom):
+                    raise
+                except Exception as error:  # noqa: BLE001  # it is the user's code
+                    written = _dumps_by_name(value, error, of_call=of_call)
+                if isinstance(written, File):
+                    return b"", written
+                packed = written
+            if len(packed) > self._max_result:
+                message = f"the result takes {len(packed)} bytes, more than max_result = {self._max_result}"
+                raise ValueError(message)
+            return (packed, None) if len(packed) <= SMALL else (b"", write_pickled(packed))
+        except TooLarge as error:
+            message = f"the result takes {error} bytes or more, which is more than max_result = {self._max_result}"
+            raise ValueError(message) from None
+        except NoRoom as error:
+            message = f"there is no room in memory to hand the result over: {error}"
+            raise OSError(message) from None
+
+    def _look_back(self, duration: int, flags: int) -> tuple[int, bytes, int]:
+        """What an attempt that was not brief left behind, and notes of what it used."""
         left = notes.left + self._count_new_children()
         facts: dict[str, object] = {}
         times = os.times()
@@ -348,11 +411,10 @@ class Worker:
         if notes.signal is not None:
             facts["signal"] = notes.signal
         notes.reset()
-        if facts:
-            packed = marshal_dumps(facts)
-            body = messages.NOTES.pack(len(packed)) + packed + body
-            flags |= HAS_NOTES
-        return min(left, 0xFFFF), body, flags
+        if not facts:
+            return min(left, 0xFFFF), b"", flags
+        packed = marshal_dumps(facts)
+        return min(left, 0xFFFF), messages.NOTES.pack(len(packed)) + packed, flags | HAS_NOTES
 
     def _describe(self, error: BaseException) -> bytes:
         from workflow.engine.describe import pack_exception

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from pickle import PickleBuffer
 from typing import Any
 
 from workflow import Model
@@ -461,6 +462,41 @@ class Large(Model):
         return b"x" * size
 
 
+class Relay(Model):
+    """Takes something large and returns as much; writes a line for each thing that is called."""
+
+    def runnable(self, path: str, name: str, data: Any, act: str = "") -> tuple[str, str, bytearray]:
+        note(path, f"run {name}")
+        if act in Path(path).read_text().splitlines():
+            act = ""  # it has done that
+        mine = bytearray(data.memory) if isinstance(data, Memory) else bytearray(data)
+        if isinstance(data, Memory):
+            data.memory[:4] = b"mine"
+        if act:
+            note(path, act)
+        if act.startswith("fail"):
+            raise ValueError(act)
+        if act.startswith("crash"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if act.startswith("sleep"):
+            time.sleep(1000)
+        return path, name, mine
+
+    def callback(self, result: tuple[str, str, bytearray]) -> None:
+        path, name, data = result
+        note(path, f"callback {name} {len(data)}")
+
+
+class Memory:
+    """Hands its memory to pickle as a buffer, as arrays do."""
+
+    def __init__(self, memory: Any) -> None:
+        self.memory = memory
+
+    def __reduce_ex__(self, _protocol: Any) -> Any:
+        return Memory, (PickleBuffer(self.memory),)
+
+
 class LargeCallback(Large):
     def callback(self, result: bytes) -> None:
         assert len(result) == 100_000
@@ -549,3 +585,23 @@ class Write(Model):
     def callback(self, result: None) -> None: ...
 
     def error_callback(self, error: BaseException) -> None: ...
+
+
+class TooMuch(Model):
+    """Returns more than there is."""
+
+    def runnable(self) -> TooMuch:
+        return self
+
+    def __reduce__(self) -> Any:
+        return list, (), None, (bytes(2_000_000) for _ in range(10**6))
+
+
+class Cramped(Model):
+    """Returns what is larger than a file may be."""
+
+    def runnable(self, size: int) -> bytes:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
+        return bytes(size)
