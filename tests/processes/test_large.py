@@ -124,6 +124,14 @@ def test_no_descriptor_is_left_of_a_thousand(pool: MultiProcess, wait_until: Wai
     assert len(bulk._mappings()) == 0
 
 
+def test_no_descriptor_is_left_of_what_waited_behind_a_long_task(pool: MultiProcess, wait_until: Wait) -> None:
+    """It is taken back from there, and run elsewhere; what is answered in short is passed on in another way."""
+    handles = [pool.push(InfoTask("victims.Weigh", 30, LARGE, 0.0)) for _ in range(100)]
+    handles += [pool.push(InfoTask("victims.Weigh", 30, LARGE, 1.0 if place == 20 else 0.0)) for place in range(60)]
+    assert [handle.result(30) for handle in handles] == [len(LARGE)] * len(handles)
+    wait_until(lambda: sum(map(files_of, engine(pool))) == 0)
+
+
 def test_a_cancelled_task_gives_its_file_back(pool: MultiProcess, tmp_path: Path, wait_until: Wait) -> None:
     """One that waits, and one that runs."""
     running = [pool.push(relay(tmp_path / "log", number, LARGE, f"sleep {number}", grace=0.1)) for number in range(2)]

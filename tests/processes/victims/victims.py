@@ -605,3 +605,14 @@ class Cramped(Model):
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
         return bytes(size)
+
+
+class Weigh(Model):
+    """Takes something large, and returns little."""
+
+    def runnable(self, data: bytes, seconds: float = 0.0) -> int:
+        time.sleep(seconds)
+        return len(data)
+
+    def callback(self, result: int) -> None:
+        assert result
