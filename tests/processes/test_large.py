@@ -176,6 +176,7 @@ def test_a_result_over_the_limit_takes_no_memory(make_pool: Callable[..., MultiP
     error = mp.push(InfoTask("victims.TooMuch", 20)).exception(20)
     assert "more than max_result = 3000000" in str(error)
     assert isinstance(error, ValueError)
+    assert int(str(error).split()[3]) < 3 * 2_000_000  # what was written when it was given up on
     assert len(mp.push(InfoTask("victims.Large", 20, 2_900_000)).result(20)) == 2_900_000
 
 
