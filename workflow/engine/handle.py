@@ -38,7 +38,7 @@ else:
 
     R = TypeVar("R")
 
-_CONDITIONS = threading.Lock()
+_CONDITIONS = threading.RLock()  # a signal handler may come here too
 """Held to make a condition, by whoever waits; never by the reader."""
 
 _ATTEMPT = (1 << TICKET_BITS) - 1
@@ -270,6 +270,7 @@ class Handle(Future[R]):
     def _await(self, timeout: float | None) -> None:
         if self._state != PENDING:
             return
+        self._client.check_may_wait()
         condition = self._condition
         end = None if timeout is None else time.monotonic() + timeout
         with condition:

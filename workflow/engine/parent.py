@@ -131,7 +131,8 @@ class MultiProcess:
     def push(self, task: InfoTask) -> Handle:
         """Have a task run; returns at once, with a future that ends with it.
 
-        Blocks only while ``max_pending`` tasks pend.  Raises RuntimeError before ``start`` and after ``stop``,
+        Blocks only while ``max_pending`` tasks pend.  A signal handler may push too: at a moment when the program could
+        not go on otherwise, one more than ``max_pending``.  Raises RuntimeError before ``start`` and after ``stop``,
         EngineError when the engine has failed, what pickling the arguments raises, and ValueError for a class typed
         into an interactive session, which no other process could import.
         """
@@ -159,12 +160,14 @@ class MultiProcess:
         one more second, and are then recorded as abandoned.  When the
         wait is interrupted (Ctrl-C), everything is killed at once.  Does nothing before ``start`` or when called
         again.  Raises EngineError when the engine could not go on, so that a program which never looks at its handles
-        does not take that for success, and RuntimeError in a done callback of a handle, which it would wait for.
+        does not take that for success, and RuntimeError in a done callback of a handle, which it would wait for,
+        and in a signal handler that has interrupted a push, which could not go on.
         """
         if self._state == "new":
             self._state = "stopped"
         if self._state == "stopped" or self._owner != _generation:
             return
+        self._client.check_may_wait()
         self._state = "stopped"
         started.discard(self._client)
         try:
