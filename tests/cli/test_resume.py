@@ -97,3 +97,24 @@ def test_where_there_is_nothing_to_resume_nothing_runs(
     assert "Traceback" not in ran.stderr
     assert not (tmp_path / ".workflow/runs").exists()
     assert not (tmp_path / "made.txt").exists()
+
+
+@pytest.mark.parametrize("how", ["--resume", "--resume-from"])
+def test_a_project_that_was_moved_takes_its_runs_along(workflow: Run, tmp_path: Path, how: str) -> None:
+    """Wherever its folder lies now, when nothing else has changed; results and logs are there."""
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "pipeline.toml").write_text(TEXT)
+    assert workflow("run", cwd=old).returncode == 1
+    new = tmp_path / "else" / "where"
+    new.parent.mkdir()
+    old.rename(new)
+    (new / "ready").write_text("")
+    ran = workflow("run", how, *(["latest"] if how == "--resume-from" else []), cwd=new)
+    assert ran.returncode == 0, ran.stderr
+    assert (new / "made.txt").read_text() == "ran\n"
+    assert (new / "taken.txt").read_text() == "got value\n"
+    assert tasks(new)["make"]["carried_from"] is not None
+    assert workflow("logs", "make", cwd=new).stdout == "value\n"
+    (new / "other.toml").write_text(TEXT)
+    assert "no run of" in workflow("run", "other.toml", "--resume", cwd=new).stderr

@@ -20,6 +20,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 from workflow.outcome import Outcome
@@ -164,6 +165,7 @@ class Ledger(Database):
     def begin_run(self, run: RunRecord, root: str, *, seed_from: SeedFrom = "drawn", resumed: int | None = None) -> int:
         """Record a run before it runs anything, and answer its number."""
         facts = {name: value for name, value in asdict(run).items() if name in _FACTS}
+        facts[_HOME] = _below(root, str(self.folder))
         file = os.path.realpath(run.file)
         values = (run.id, root, file, run.name, run.plan_hash, run.seed, run.tasks, run.started_at, json.dumps(facts))
         with self._told(), self._transaction():
@@ -206,7 +208,10 @@ class Ledger(Database):
         """All runs, or those of one pipeline file, the newest first."""
         if file is None:
             return self._runs("", ())
-        return self._runs("WHERE file = ?", (os.path.realpath(file),))
+        file = os.path.realpath(file)
+        # Those of another folder too: it may be this one, before it was moved.
+        found = self._runs("WHERE file = ? OR root <> ?", (file, str(Path(file).parent)))
+        return [known for known in found if os.path.realpath(known.run.file) == file]
 
     def numbered(self, run: int) -> KnownRun | None:
         """The run with this number, if it is still known."""
@@ -283,7 +288,8 @@ class Ledger(Database):
         reason: str | None,
         counts: str,
     ) -> KnownRun:
-        known = json.loads(facts)
+        known = {**json.loads(facts)}
+        root, known["file"] = self._moved(root, known["file"], known.pop(_HOME, None))
         run = RunRecord(
             id=id_, name=name, plan_hash=plan_hash, started_at=started_at, tasks=tasks, seed=seed,
             folder=str(self.folder / "runs" / id_), **{**known, "argv": tuple(known["argv"])},
@@ -293,11 +299,33 @@ class Ledger(Database):
         verdict = Verdict(exit_code, status, reason, finished_at, duration_s)
         return KnownRun(number, root, seed_from, resumed, run, verdict, json.loads(counts))
 
+    def _moved(self, root: str, file: str, home: str | None) -> tuple[str, str]:
+        """Where the folder of a pipeline is now, and its file: a project that is moved or copied takes its runs along.
+
+        That can be told only where the ledger lies in that folder, and has come with it.
+        """
+        here = os.path.realpath(self.folder)
+        if home is None or not here.endswith(f"/{home}"):
+            return root, file
+        now = here[: -len(home) - 1] or "/"
+        if now == os.path.realpath(root):
+            return root, file
+        below = _below(root, file)
+        return now, file if below is None else str(Path(now) / below)
+
     @property
     def _has_runs(self) -> bool:
         return self.schema > 1  # one that is only looked at may be old
 
 
+def _below(folder: str, path: str) -> str | None:
+    """The path relative to a folder that it lies in; None where it lies elsewhere."""
+    relative = os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
+    return None if relative == "." or relative.split("/", 1)[0] == ".." else relative
+
+
+_HOME = "home"
+"""Among the facts of a run: where the ledger lies below the folder of the pipeline."""
 _FACTS = frozenset({"engine", "pool", "file", "host", "pid", "python", "version", "git", "argv"})
 _RUN = (
     "number, id, root, seed_from, resumed, name, plan_hash, seed, tasks, started_at, facts, "
