@@ -20,6 +20,8 @@ import pytest
 
 from workflow import InvalidPipeline, Model, Outcome, Pipeline, Report, WorkflowError
 from workflow.report.models import Report as Contract
+from workflow.run.folder import RunFolder
+from workflow.run.past import past_run
 from workflow.spec.models import PipelineTable, TaskTable, keys_of
 
 FEEDS = """
@@ -456,3 +458,25 @@ def test_what_cannot_be_meant_is_refused_before_anything_runs(tmp_path: Path, ho
     with pytest.raises(TypeError, match="on_event is a function"):
         pipeline.run(on_event=3)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
+def test_what_was_put_in_the_place_of_a_log_or_report_is_not_read(feeds: Pipeline, tmp_path: Path, kind: str) -> None:
+    """At a pipe one would wait for ever, and a link may lead anywhere."""
+    report = feeds.run()
+    log, whole, events = (
+        report.folder / name for name in (report["fetch@de"].log or "", "report.json", "events.jsonl")
+    )
+    assert report.log("fetch@de") == "fetched de\n"
+    for path in (log, whole, events):
+        path.unlink()
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "folder":
+            path.mkdir()
+        else:
+            path.symlink_to("/etc/passwd")
+    assert report.log("fetch@de") == ""
+    with pytest.raises(WorkflowError, match=r"has no report|it is not a|not a report|Is a directory"):
+        Report.load(report.folder)
+    assert past_run(RunFolder(report.run.id, report.folder), tmp_path / ".workflow").status == "failed"

@@ -19,6 +19,7 @@ from typing import TypedDict, cast
 from workflow.outcome import ErrorRecord, Outcome
 from workflow.report.graph import GRAPH, Graph, read_graph
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count, headline
+from workflow.report.regular import read_regular
 from workflow.report.shapes import FORMAT, run_shape, task_shape
 
 
@@ -176,7 +177,7 @@ def read_material(place: Path, absent: str | None = None) -> Material:
     path = place if place.is_file() else place / "report.json"
     folder = path.parent
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except FileNotFoundError:
         message = absent or f"the run {folder.name} has no report: it goes on, or it was killed"
         raise Unreadable(message) from None

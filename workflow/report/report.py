@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow.errors import WorkflowError
 from workflow.outcome import Outcome
+from workflow.report.tails import log_range
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -105,19 +106,14 @@ class Report:
         return f"<Report of run {self.run.id}, {self.run.status}: {counts}>"
 
     def log(self, task: str) -> str:
-        """What a task printed, and its errors; empty when it left nothing, or its log was deleted."""
-        log = self[task].log
-        if log is None:
+        """What a task printed, and its errors; empty when it left nothing, or no log is there any more."""
+        part = log_range(self.folder, self[task].log)
+        if part is None:
             return ""
-        name, _, part = log.partition("#")
-        try:
-            data = (self.folder / name).read_bytes()
-        except FileNotFoundError:
-            return ""
-        if part:
-            offset, _, size = part.partition("+")
-            data = data[int(offset) : int(offset) + int(size)]
-        return data.decode("utf-8", "replace")
+        descriptor, first, last = part
+        with os.fdopen(descriptor, "rb") as file:
+            file.seek(first)
+            return file.read(max(0, last - first)).decode("utf-8", "replace")
 
     def to_pandas(self) -> Any:
         """A ``pandas.DataFrame`` with a row for each task, its id as the index; of attempts, the last one's facts.
