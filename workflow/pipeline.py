@@ -512,13 +512,14 @@ def _named(key: str, value: Any, place: str) -> Any:
 
 def _name(target: Any, separator: str, place: str) -> str:
     module, name = getattr(target, "__module__", None), getattr(target, "__qualname__", "")
+    where = "has no name"
     if module == "__main__":
-        main = sys.modules["__main__"]
-        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-        module = spec.name if spec is not None else None if file is None else Path(file).stem
-    if not module or not name or "<" in name:
+        from workflow.engine.parent import name_of_main, why_main_has_no_name
+
+        module, where = name_of_main(), f"{why_main_has_no_name()}, and has no name"
+    if not module or not name or not all(part.isidentifier() for part in f"{module}.{name}".split(".")):
         message = (
-            f"{place}: {target!r} has no name that a worker could find it by: a task is a function or a class of a "
+            f"{place}: {target!r} {where} that a worker could find it by: a task is a function or a class of a "
             "module (WorkflowExecutor takes anything)"
         )
         raise TypeError(message)
