@@ -346,6 +346,16 @@ class Client:
             )
             raise RuntimeError(message)
 
+    def check_may_await_task(self) -> None:
+        """Raises RuntimeError where waiting for the end of a task would be for ever."""
+        if self.is_reader():
+            message = (
+                "a done callback waits for a task that has not ended, in the thread that would hear of its end: "
+                "add a done callback to that one too, or wait in a thread of the program's own"
+            )
+            raise RuntimeError(message)
+        self.check_may_wait()
+
     def wait_ended(self) -> None:
         """Until everything pushed has ended; callbacks may still be on the way."""
         self._flush()

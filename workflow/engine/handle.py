@@ -270,7 +270,7 @@ class Handle(Future[R]):
     def _await(self, timeout: float | None) -> None:
         if self._state != PENDING:
             return
-        self._client.check_may_wait()
+        self._client.check_may_await_task()
         condition = self._condition
         end = None if timeout is None else time.monotonic() + timeout
         with condition:
