@@ -44,12 +44,13 @@ if TYPE_CHECKING:
         TaskTimeout,
         WorkflowError,
     )
+    from workflow.event_stream import EventStream
     from workflow.executor import WorkflowExecutor
     from workflow.info_task import InfoTask, RetryPolicy
     from workflow.model import Model
     from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
     from workflow.outcomes import Outcomes
-    from workflow.pipeline import EventStream, Pipeline
+    from workflow.pipeline import Pipeline
     from workflow.report.report import Report
 
 __version__ = "0.1.0"
@@ -59,7 +60,7 @@ _HOMES = {
     "CallbackRecord": "workflow.outcome",
     "EngineError": "workflow.errors",
     "ErrorRecord": "workflow.outcome",
-    "EventStream": "workflow.pipeline",
+    "EventStream": "workflow.event_stream",
     "ExecutorBroken": "workflow.errors",
     "Handle": "workflow.engine.handle",
     "InfoTask": "workflow.info_task",

@@ -154,8 +154,8 @@ class WorkflowExecutor(Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[T]:
         """Have ``fn(*args, **kwargs)`` called in a worker; returns its future at once.
 
-        What cannot be pickled is that future's exception.  Raises RuntimeError after ``shutdown``, ``ExecutorBroken``
-        when the engine could not go on.
+        What cannot be pickled is that future's exception.  A signal handler may submit and cancel, but not wait.
+        Raises RuntimeError after ``shutdown``, ``ExecutorBroken`` when the engine could not go on.
         """
         push = self._pool.push or self._pool.start()
         try:

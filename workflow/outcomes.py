@@ -26,7 +26,7 @@ class Outcomes(Generic[T]):
     """What ``as_completed`` and ``as_submitted`` return: to be iterated once, by ``for`` or ``async for``.
 
     Yields each future when it has ended; ``result()`` then returns, or raises, at once.  Leaving the loop early cancels
-    what was not yielded, also what runs.
+    what was not yielded, also what runs.  A second loop is a RuntimeError.
     """
 
     def __init__(self, calls: Iterator[TaskFuture[T]], buffersize: int | None, *, in_order: bool) -> None:
@@ -37,10 +37,12 @@ class Outcomes(Generic[T]):
         """Submitted and not yielded, in their order."""
         self._ended: deque[TaskFuture[T]] = deque()
         self._changed = threading.Condition()
+        self._begun = False
         self._waiter: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
         self._submit()
 
     def __iter__(self) -> Iterator[TaskFuture[T]]:
+        self._begin()
         try:
             while self._open:
                 with self._changed:
@@ -54,6 +56,7 @@ class Outcomes(Generic[T]):
         import asyncio
 
         loop = asyncio.get_running_loop()
+        self._begin()
         try:
             while self._open:
                 with self._changed:
@@ -69,6 +72,13 @@ class Outcomes(Generic[T]):
                 self._submit()
         finally:
             self._cancel()
+
+    def _begin(self) -> None:
+        with self._changed:
+            begun, self._begun = self._begun, True
+        if begun:
+            message = "these outcomes are iterated already: a future is yielded once, so a second loop would miss some"
+            raise RuntimeError(message)
 
     def _submit(self) -> None:
         while self._calls is not None and (self._buffersize is None or len(self._open) < self._buffersize):

@@ -13,24 +13,22 @@ run was ended, and its report is written.  In any other thread signals are none 
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from workflow.errors import NEEDS_POSIX, WorkflowError
 from workflow.info_task import POOL_MAX, SEEDS
 
 if sys.platform == "win32":
     raise WorkflowError(NEEDS_POSIX)
-from workflow.run.signals import Signals
+from workflow.event_stream import Ends, Events, EventStream
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Self, TypedDict, Unpack
 
     from workflow.model import Model
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     from workflow.report.console import Console
     from workflow.report.models import Event
     from workflow.report.report import Report
+    from workflow.run.conductor import RunOptions
 
     Table = Mapping[str, Any]
     Path_ = str | os.PathLike[str]
@@ -103,7 +102,7 @@ if TYPE_CHECKING:
         force: str | None
         resume: bool | str
         state_dir: Path_ | None
-        reports: Iterable[Path_]
+        reports: Path_ | Iterable[Path_]
         console: Literal["quiet", "normal", "verbose"] | None
 
 
@@ -142,6 +141,7 @@ class Pipeline:
         self._root = Path(os.path.realpath(root or Path.cwd()))
         self._variables: dict[str, str] = {}
         self._layers: tuple[str | None, tuple[str, ...]] = (None, ())
+        self._file: _Loaded | None = None
         self._plan: Plan | None = None
 
     @classmethod
@@ -163,23 +163,12 @@ class Pipeline:
 
         Raises InvalidPipeline with all mistakes.
         """
-        from workflow.plan.saved import load_saved, looks_saved
-
         made = cls(root=Path(path).parent)
         made._tables = None
-        sets = tuple(sets)
-        if looks_saved(Path(path)):
-            if profile is not None or variables or sets:
-                message = f"{path} is a saved plan: profile, variables and sets are for the file it was made from"
-                raise ValueError(message)
-            made._plan = load_saved(Path(path), None if root is None else Path(root))
-            return made
-        if root is not None:
-            message = f"root is for a saved plan; in {path} paths are relative to the file"
-            raise ValueError(message)
-        from workflow.plan.build import load_plan
-
-        made._plan = load_plan(Path(path), _typed(variables or {}), profile=profile, sets=sets)
+        layers = profile, _words("sets", sets)
+        loaded = _Loaded(Path(path), None if root is None else Path(root), _typed(variables or {}), *layers)
+        made._plan = loaded.plan()
+        made._file = loaded.absolute()
         return made
 
     @classmethod
@@ -199,7 +188,7 @@ class Pipeline:
         made = cls(root=root)
         made._tables = {**tables}
         made._variables = _typed(variables or {})
-        made._layers = profile, tuple(sets)
+        made._layers = profile, _words("sets", sets)
         made._planned()
         return made
 
@@ -248,7 +237,7 @@ class Pipeline:
         ``resume``     True completes the latest run of this pipeline, the id of a run that one (or the beginning of its
                        id, or "latest"): what succeeded there is not run again
         ``state_dir``  where the run is recorded (``.workflow`` in the pipeline's folder)
-        ``reports``    files to write reports to, each as its name ends: .html, .md, .xml, .json, .trace.json
+        ``reports``    a file or files to write reports to, each as its name ends: .html, .md, .xml, .json, .trace.json
         ``console``    None says nothing; else what ``workflow run`` says on stderr: "quiet", "normal" or "verbose"
         ``on_event``   called with each event, in their order, in a thread of its own.  The run does not wait for it
                        until its end, unless it falls far behind.  What it raises ends the run, and is raised here.
@@ -257,10 +246,14 @@ class Pipeline:
         be recorded, or there is none to complete; ValueError when nothing is selected.  A signal that ends the run is
         passed on afterwards.
         """
-        result, mask = self._go(self._chosen(how), _Ends(), on_event, **how)
-        if mask is not None and threading.current_thread() is threading.main_thread():
-            signal.raise_signal(mask)
-        return result
+        if on_event is not None and not callable(on_event):
+            raise TypeError(f"on_event is a function that takes an event, or None, not {on_event!r}")
+        plan, options = self._chosen(**how)
+        ends = Ends()
+        report = _go(plan, options, ends, on_event, how.get("console"))
+        if ends.heard is not None and threading.current_thread() is threading.main_thread():
+            signal.raise_signal(ends.heard)
+        return report
 
     def stream(self, **how: Unpack[RunKeys]) -> EventStream:
         """Run it in the background; its events as they come, then its report.
@@ -275,10 +268,24 @@ class Pipeline:
 
         Takes what ``run`` takes, and raises what it raises.  Events that are not taken are kept.
         """
-        return EventStream(self, self._chosen(how), how)
+        plan, options = self._chosen(**how)
+        console = how.get("console")
+        return EventStream(lambda ends, on_event: _go(plan, options, ends, on_event, console))
+
+    def __repr__(self) -> str:
+        if self._file is not None:
+            return f"<Pipeline of {self._file.path}>"
+        tables = self._tables or {}
+        return f"<Pipeline {tables['pipeline'].get('name', 'without a name')!r}: {len(tables.get('tasks', ()))} tasks>"
+
+    def __getstate__(self) -> dict[str, object]:
+        """What it is pickled as: its tables, or which file it is of, which is read again."""
+        return {**self.__dict__, "_plan": None}
 
     def _planned(self) -> Plan:
-        if self._plan is None:
+        if self._plan is None and self._file is not None:
+            self._plan = self._file.plan()
+        elif self._plan is None:
             from workflow.diagnostics.mistake import InvalidPipeline
             from workflow.plan.build import build_plan
             from workflow.spec.document import lay_over
@@ -302,233 +309,120 @@ class Pipeline:
             assert self._plan is not None
         return self._plan
 
-    def _chosen(self, how: RunKeys) -> Plan:
-        """What is to be run.  Raises TypeError and ValueError for what cannot be meant by ``how``."""
-        from workflow.diagnostics.suggest import did_you_mean
-        from workflow.report.formats import suffix_of, unknown_format
-
-        for name in how.keys() - _RUN_KEYS:
-            near = did_you_mean(name, _RUN_KEYS)
-            raise TypeError(f"run() takes no {name!r}" + (f", {near}" if near else f"; it takes {_RUN_KEYS}"))
-        _check_number("seed", how.get("seed"), 0, SEEDS - 1)
-        _check_number("jobs", how.get("jobs"), 1, POOL_MAX)
-        if how.get("console") not in (None, "quiet", "normal", "verbose"):
-            raise ValueError(f"console is None, 'quiet', 'normal' or 'verbose', not {how.get('console')!r}")
-        plan = self._planned()
-        globs, tags = _words(how.get("select", ())), _words(how.get("tags", ()))
-        if globs or tags:
-            from workflow.plan.select import select
-
-            plan = select(plan, globs=globs, tags=tags)
-            if not plan.tasks:
-                message = f"nothing is selected by {', '.join(map(repr, (*globs, *tags)))}"
-                raise ValueError(message)
-        for path in how.get("reports", ()):
-            if suffix_of(Path(path)) is None:
-                raise ValueError(unknown_format(Path(path)))
-        _check_not_imported()
-        return plan
-
-    def _go(
+    def _chosen(
         self,
-        plan: Plan,
-        ends: _Ends,
-        on_event: Callable[[Event], object] | None,
         *,
         jobs: int | None = None,
         seed: int | None = None,
+        select: str | Iterable[str] = (),
+        tags: str | Iterable[str] = (),
         force: str | None = None,
         resume: bool | str = False,
         state_dir: Path_ | None = None,
-        reports: Iterable[Path_] = (),
+        reports: Path_ | Iterable[Path_] = (),
         console: Literal["quiet", "normal", "verbose"] | None = None,
-        **_chosen: object,
-    ) -> tuple[Report, int | None]:
-        from workflow.engine.parent import MultiProcess, count
-        from workflow.info_task import POOL_MAX
-        from workflow.report.graph import graph_of
-        from workflow.report.material import material_of
-        from workflow.report.report import Report
-        from workflow.run.conductor import RunOptions, run_plan
+        **unknown: object,
+    ) -> tuple[Plan, RunOptions]:
+        """What is to be run, and how.  Raises TypeError and ValueError for what cannot be meant."""
+        from workflow.diagnostics.suggest import did_you_mean
+        from workflow.run.conductor import RunOptions
         from workflow.run.folder import STATE_DIR
         from workflow.run.results import taken_by_others
         from workflow.run.resume import Resume
 
-        whole = self._planned()
-        workers = None if jobs is None else count("jobs", jobs, POOL_MAX)
-        copies = tuple(Path(path).absolute() for path in reports)
-        shown = _console(console)
-        events = None if on_event is None else _Events(on_event, ends)
+        for name in unknown:
+            near = did_you_mean(name, _RUN_KEYS)
+            raise TypeError(
+                f"run() takes no {name!r}" + (f", {near}" if near else f"; it takes {', '.join(_RUN_KEYS)}")
+            )
+        _check_number("seed", seed, 0, SEEDS - 1)
+        _check_number("jobs", jobs, 1, POOL_MAX)
+        _check_text("force", force, None, "a glob")
+        if resume is not True:
+            _check_text("resume", resume, False, "True, the id of a run")
+        if console not in (None, "quiet", "normal", "verbose"):
+            raise ValueError(f"console is None, 'quiet', 'normal' or 'verbose', not {console!r}")
+        whole = plan = self._planned()
+        globs, wanted_tags = _words("select", select), _words("tags", tags)
+        if globs or wanted_tags:
+            from workflow.plan.select import select as select_tasks
+
+            plan = select_tasks(plan, globs=globs, tags=wanted_tags)
+            if not plan.tasks:
+                message = f"nothing is selected by {', '.join(map(repr, (*globs, *wanted_tags)))}"
+                raise ValueError(message)
+        if state_dir is not None and not os.fspath(state_dir):
+            message = "state_dir is a folder, or None, and not empty"
+            raise ValueError(message)
         options = RunOptions(
-            state_dir=plan.root / STATE_DIR if state_dir is None else Path(state_dir),
-            jobs=workers,
+            state_dir=plan.root / STATE_DIR if state_dir is None else Path(state_dir).absolute(),
+            jobs=jobs,
             seed=seed,
             argv=tuple(sys.argv),
-            reports=copies,
-            events=None if events is None else events.descriptor,
-            make_signals=ends.signals,
+            reports=_report_paths(reports),
             force=force,
             resume=None if resume is False else Resume(None if resume is True else resume),
             keep_results=taken_by_others(whole.tasks) if whole is not plan else frozenset(),
         )
-        try:
-            result = run_plan(plan, options, shown, MultiProcess)
-        finally:
-            if events is not None:
-                events.finish()
-        if events is not None and events.error is not None:
-            raise events.error
-        records = dict(enumerate(result.records))
-        material = material_of(result.run, result.verdict, records, graph_of(plan.tasks), Path(result.run.folder))
-        return Report.of(material, result.problem), ends.heard
+        _check_not_imported()
+        return plan, options
 
 
-class EventStream(Iterator["Event"]):
-    """The events of a run that goes on in a thread of its own; ``report`` when they have ended.
+class _Loaded(NamedTuple):
+    """The file that a pipeline is of, and what lies over it."""
 
-    ``close()``, leaving its ``with`` early, and Ctrl-C while it waits end the run, as Ctrl-C ends a command; so does
-    whoever forgets it before its end.  The program's end waits for the run.
-    """
+    path: Path
+    root: Path | None
+    variables: dict[str, str]
+    profile: str | None
+    sets: tuple[str, ...]
 
-    def __init__(self, pipeline: Pipeline, plan: Plan, how: RunKeys) -> None:
-        ends, events = _Ends(), queue.SimpleQueue["Event | None"]()
-        outcome: list[Report | BaseException] = []
+    def absolute(self) -> _Loaded:
+        return self._replace(path=self.path.absolute(), root=None if self.root is None else self.root.absolute())
 
-        def go() -> None:  # without this stream, which can then be forgotten
-            try:
-                outcome.append(pipeline._go(plan, ends, events.put, **how)[0])  # noqa: SLF001
-            except BaseException as error:  # noqa: BLE001  # whoever asks for the report gets it
-                outcome.append(error)
-            finally:
-                events.put(None)
+    def plan(self) -> Plan:
+        """Read it.  Raises InvalidPipeline, and ValueError for what does not go together."""
+        from workflow.plan.build import load_plan
+        from workflow.plan.saved import load_saved, looks_saved
 
-        self._ends, self._events, self._outcome, self._over = ends, events, outcome, False
-        self._thread = threading.Thread(target=go, name="workflow-run")
-        self._thread.start()
-
-    def __next__(self) -> Event:
-        if self._over:
-            raise StopIteration
-        try:
-            event = self._events.get()
-        except BaseException:
-            self._ends.end()
-            raise
-        if event is None:
-            self._over = True
-            self._thread.join()
-            if isinstance(self._outcome[0], BaseException):
-                raise self._outcome[0]
-            raise StopIteration
-        return event
-
-    @property
-    def report(self) -> Report:
-        """What came of the run; waits for its end.  Raises what ``Pipeline.run`` would."""
-        try:
-            self._thread.join()
-        except BaseException:
-            self._ends.end()
-            raise
-        outcome = self._outcome[0]
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
-
-    def close(self) -> None:
-        """End the run, if it goes on, and wait for that.  Events that were not taken are dropped."""
-        if self._thread.is_alive():
-            self._ends.end()
-            self._thread.join()
-        self._over = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if not self._over:
-            self.close()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_ends") and self._thread.is_alive():
-            self._ends.end()
+        path, root, variables, profile, sets = self
+        if looks_saved(path):
+            if profile is not None or variables or sets:
+                message = f"{path} is a saved plan: profile, variables and sets are for the file it was made from"
+                raise ValueError(message)
+            return load_saved(path, root)
+        if root is not None:
+            message = f"root is for a saved plan; in {path} paths are relative to the file"
+            raise ValueError(message)
+        return load_plan(path, variables, profile=profile, sets=sets)
 
 
-class _Ends:
-    """How a run comes to be ended from outside of it: by a signal, or by this program."""
+def _go(
+    plan: Plan,
+    options: RunOptions,
+    ends: Ends,
+    on_event: Callable[[Event], object] | None,
+    console: Literal["quiet", "normal", "verbose"] | None,
+) -> Report:
+    from workflow.engine.parent import MultiProcess
+    from workflow.report.graph import graph_of
+    from workflow.report.material import material_of
+    from workflow.report.report import Report
+    from workflow.run.conductor import run_plan
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._asked = False
-        self._signals: Signals | None = None
-
-    def signals(self, inbox: queue.SimpleQueue[object]) -> Signals:
-        """What the run listens to."""
-        with self._lock:
-            self._signals = _Heard(inbox)
-            if self._asked:
-                self._signals.request(signal.SIGINT)
-            return self._signals
-
-    def end(self) -> None:
-        """Have the run end as by Ctrl-C.  Once is enough."""
-        with self._lock:
-            if not self._asked and self._signals is not None:
-                self._signals.request(signal.SIGINT)
-            self._asked = True
-
-    @property
-    def heard(self) -> int | None:
-        """The signal that came while it ran."""
-        return self._signals.first if isinstance(self._signals, _Heard) else None
-
-
-class _Heard(Signals):
-    first: int | None = None
-    """The first signal that came."""
-
-    def _arrived(self, number: int, frame: Any) -> None:
-        self.first = self.first or number
-        super()._arrived(number, frame)
-
-
-class _Events:
-    """From the descriptor that the run writes its events to, to a function of the program's, in a thread."""
-
-    def __init__(self, on_event: Callable[[Event], object], ends: _Ends) -> None:
-        self.error: BaseException | None = None
-        self._read, self.descriptor = os.pipe()
-        self._ends = ends
-        self._thread = threading.Thread(target=self._pass_on, args=(on_event,), name="workflow-events")
-        self._thread.start()
-
-    def finish(self) -> None:
-        """Wait until all were passed on."""
-        try:
-            os.write(self.descriptor, b"\n")  # the end, whoever else has the pipe open
-            self._thread.join()
-        finally:
-            os.close(self.descriptor)
-
-    def _pass_on(self, on_event: Callable[[Event], object]) -> None:
-        from pydantic import TypeAdapter
-
-        from workflow.report import models
-
-        adapter: TypeAdapter[Event] = TypeAdapter(models.Event)
-        with open(self._read, "rb") as lines:  # noqa: PTH123  # it is a descriptor
-            for line in lines:
-                if line == b"\n":
-                    return
-                if self.error is not None:
-                    continue
-                try:
-                    on_event(adapter.validate_json(line))
-                except BaseException as error:  # noqa: BLE001  # raised by ``run``
-                    self.error = error
-                    self._ends.end()
+    shown = _console(console)
+    events = None if on_event is None else Events(on_event, ends)
+    try:
+        descriptor = None if events is None else events.descriptor
+        result = run_plan(plan, replace(options, events=descriptor, make_signals=ends.signals), shown, MultiProcess)
+    finally:
+        if events is not None:
+            events.finish()
+    if events is not None and events.error is not None:
+        raise events.error
+    records = dict(enumerate(result.records))
+    material = material_of(result.run, result.verdict, records, graph_of(plan.tasks), Path(result.run.folder))
+    return Report.of(material, result.problem)
 
 
 class _Nowhere:
@@ -565,8 +459,31 @@ def _check_number(name: str, value: object, least: int, most: int) -> None:
         raise ValueError(f"{name} is from {least} to {most}, not {value}")
 
 
-def _words(value: str | Iterable[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+def _check_text(name: str, value: object, nothing: object, what: str) -> None:
+    if value is nothing:
+        return
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {what}, or {nothing}, not {value!r}")
+    if not value:
+        raise ValueError(f"{name} is {what}, or {nothing}, and not empty")
+
+
+def _words(name: str, value: object) -> tuple[str, ...]:
+    words = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+    for word in words:
+        if not isinstance(word, str):
+            raise TypeError(f"{name} is a text, or several, not {value!r}")
+    return words
+
+
+def _report_paths(value: Path_ | Iterable[Path_]) -> tuple[Path, ...]:
+    from workflow.report.formats import suffix_of, unknown_format
+
+    paths = tuple(map(Path, (value,) if isinstance(value, (str, os.PathLike)) else value))
+    for path in paths:
+        if suffix_of(path) is None:
+            raise ValueError(unknown_format(path))
+    return tuple(path.absolute() for path in paths)
 
 
 def _typed(variables: Mapping[str, object]) -> dict[str, str]:
@@ -595,13 +512,14 @@ def _named(key: str, value: Any, place: str) -> Any:
 
 def _name(target: Any, separator: str, place: str) -> str:
     module, name = getattr(target, "__module__", None), getattr(target, "__qualname__", "")
+    where = "has no name"
     if module == "__main__":
-        main = sys.modules["__main__"]
-        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-        module = spec.name if spec is not None else None if file is None else Path(file).stem
-    if not module or not name or "<" in name:
+        from workflow.engine.parent import name_of_main, why_main_has_no_name
+
+        module, where = name_of_main(), f"{why_main_has_no_name()}, and has no name"
+    if not module or not name or not all(part.isidentifier() for part in f"{module}.{name}".split(".")):
         message = (
-            f"{place}: {target!r} has no name that a worker could find it by: a task is a function or a class of a "
+            f"{place}: {target!r} {where} that a worker could find it by: a task is a function or a class of a "
             "module (WorkflowExecutor takes anything)"
         )
         raise TypeError(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -97,3 +98,31 @@ def test_where_there_is_nothing_to_resume_nothing_runs(
     assert "Traceback" not in ran.stderr
     assert not (tmp_path / ".workflow/runs").exists()
     assert not (tmp_path / "made.txt").exists()
+
+
+@pytest.mark.parametrize("how", ["--resume", "--resume-from"])
+def test_a_project_that_was_moved_takes_its_runs_along(workflow: Run, tmp_path: Path, how: str) -> None:
+    """Wherever its folder lies now, when nothing else has changed; results and logs are there."""
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "pipeline.toml").write_text(TEXT + '[tasks.out]\nshell = "echo x > made.out"\noutputs = "made.out"\n')
+    assert workflow("run", cwd=old).returncode == 1
+    new = tmp_path / "else" / "where"
+    new.parent.mkdir()
+    old.rename(new)
+    (new / "ready").write_text("")
+    ran = workflow("run", how, *(["latest"] if how == "--resume-from" else []), cwd=new)
+    assert ran.returncode == 0, ran.stderr
+    assert (new / "made.txt").read_text() == "ran\n"
+    assert (new / "taken.txt").read_text() == "got value\n"
+    assert tasks(new)["make"]["carried_from"] is not None
+    assert workflow("logs", "make", cwd=new).stdout == "value\n"
+    (new / "made.out").touch()  # only its content counts, which was noted at the old place
+    copy = tmp_path / "copy"
+    shutil.copytree(new, copy, symlinks=True)
+    again = workflow("run", how, *(["latest"] if how == "--resume-from" else []), cwd=copy)
+    assert "carried over from run " in again.stderr
+    assert "4; run again: 0" in again.stderr
+    assert "cached" in workflow("run", cwd=copy).stderr
+    (new / "other.toml").write_text(TEXT)
+    assert "no run of" in workflow("run", "other.toml", "--resume", cwd=new).stderr

@@ -365,6 +365,27 @@ def test_a_program_that_ends_without_shutdown_completes_first(program: Program, 
     assert len(list(tmp_path.glob("did-*"))) == 20
 
 
+def test_a_done_callback_that_waits_for_another_call_is_told_that_it_cannot(executor: WorkflowExecutor) -> None:
+    """It is in the thread that would hear of the end.  What has ended it may look at."""
+    said: list[str] = []
+    seen = threading.Event()
+
+    def wait(first: concurrent.futures.Future[int]) -> None:
+        assert first.result() == 1
+        for ask in (other.result, other.exception):
+            try:
+                ask()
+            except RuntimeError as error:
+                said.append(str(error))
+        seen.set()
+
+    other = executor.submit(time.sleep, 0.5)
+    executor.submit(called.identity, 1).add_done_callback(wait)
+    assert seen.wait(30)
+    assert [text.startswith("a done callback waits for a task") for text in said] == [True, True]
+    assert other.result(30) is None
+
+
 def test_a_done_callback_may_submit_and_may_shut_down_without_waiting(executor: WorkflowExecutor) -> None:
     ended = threading.Event()
     more: list[TaskFuture[int]] = []

@@ -103,3 +103,23 @@ def test_an_async_block_that_is_cancelled_ends_everything(tmp_path: Path) -> Non
             await task
 
     asyncio.run(cancel())
+
+
+def test_a_second_loop_over_the_same_calls_is_refused(executor: WorkflowExecutor) -> None:
+    """It would wait for ever for what the first one was given."""
+
+    async def both() -> list[object]:
+        outcomes = executor.as_completed(called.identity, range(20), buffersize=2)
+
+        async def count() -> int:
+            return len([future.result() async for future in outcomes])
+
+        return list(await asyncio.gather(count(), count(), return_exceptions=True))
+
+    first, second = asyncio.run(both())
+    assert first == 20
+    assert isinstance(second, RuntimeError)
+    outcomes = executor.as_submitted(called.identity, range(3))
+    assert len(list(outcomes)) == 3
+    with pytest.raises(RuntimeError, match="iterated already"):
+        next(iter(outcomes))

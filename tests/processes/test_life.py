@@ -187,6 +187,44 @@ def test_a_program_finds_its_own_class(tmp_path: Path, python: Program, how: str
     assert (out, err) == ("[2, 2]\n", "")
 
 
+OWN = """
+from workflow import MultiProcess, InfoTask, Model, Pipeline
+class Own(Model):
+    def runnable(self, x): return x + 1
+if __name__ == "__main__":
+    try:
+        with MultiProcess(1) as mp: print(mp.push(InfoTask("__main__.Own", 10, 1)).result())
+    except ValueError as error: print(error)
+    try: print(Pipeline().task("a", module=Own, args=[1]).run().exit_code)
+    except TypeError as error: print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "arguments"),
+    [("pkg/__main__.py", ["-m", "pkg"]), ("real.py", ["links/link.py"])],
+    ids=["a package that is run", "a link to a script"],
+)
+def test_a_program_is_found_however_it_is_run(tmp_path: Path, python: Program, file: str, arguments: list[str]) -> None:
+    for folder in ("pkg", "links"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "links/link.py").symlink_to(tmp_path / "real.py")
+    (tmp_path / file).write_text(OWN)
+    assert python(tmp_path, *arguments).communicate(timeout=30) == ("2\n0\n", "")
+
+
+@pytest.mark.parametrize("file", ["noext", "my-own.v2.py", "folder/__main__.py"])
+def test_a_program_that_no_process_can_import_is_told_so(tmp_path: Path, python: Program, file: str) -> None:
+    """Before anything runs: by its file, for nobody has typed it."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / file).write_text(OWN)
+    out, err = python(tmp_path, file.removesuffix("/__main__.py")).communicate(timeout=30)
+    assert err == ""
+    pushed, made = out.splitlines()
+    assert f"stands in {tmp_path / file}, where no worker process can import it" in pushed
+    assert f"stands in {tmp_path / file}, and has no name that a worker could find it by" in made
+
+
 def test_a_class_typed_into_a_session_is_a_clear_error_at_push(tmp_path: Path, python: Program) -> None:
     code = (
         "from workflow import *\n"

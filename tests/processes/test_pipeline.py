@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -18,6 +20,8 @@ import pytest
 
 from workflow import InvalidPipeline, Model, Outcome, Pipeline, Report, WorkflowError
 from workflow.report.models import Report as Contract
+from workflow.run.folder import RunFolder
+from workflow.run.past import past_run
 from workflow.spec.models import PipelineTable, TaskTable, keys_of
 
 FEEDS = """
@@ -91,7 +95,7 @@ def test_a_report_names_what_is_near_an_id_that_it_does_not_have(feeds: Pipeline
     assert (len(report), repr(report)) == (4, f"<Report of run {report.run.id}, failed: 3 succeeded, 1 failed>")
     with pytest.raises(KeyError, match="did you mean 'fetch@de'"):
         report.outcome("fetch@d")
-    with pytest.raises(WorkflowError, match="has no report"):
+    with pytest.raises(WorkflowError, match="is not the folder of a run"):
         Report.load(report.folder.parent)
 
 
@@ -242,6 +246,89 @@ def test_who_leaves_a_stream_ends_its_run(folder: Path) -> None:
     assert not thread.is_alive()
 
 
+def test_each_thread_that_takes_events_hears_of_the_end(feeds: Pipeline) -> None:
+    """And each event goes to one of them."""
+    events = feeds.stream()
+    taken: list[Any] = []
+    threads = [threading.Thread(target=lambda: taken.extend(events)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == len((events.report.folder / "events.jsonl").read_bytes().splitlines())
+
+
+def test_a_forked_child_is_told_that_a_stream_is_not_its_own(folder: Path) -> None:
+    """It would wait for ever: the thread that runs the pipeline is its parent's."""
+    with Pipeline(root=folder).task("hang", call="feeds:hang").stream() as events:
+        for event in events:
+            if event.event == "task_started":
+                break
+        told, tell = os.pipe()
+        child = os.fork()
+        if not child:
+            texts = []
+            for ask in (lambda: next(events), lambda: events.report):
+                try:
+                    ask()
+                except RuntimeError as error:
+                    texts.append(str(error)[:34])
+            os.write(tell, json.dumps(texts).encode())
+            os._exit(0)
+        os.close(tell)
+        with open(told) as file:
+            assert json.load(file) == ["this stream belongs to the process"] * 2
+        os.waitpid(child, 0)
+
+
+def test_a_pipeline_and_its_report_can_be_pickled(feeds: Pipeline, folder: Path) -> None:
+    """A file is read again, wherever that is done; and both say what they are."""
+    (folder / "pipeline.toml").write_text('[vars]\nx = 1\n[tasks.a]\ncmd = ["echo", "${vars.x}"]\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        loaded = Pipeline.load(variables={"x": 2})
+    report = loaded.run()
+    again = pickle.loads(pickle.dumps(loaded))
+    assert again.ids == loaded.ids
+    assert again.run().log("a") == report.log("a") == "2\n"
+    assert pickle.loads(pickle.dumps(feeds)).ids == feeds.ids
+    assert repr(again) == f"<Pipeline of {folder / 'pipeline.toml'}>"
+    assert repr(feeds) == "<Pipeline 'feeds': 2 tasks>"
+    assert pickle.loads(pickle.dumps(report)) == report
+    assert {report, Report.load(report.folder)} == {report}
+
+
+def test_reports_may_come_one_by_one_or_alone(feeds: Pipeline, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generator is read once, and where they go is settled when the run is asked for."""
+    monkeypatch.chdir(folder)
+    report = feeds.run(reports=(Path(name) for name in ("one.md", "two.html")))
+    with feeds.stream(reports="three.json") as events:
+        monkeypatch.chdir("/")
+        list(events)
+    assert {"one.md", "two.html", "three.json"} <= {path.name for path in folder.iterdir()}
+    assert len(report) == 4
+    assert Report.load(folder / "three.json").run.id == events.report.run.id
+
+
+def test_where_there_is_no_report_it_is_said_why(feeds: Pipeline, folder: Path) -> None:
+    """And where reports are."""
+    report = feeds.run()
+    (folder / "other.json").write_text("{}")
+    (report.folder / "report.json").rename(folder / "kept.json")
+    places: dict[str | Path, str] = {
+        "nope": "there is no",
+        ".": "is not the folder of a run",
+        ".workflow": "holds the runs of a file",
+        "feeds.py": "Invalid JSON",
+        "other.json": "format: Field required",
+        report.folder: "it goes on, or it was killed",
+    }
+    for path, said in places.items():
+        with pytest.raises(WorkflowError, match=said):
+            Report.load(folder / path)
+    assert Report.load(folder / "kept.json").run == report.run
+
+
 def test_what_on_event_raises_ends_the_run_and_is_raised(folder: Path) -> None:
     """Also by a stream's run that cannot be recorded."""
     pipeline = Pipeline(root=folder).task("hang", call="feeds:hang")
@@ -322,7 +409,7 @@ def test_functions_of_the_script_itself_are_tasks(tmp_path: Path, guarded: bool)
 
 def test_the_keys_that_a_type_checker_knows_are_those_of_the_file() -> None:
     """None is missing from ``Pipeline(...)`` and ``task(...)``, none is made up."""
-    source = Path(sys.modules["workflow.pipeline"].__file__ or "").read_text()
+    source = Path(sys.modules[Pipeline.__module__].__file__ or "").read_text()
 
     def keys(name: str) -> set[str]:
         block = source.split(f"class {name}(TypedDict")[1].split("\n    class ")[0].split("\nclass ")[0]
@@ -350,13 +437,46 @@ def test_pandas_is_asked_for_only_where_a_table_is_wanted(feeds: Pipeline, monke
         ({"seed": "x"}, "seed is a number or None, not 'x'"),
         ({"seed": -1}, "seed is from 0 to "),
         ({"jobs": 0}, "jobs is from 1 to "),
+        ({"force": True}, "force is a glob, or None, not True"),
+        ({"force": ["a"]}, "force is a glob, or None, not ['a']"),
+        ({"resume": 3}, "resume is True, the id of a run, or False, not 3"),
+        ({"resume": ""}, "and not empty"),
+        ({"select": 3}, "select is a text, or several, not 3"),
+        ({"tags": [3]}, "tags is a text, or several, not [3]"),
+        ({"state_dir": 3}, "expected str, bytes or os.PathLike object, not int"),
+        ({"state_dir": ""}, "state_dir is a folder, or None, and not empty"),
+        ({"reports": "x.foo"}, "'x.foo' must end in"),
         ({"console": "loud"}, "console is None, 'quiet', 'normal' or 'verbose', not 'loud'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_runs(tmp_path: Path, how: Any, said: str) -> None:
     """A misspelt ``select`` would run everything."""
     pipeline = Pipeline(root=tmp_path).task("a", cmd=["touch", "ran"])
-    for start in (pipeline.run, pipeline.stream):
+    for start in (pipeline.run, pipeline.stream, partial(pipeline.run, on_event=print)):
         with pytest.raises((TypeError, ValueError), match=re.escape(said)):
             start(**how)
+    with pytest.raises(TypeError, match="on_event is a function"):
+        pipeline.run(on_event=3)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
+def test_what_was_put_in_the_place_of_a_log_or_report_is_not_read(feeds: Pipeline, tmp_path: Path, kind: str) -> None:
+    """At a pipe one would wait for ever, and a link may lead anywhere."""
+    report = feeds.run()
+    log, whole, events = (
+        report.folder / name for name in (report["fetch@de"].log or "", "report.json", "events.jsonl")
+    )
+    assert report.log("fetch@de") == "fetched de\n"
+    for path in (log, whole, events):
+        path.unlink()
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "folder":
+            path.mkdir()
+        else:
+            path.symlink_to("/etc/passwd")
+    assert report.log("fetch@de") == ""
+    with pytest.raises(WorkflowError, match=r"has no report|it is not a|not a report|Is a directory"):
+        Report.load(report.folder)
+    assert past_run(RunFolder(report.run.id, report.folder), tmp_path / ".workflow").status == "failed"

@@ -174,9 +174,9 @@ def test_a_row_that_is_spoiled_is_told(tmp_path: Path) -> None:
     """And does not end the run with a traceback."""
     Ledger(tmp_path).close()
     with sqlite3.connect(tmp_path / "runs.db") as db:
-        db.execute("INSERT INTO made VALUES ('/', 'a', 'k', '{', 'r', '{}', '{}', NULL, 1)")
+        db.execute("INSERT INTO made VALUES ('/elsewhere', 'a', 'k', '{', 'r', '{}', '{}', NULL, 1)")
     db.close()
     ledger = Ledger(tmp_path)
     with pytest.raises(Unusable, match="is broken"):
-        ledger.made("/", "a")
+        ledger.made("/elsewhere", "a")
     ledger.close()

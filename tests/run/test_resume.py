@@ -20,7 +20,8 @@ from workflow.report.console import Console
 from workflow.run.database import Unusable
 from workflow.run.folder import is_alive
 from workflow.run.ledger import Ledger
-from workflow.run.resume import CannotResume, Resume
+from workflow.run.logs import OWN_LOG_MAX, Logs
+from workflow.run.resume import CannotResume, Resume, bring_log
 from workflow.run.why import explain_resume
 
 LATEST = Resume(None)
@@ -388,3 +389,19 @@ def test_an_outcome_is_in_the_ledger_before_anybody_hears_of_it(night: Any, monk
     monkeypatch.setattr(Console, "tasks_ended", tasks_ended)
     night(THREE)
     assert heard == [("a", "a"), ("b", "a", "b"), ("c", "a", "b", "c")]
+
+
+@pytest.mark.parametrize("name", ["failures", "output", "other"])
+def test_a_carried_log_is_none_that_the_new_run_writes_to(tmp_path: Path, name: str) -> None:
+    """A task may be called as a file is that many tasks share: the old log would grow with every failure."""
+    old, new = tmp_path / "20260101-1", tmp_path / "20260102-2"
+    for folder in (old, new):
+        (folder / "logs").mkdir(parents=True)
+    (old / "logs" / f"{name}.log").write_text("before")
+    log = bring_log(f"logs/{name}.log", old, new)
+    assert log is not None
+    Logs(new / "logs", tasks=OWN_LOG_MAX + 1, max_bytes=None).keep_reason("x", "it is wrong")
+    assert (new / log).read_text() == (old / "logs" / f"{name}.log").read_text() == "before"
+    again = tmp_path / "20260103-3"
+    (again / "logs").mkdir(parents=True)
+    assert bring_log(log, new, again) == log

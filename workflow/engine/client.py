@@ -11,6 +11,11 @@ a dead one.  The program may have any threads: processes are started by exec, ne
 Ctrl-C may interrupt whoever pushes between any two steps, with what it was doing half done.  Locks are therefore taken
 by ``with`` alone and never through what is written in Python (an Event's lock would stay locked for ever).  Of a write
 that was interrupted nobody knows how far it came: its dispatcher is sent away, and the next one is told everything.
+
+A signal handler of the program's, which interrupts in the same way, may push and cancel.  So the locks that it would
+otherwise wait for are reentrant, and every step under them leaves what a push can go on from.  What it must not do is
+wait: what it waits for may need what it has interrupted.  That is refused (``is_interrupted``).  The price is a lock
+that costs a few nanoseconds more; to queue what handlers push, for whoever returns, would be a second way to push.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from _queue import SimpleQueue
 from array import array
 from collections import deque
 from contextlib import ExitStack, suppress
+from itertools import count
 from marshal import dumps as marshal_dumps
 from marshal import loads as marshal_loads
 from pickle import dumps
@@ -174,14 +180,15 @@ class Client:
         self._owed: dict[int, Handle] = {}
         self._files: dict[int, File] = {}
         """By number: the arguments of those in the table that have them in a file."""
+        self._numbers = count(1)  # one step of the interpreter's: no signal comes between
         self._last_number = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         """Held for the table, the buffer and the state; never while anything is sent or called."""
         self._idle = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
         self._buffer: list[bytes] = []
         self._buffered = 0
-        self._sending = threading.Lock()
+        self._sending = threading.RLock()
         """Held by the one who writes to the dispatcher."""
         self._rest: bytes | memoryview = b""
         """What is left of what was being written; a view, for it may be large."""
@@ -206,6 +213,8 @@ class Client:
         self._closed: str | None = None
         """Why nothing more is taken."""
         self._ending = False
+        self._ender: int | None = None
+        """The thread that ends it."""
         self._foreign = False
         """Whether this is a copy, in a process that the program forked: the engine is not its."""
         self._epoch = 0
@@ -321,11 +330,12 @@ class Client:
     def wait_idle(self, timeout: float | None) -> bool:
         """Until everything pushed has ended and every callback has been told of; whether that is so.
 
-        Raises RuntimeError in a done callback, which would wait for itself.
+        Raises RuntimeError in a done callback, which would wait for itself, and in a signal handler that would.
         """
         if self.is_reader():
             message = "stop() was called in a done callback, in the thread it would have to wait for"
             raise RuntimeError(message)
+        self.check_may_wait()
         self._flush()
         with self._lock:
             return self._idle.wait_for(lambda: not self._table and not self._owed, timeout)
@@ -338,6 +348,30 @@ class Client:
     def is_reader(self) -> bool:
         """Whether this is called in the engine's own thread, by a done callback."""
         return threading.current_thread() is self._reader
+
+    def is_interrupted(self) -> bool:
+        """Whether this is called by a signal handler that has interrupted a push, or the like, in this thread."""
+        owned: bool = self._lock._is_owned() or self._sending._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
+        return owned
+
+    def check_may_wait(self) -> None:
+        """Raises RuntimeError where waiting would be for ever."""
+        if self.is_interrupted():
+            message = (
+                "a signal handler waits for a task, and has interrupted the program while it handed one over, so that "
+                "neither can go on: a handler may push and cancel; to wait, set a flag in it and wait elsewhere"
+            )
+            raise RuntimeError(message)
+
+    def check_may_await_task(self) -> None:
+        """Raises RuntimeError where waiting for the end of a task would be for ever."""
+        if self.is_reader():
+            message = (
+                "a done callback waits for a task that has not ended, in the thread that would hear of its end: "
+                "add a done callback to that one too, or wait in a thread of the program's own"
+            )
+            raise RuntimeError(message)
+        self.check_may_wait()
 
     def wait_ended(self) -> None:
         """Until everything pushed has ended; callbacks may still be on the way."""
@@ -359,10 +393,13 @@ class Client:
         """End all processes, and whatever has not ended with them.  Safe to call again; returns when that is done."""
         if self._foreign:
             return
+        here = threading.get_ident()
         with self._lock:
             first, self._ending = not self._ending, True
+            if first:
+                self._ender = here
         if not first:
-            if threading.current_thread() is not self._reader:
+            if here not in (self._reader.ident, self._ender):  # a signal handler may be in the thread that ends it
                 self._ended.wait()
             return
         try:
@@ -458,14 +495,15 @@ class Client:
         if length > 0xFFFFFFFF:
             message = f"the arguments of a task may take 4 GiB; these take {len(payload)} bytes"
             raise ValueError(message)
+        waits = self._max_pending is not None and not self.is_interrupted()
         with self._lock:
-            if self._max_pending is not None:
-                self._await_room(self._max_pending)
+            if waits:
+                self._await_room()
             if self.failure is not None:
                 raise EngineError(self.failure)
             if self._closed is not None:
                 raise RuntimeError(self._closed)
-            number = self._last_number = self._last_number + 1
+            number = self._last_number = next(self._numbers)
             # Added up and not joined: all but the payload is short, and that is copied once either way.
             frame = TASK.pack(length, kind, 1, number, timeout, len(path), len(options)) + path + options + payload
             handle = make(number, frame, self)
@@ -485,9 +523,10 @@ class Client:
             self._wake.set()
         return handle
 
-    def _await_room(self, most: int) -> None:
+    def _await_room(self) -> None:
         if self.is_reader():
             return  # a done callback that pushes: only this thread makes room, so it must not wait for it
+        most = self._max_pending or 0
         while len(self._table) >= most and self.failure is None and not self._ending:
             self._wake.set()
             self._room.wait()
@@ -543,7 +582,8 @@ class Client:
         """Write what is buffered, as far as that goes without waiting."""
         if self._foreign:
             return  # the program itself writes it
-        if self._sending.acquire(blocking=False):
+        mine = self._sending._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001  # a write that this interrupted
+        if not mine and self._sending.acquire(blocking=False):
             try:
                 if self._write(DONT_WAIT):
                     return

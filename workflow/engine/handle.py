@@ -39,7 +39,7 @@ else:
 
     R = TypeVar("R")
 
-_CONDITIONS = threading.Lock()
+_CONDITIONS = threading.RLock()  # a signal handler may come here too
 """Held to make a condition, by whoever waits; never by the reader."""
 
 _ATTEMPT = (1 << TICKET_BITS) - 1
@@ -276,7 +276,9 @@ class Handle(Future[R]):
                 return  # two threads came here: each call is taken by one of them
             try:
                 call(self)
-            except BaseException:
+            except BaseException as error:
+                if not (isinstance(error, Exception) or self._client.is_reader()):
+                    raise  # Ctrl-C in the program's own thread; in the engine's it would end the engine
                 import logging
 
                 logging.getLogger("concurrent.futures").exception("exception calling callback for %r", self)
@@ -284,6 +286,7 @@ class Handle(Future[R]):
     def _await(self, timeout: float | None) -> None:
         if self._state != PENDING:
             return
+        self._client.check_may_await_task()
         condition = self._condition
         end = None if timeout is None else time.monotonic() + timeout
         with condition:

@@ -96,7 +96,7 @@ class MultiProcess:
             preload=tuple(preload),
             path=tuple(os.path.abspath(folder) for folder in path),
             env=env,
-            main=_name_of_main(),
+            main=name_of_main(),
         )
         self._client = Client(config, on_callback, on_retry)
         self._owner = _generation
@@ -131,7 +131,8 @@ class MultiProcess:
     def push(self, task: InfoTask) -> Handle:
         """Have a task run; returns at once, with a future that ends with it.
 
-        Blocks only while ``max_pending`` tasks pend.  Raises RuntimeError before ``start`` and after ``stop``,
+        Blocks only while ``max_pending`` tasks pend.  A signal handler may push too: at a moment when the program could
+        not go on otherwise, one more than ``max_pending``.  Raises RuntimeError before ``start`` and after ``stop``,
         EngineError when the engine has failed, what pickling the arguments raises, and ValueError for a class typed
         into an interactive session, which no other process could import.
         """
@@ -159,12 +160,14 @@ class MultiProcess:
         one more second, and are then recorded as abandoned.  When the
         wait is interrupted (Ctrl-C), everything is killed at once.  Does nothing before ``start`` or when called
         again.  Raises EngineError when the engine could not go on, so that a program which never looks at its handles
-        does not take that for success, and RuntimeError in a done callback of a handle, which it would wait for.
+        does not take that for success, and RuntimeError in a done callback of a handle, which it would wait for,
+        and in a signal handler that has interrupted a push, which could not go on.
         """
         if self._state == "new":
             self._state = "stopped"
         if self._state == "stopped" or self._owner != _generation:
             return
+        self._client.check_may_wait()
         self._state = "stopped"
         started.discard(self._client)
         try:
@@ -236,10 +239,10 @@ class MultiProcess:
         return path
 
     def _in_main(self, module: str) -> str:
-        main = _name_of_main()
+        main = name_of_main()
         if main is None:
             message = (
-                f"{module!r} was typed into a session, where no worker process can import it; "
+                f"{module!r} {why_main_has_no_name()}, where no worker process can import it; "
                 "put the class into a module (a .py file) and give its path"
             )
             raise ValueError(message)
@@ -286,17 +289,22 @@ def complete(client: Client, why: str) -> None:
         client.shut_down()
 
 
-def _name_of_main() -> str | None:
-    """The name under which the running program can be imported, or None in a session."""
+def name_of_main() -> str | None:
+    """The name under which the running program can be imported; None where there is none, as in a session."""
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     if spec is not None:
         name = str(spec.name)
-        return name.removesuffix(".__main__") if name != "__main__" else None
-    file = getattr(main, "__file__", None)
-    if file is None:
-        return None
-    return os.path.splitext(os.path.basename(str(file)))[0]
+        return name if name != "__main__" else None  # of a folder or an archive that was run
+    # Through links, for the folder that Python puts on the import path is that of the file itself.
+    name, suffix = os.path.splitext(os.path.basename(os.path.realpath(str(getattr(main, "__file__", "")))))
+    return name if suffix in (".py", ".pyc") and "." not in name else None
+
+
+def why_main_has_no_name() -> str:
+    """Of something in ``__main__``: where it is instead."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return "was typed into a session" if file is None or str(file).startswith("<") else f"stands in {file}"
 
 
 def count(name: str, value: object, most: int | None = None) -> int:

@@ -57,7 +57,8 @@ class SharedPool:
             apart=True,
             initializer_s=initializer_s,
         )
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may submit
+        self._starting = False
         self._client: Client | None = None
         self._refusal: str | None = None
         _pools.add(self)
@@ -78,25 +79,38 @@ class SharedPool:
                 raise RuntimeError(self._refusal)
             if _exiting:
                 raise RuntimeError(_AT_EXIT)
+            if self._starting:
+                message = "a signal handler submits, and has interrupted the first submit() while it starts the engine"
+                raise RuntimeError(message)
             if self.push is None:
                 _refuse_in_an_import()
-                function, args = self._initializer
-                packed = None if function is None else pack_in_memory((function, args, {}))
-                key = bytes(multiprocessing.current_process().authkey)
-                client = Client(self._config._replace(initializer=packed, authkey=key), None)
+                self._starting = True
                 try:
-                    client.start()
-                except EngineError as error:
-                    raise ExecutorBroken(str(error)) from error.__cause__
-                _engines.add(client)
-                parent.started.add(client)
-                weakref.finalize(self, client.release).atexit = False
+                    client = self._start()
+                finally:
+                    self._starting = False
                 self._client, self.push = client, client.push_packed
             return self.push
+
+    def _start(self) -> Client:
+        function, args = self._initializer
+        packed = None if function is None else pack_in_memory((function, args, {}))
+        key = bytes(multiprocessing.current_process().authkey)
+        client = Client(self._config._replace(initializer=packed, authkey=key), None)
+        try:
+            client.start()
+        except EngineError as error:
+            raise ExecutorBroken(str(error)) from error.__cause__
+        _engines.add(client)
+        parent.started.add(client)
+        weakref.finalize(self, client.release).atexit = False
+        return client
 
     def shut_down(self, *, wait: bool, cancel: bool) -> None:
         """Take no more; ``cancel`` what has not begun, ``wait`` for the rest and for the end of the processes."""
         why = "cannot schedule new futures after shutdown"
+        if wait and self._client is not None:
+            self._client.check_may_wait()
         with self._lock:
             self._refusal = self._refusal or why
             self.push = None
@@ -120,7 +134,7 @@ class SharedPool:
 
     def _forked(self) -> None:
         """In a child: a pool that runs is the parent's; one that was not started is the child's own."""
-        self._lock = threading.Lock()
+        self._lock, self._starting = threading.RLock(), False
         if self._client is not None:
             self._refusal = "this executor belongs to the process that started it; a forked child needs one of its own"
             self.push = self._client = None

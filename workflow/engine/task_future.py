@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_settling = threading.Lock()
-"""Held to say how a future ends: by the reader of the engine, or by whoever cancels it."""
+_settling = threading.RLock()
+"""Held to say how a future ends: by the reader of the engine, or by whoever cancels it; he may be a signal handler."""
 
 _KEPT_BYTES = 4096
 """Of a task that has ended, more is given back at once: the future may be kept for long."""

@@ -11,6 +11,7 @@ from typing import TypedDict
 
 from workflow.plan.plan import Status
 from workflow.plan.tasks import Tasks
+from workflow.report.regular import read_regular
 
 GRAPH = "graph.json"
 
@@ -47,7 +48,7 @@ def graph_of(tasks: Tasks) -> Graph:
 def read_graph(path: Path) -> Graph | None:
     """Answer what was kept.  Whoever has hurt that file gets a report without it."""
     try:
-        graph = json.loads(path.read_bytes())
+        graph = json.loads(read_regular(path))
         return {
             str(name): NamePart(
                 needs=[NeedPart(task=str(need["task"]), status=_STATUS[need["status"]]) for need in part["needs"]],

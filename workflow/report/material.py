@@ -19,6 +19,7 @@ from typing import TypedDict, cast
 from workflow.outcome import ErrorRecord, Outcome
 from workflow.report.graph import GRAPH, Graph, read_graph
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count, headline
+from workflow.report.regular import read_regular
 from workflow.report.shapes import FORMAT, run_shape, task_shape
 
 
@@ -164,24 +165,32 @@ class Unreadable(Exception):
     """What a run left cannot be read; the message says why."""
 
 
-def read_material(folder: Path) -> Material:
-    """The material of a run from what it left.  Raises Unreadable."""
+def read_material(place: Path, absent: str | None = None) -> Material:
+    """The material of a run from its folder, or of ``report.json``.
+
+    Raises Unreadable; ``absent`` is what that says where there is no report.
+    """
     from pydantic import ValidationError
 
     from workflow.report.models import Report
 
-    path = folder / "report.json"
+    path = place if place.is_file() else place / "report.json"
+    folder = path.parent
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except FileNotFoundError:
-        raise Unreadable(f"the run {folder.name} has no report: it goes on, or it was killed") from None
+        message = absent or f"the run {folder.name} has no report: it goes on, or it was killed"
+        raise Unreadable(message) from None
     except OSError as error:
         raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
     try:
         Report.model_validate_json(data, strict=True)
         document = json.loads(data)
-    except (ValueError, ValidationError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         first = str(error).partition("\n")[0]
+        if isinstance(error, ValidationError):
+            wrong = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            first = ": ".join([*[".".join(map(str, wrong["loc"]))][: len(wrong["loc"])], wrong["msg"]])
         raise Unreadable(f"{path} is not a report that this version of workflow reads: {first}") from error
     return Material(document, folder, read_graph(folder / GRAPH))
 

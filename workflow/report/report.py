@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow.errors import WorkflowError
 from workflow.outcome import Outcome
+from workflow.report.tails import log_range
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,17 +44,15 @@ class Report:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """The report of a run that has ended: of its folder, or of ``report.json`` itself.
+        """The report of a run that has ended: of its folder, of ``report.json`` in it, or of a copy of that.
 
-        Raises WorkflowError where there is none that can be read.
+        A copy that lies elsewhere has no logs.  Raises WorkflowError where there is no report that can be read.
         """
         from workflow.report.material import Unreadable, read_material
 
-        folder = Path(path)
-        if folder.is_file():
-            folder = folder.parent
+        place = Path(path)
         try:
-            material = read_material(folder.resolve())
+            material = read_material(place.resolve(), absent=_why_absent(place))
         except Unreadable as error:
             raise WorkflowError(str(error)) from error
         return cls.of(material)
@@ -99,24 +98,22 @@ class Report:
     def __len__(self) -> int:
         return len(self.tasks)
 
+    def __hash__(self) -> int:
+        return hash(self.run.id)
+
     def __repr__(self) -> str:
         counts = ", ".join(f"{number} {outcome}" for outcome, number in self.counts.items() if number)
         return f"<Report of run {self.run.id}, {self.run.status}: {counts}>"
 
     def log(self, task: str) -> str:
-        """What a task printed, and its errors; empty when it left nothing, or its log was deleted."""
-        log = self[task].log
-        if log is None:
+        """What a task printed, and its errors; empty when it left nothing, or no log is there any more."""
+        part = log_range(self.folder, self[task].log)
+        if part is None:
             return ""
-        name, _, part = log.partition("#")
-        try:
-            data = (self.folder / name).read_bytes()
-        except FileNotFoundError:
-            return ""
-        if part:
-            offset, _, size = part.partition("+")
-            data = data[int(offset) : int(offset) + int(size)]
-        return data.decode("utf-8", "replace")
+        descriptor, first, last = part
+        with os.fdopen(descriptor, "rb") as file:
+            file.seek(first)
+            return file.read(max(0, last - first)).decode("utf-8", "replace")
 
     def to_pandas(self) -> Any:
         """A ``pandas.DataFrame`` with a row for each task, its id as the index; of attempts, the last one's facts.
@@ -131,6 +128,21 @@ class Report:
         rows = [_row(task) for task in self.tasks]
         columns = list(dict.fromkeys(name for row in rows for name in row))
         return pandas.DataFrame(rows, columns=columns, index=pandas.Index([task.id for task in self.tasks], name="id"))
+
+
+def _why_absent(place: Path) -> str:
+    """What to say of a path where no report is."""
+    kept = "the folder of a run is .workflow/runs/ID beside its file, and .workflow/latest leads to the newest"
+    if not place.exists():
+        return f"there is no {str(place)!r}: {kept}"
+    if (place / "runs").is_dir():
+        return f"{place} holds the runs of a file, and is none: {place / 'latest'} leads to the newest"
+    if not (place / "logs").is_dir():
+        return f"{place} is not the folder of a run: {kept}"
+    return (
+        f"the run {place.resolve().name} has no report: it goes on, or it was killed (`workflow show` says which, and "
+        "`workflow report` makes one of a run that was killed)"
+    )
 
 
 def _row(task: models.Task) -> dict[str, object]:

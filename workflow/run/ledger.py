@@ -20,6 +20,8 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 from workflow.outcome import Outcome
@@ -115,15 +117,20 @@ class SettledRow(NamedTuple):
 class Ledger(Database):
     """The open database."""
 
+    @cached_property
+    def _places(self) -> dict[str, str]:
+        return {}
+
     def made(self, root: str, task: str) -> list[Made]:
         """What is known of a task, the newest first."""
         query = "SELECT key, parts, run, outputs, stamps, result FROM made WHERE root = ? AND task = ? ORDER BY at DESC"
         with self._told():
-            rows = self._db.execute(query, (root, task)).fetchall()
+            rows = self._db.execute(query, (self._place(root), task)).fetchall()
             return [_made(task, *row) for row in rows]
 
     def record(self, root: str, made: Made) -> list[str]:
         """Keep what a task has made; answers the digests of results that nobody has any more."""
+        root = self._place(root)
         values = (json.dumps(made.parts), made.run, json.dumps(made.outputs), json.dumps(made.stamps), made.result)
         with self._told(), self._transaction():
             self._db.execute(
@@ -149,12 +156,13 @@ class Ledger(Database):
     def roots(self) -> list[str]:
         """The folders of pipeline files whose tasks it remembers."""
         with self._told():
-            return [str(root) for (root,) in self._db.execute("SELECT DISTINCT root FROM made").fetchall()]
+            rows = self._db.execute("SELECT DISTINCT root FROM made").fetchall()
+            return [self._folder_at(str(place)) for (place,) in rows]
 
     def forget_root(self, root: str) -> None:
         """Delete what the tasks of files in that folder have made."""
         with self._told(), self._transaction():
-            self._db.execute("DELETE FROM made WHERE root = ?", (root,))
+            self._db.execute("DELETE FROM made WHERE root = ?", (self._place(root),))
 
     def _kept(self, result: str) -> bool:
         return self._db.execute("SELECT 1 FROM made WHERE result = ? LIMIT 1", (result,)).fetchone() is not None
@@ -164,6 +172,7 @@ class Ledger(Database):
     def begin_run(self, run: RunRecord, root: str, *, seed_from: SeedFrom = "drawn", resumed: int | None = None) -> int:
         """Record a run before it runs anything, and answer its number."""
         facts = {name: value for name, value in asdict(run).items() if name in _FACTS}
+        facts[_HOME] = _below(root, str(self.folder))
         file = os.path.realpath(run.file)
         values = (run.id, root, file, run.name, run.plan_hash, run.seed, run.tasks, run.started_at, json.dumps(facts))
         with self._told(), self._transaction():
@@ -206,7 +215,10 @@ class Ledger(Database):
         """All runs, or those of one pipeline file, the newest first."""
         if file is None:
             return self._runs("", ())
-        return self._runs("WHERE file = ?", (os.path.realpath(file),))
+        file = os.path.realpath(file)
+        # Those of another folder too: it may be this one, before it was moved.
+        found = self._runs("WHERE file = ? OR root <> ?", (file, str(Path(file).parent)))
+        return [known for known in found if os.path.realpath(known.run.file) == file]
 
     def numbered(self, run: int) -> KnownRun | None:
         """The run with this number, if it is still known."""
@@ -283,7 +295,8 @@ class Ledger(Database):
         reason: str | None,
         counts: str,
     ) -> KnownRun:
-        known = json.loads(facts)
+        known = {**json.loads(facts)}
+        root, known["file"] = self._moved(root, known["file"], known.pop(_HOME, None))
         run = RunRecord(
             id=id_, name=name, plan_hash=plan_hash, started_at=started_at, tasks=tasks, seed=seed,
             folder=str(self.folder / "runs" / id_), **{**known, "argv": tuple(known["argv"])},
@@ -293,11 +306,48 @@ class Ledger(Database):
         verdict = Verdict(exit_code, status, reason, finished_at, duration_s)
         return KnownRun(number, root, seed_from, resumed, run, verdict, json.loads(counts))
 
+    def _place(self, root: str) -> str:
+        """What the folder of a pipeline is called in what was made: relative to the ledger, where that lies in it."""
+        place = self._places.get(root)
+        if place is None:
+            home = _below(root, str(self.folder))
+            place = self._places[root] = root if home is None else f"{_HERE}{home}"
+        return place
+
+    def _folder_at(self, place: str) -> str:
+        home = place.removeprefix(_HERE)
+        here = os.path.realpath(self.folder)
+        return here[: -len(home) - 1] or "/" if home != place and here.endswith(f"/{home}") else place
+
+    def _moved(self, root: str, file: str, home: str | None) -> tuple[str, str]:
+        """Where the folder of a pipeline is now, and its file: a project that is moved or copied takes its runs along.
+
+        That can be told only where the ledger lies in that folder, and has come with it.
+        """
+        here = os.path.realpath(self.folder)
+        if home is None or not here.endswith(f"/{home}"):
+            return root, file
+        now = here[: -len(home) - 1] or "/"
+        if now == os.path.realpath(root):
+            return root, file
+        below = _below(root, file)
+        return now, file if below is None else str(Path(now) / below)
+
     @property
     def _has_runs(self) -> bool:
         return self.schema > 1  # one that is only looked at may be old
 
 
+def _below(folder: str, path: str) -> str | None:
+    """The path relative to a folder that it lies in; None where it lies elsewhere."""
+    relative = os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
+    return None if relative == "." or relative.split("/", 1)[0] == ".." else relative
+
+
+_HOME = "home"
+"""Among the facts of a run: where the ledger lies below the folder of the pipeline."""
+_HERE = "//"
+"""Before the same, as the name of that folder in what was made: no path begins so that the system has made whole."""
 _FACTS = frozenset({"engine", "pool", "file", "host", "pid", "python", "version", "git", "argv"})
 _RUN = (
     "number, id, root, seed_from, resumed, name, plan_hash, seed, tasks, started_at, facts, "

@@ -32,6 +32,7 @@ FAILURES = "failures.log"
 """Where failures are kept above that: no worker's file has this name."""
 OUTPUT = "output.log"
 """Where everything is kept above that, when it is masked."""
+SHARED = frozenset({FAILURES, OUTPUT})
 TAIL_LINES = 20
 _TAIL_BYTES = 64 * 1024
 _CHUNK = 1024 * 1024

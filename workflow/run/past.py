@@ -23,6 +23,7 @@ from workflow.outcome import Outcome
 from workflow.report.graph import read_graph
 from workflow.report.material import Document, Material, RunPart, TaskPart, Unreadable, read_material
 from workflow.report.records import Verdict, iso
+from workflow.report.regular import open_regular, read_regular
 from workflow.report.shapes import FORMAT, run_shape
 from workflow.run.database import Unusable
 from workflow.run.folder import RunFolder, is_alive
@@ -207,7 +208,7 @@ def material_of_past(past: PastRun) -> Material:
 def read_head(path: Path) -> tuple[RunPart, dict[str, int]] | None:
     """The run and the counts of a report, without its tasks; None where there is none that can be read."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             lines = [file.readline(_HEAD_MAX) for _ in range(3)]
         head = json.loads(lines[1].partition(b":")[2].rstrip(b",\n"))
         counts = json.loads(lines[2].partition(b":")[2].rstrip(b",\n"))
@@ -231,7 +232,7 @@ def _checked_head(head: Any) -> RunPart:
 def read_tasks(path: Path, wanted: Wanted = lambda _text: True) -> Iterator[TaskPart]:
     """The tasks of a report that are wanted, one by one.  Raises Unreadable."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for line in file:
                 if line.strip() == b'"tasks": [':
                     break
@@ -306,7 +307,7 @@ def _head_of_manifest(folder: RunFolder, status: str, heard_at: float) -> tuple[
     """What the run is, as far as that is known; its folder is, at least."""
     facts: dict[str, Any] = {}
     with suppress(OSError, ValueError, RecursionError):
-        found = json.loads(folder.manifest.read_bytes())
+        found = json.loads(read_regular(folder.manifest))
         facts = found if isinstance(found, dict) else {}
 
     def text(value: object, default: str) -> str:
@@ -394,7 +395,7 @@ _ATTEMPT_KEYS = (
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
     """The events of a run so far, without a last one that is not whole yet.  Raises Unreadable."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for line in file:
                 if not line.endswith(b"\n"):
                     return

@@ -35,6 +35,7 @@ from workflow.plan.plan import Settings
 from workflow.run.database import Unusable
 from workflow.run.folder import is_alive
 from workflow.run.ledger import EndedRow, KnownRun, Ledger, SeedFrom
+from workflow.run.logs import SHARED
 from workflow.run.stored import Stored
 
 LATEST = "latest"
@@ -230,7 +231,8 @@ def bring_log(log: str | None, old: Path, new: Path) -> str | None:
     """Have a log of one run folder in another too, and answer where; None if it is not there.
 
     By a hard link where that can be, so that it costs nothing, and stays when the old run is deleted.  A file that
-    tasks share gets the name of its run before its own.  Raises OSError.
+    tasks share gets the name of its run before its own, and so does one that is called as such a file may be in the new
+    run, which would be written to.  Raises OSError.
     """
     if log is None:
         return None
@@ -238,7 +240,7 @@ def bring_log(log: str | None, old: Path, new: Path) -> str | None:
     name = Path(path).name
     if path != f"logs/{name}":
         return None  # no run has written that
-    if mark and not name[:1].isdigit():
+    if (mark or name in SHARED) and not name[:1].isdigit():
         name = f"{old.name}.{name}"
     target = new / "logs" / name
     if not target.exists():

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workflow.outcome import LogRange
+from workflow.report.regular import read_regular
 from workflow.report.standing import RunningTask
 from workflow.report.writing import write_whole
 
@@ -79,7 +80,7 @@ def read_running(folder: Path) -> list[RunningNow]:
     """What a run told last; empty where it told nothing, or nothing that can be read."""
     try:
         found = []
-        for task in json.loads((folder / NAME).read_bytes()):
+        for task in json.loads(read_regular(folder / NAME)):
             file, offset, size = task["log"] or (None, 0, 0)
             number, pid, started_at = int(task["attempt"]), int(task["pid"]), float(task["started_at"])
             name = None if file is None else str(file)
