@@ -24,7 +24,7 @@ from typing import Any, cast
 from workflow.plan.expand import Rows, comparable
 from workflow.plan.graph import Edge
 from workflow.plan.plan import Json, Kind, Need, PlannedTask
-from workflow.plan.tasks import NOTHING_TAKEN, Group, Ids, Listed
+from workflow.plan.tasks import NOTHING_TAKEN, Group, Ids, Listed, Whole
 from workflow.spec import checks, values
 from workflow.spec.condition import Answers, Senseless
 from workflow.spec.pipeline import Pipeline, TaskSpec
@@ -32,7 +32,7 @@ from workflow.spec.reference import Reference, Template, as_text, describe, foll
 from workflow.spec.values import Refused
 
 
-class Instances(Group):
+class Instances(Whole):
     """The instances of a matrix."""
 
     def __init__(self, maker: Maker, rows: Rows, skipped: bytearray | None) -> None:
@@ -108,7 +108,7 @@ class Instances(Group):
         return ((*needs, *self._tied[number]) if number in self._tied else needs), used
 
 
-def planned(name: str, maker: Maker, rows: Rows | None) -> tuple[Group, list[BadInstance]]:
+def planned(name: str, maker: Maker, rows: Rows | None) -> tuple[Whole, list[BadInstance]]:
     """The instances of a task, and what is wrong in one of them: of each key of the file, the first thing."""
     bad: list[BadInstance] = []
     if rows is None:
