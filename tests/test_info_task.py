@@ -15,7 +15,18 @@ from workflow.info_task import InfoTask, RetryPolicy
     ("options", "told"),
     [
         ({"deadline": 0}, "deadline must be above 0 seconds, not 0"),
-        ({"deadline": "1s"}, "deadline must be a number of seconds or None, not '1s'"),
+        (
+            {"deadline": "1s"},
+            "deadline must be a number of seconds or None, not '1s'; write it as a number: deadline=1",
+        ),
+        ({"grace": "1.5 min"}, "grace must be a number of seconds, not '1.5 min'; write it as a number: grace=90"),
+        ({"grace": "soon"}, "grace must be a number of seconds, not 'soon'"),
+        ({"grace": 10**400}, "grace is more seconds than a number can hold"),
+        ({"memory": "1GB"}, "memory must be a whole number of bytes, such as 512 * 2**20, or None, not '1GB'"),
+        ({"memory": 0}, "memory must be 1 or more, not 0"),
+        ({"memory": 1 << 63}, "memory must be below 2**63 bytes, not 9223372036854775808; None is no limit"),
+        ({"memory": 10**5000}, "memory must be below 2**63 bytes, not a value of type int"),
+        ({"id": b"a" * 1000}, "id must be text, not b'aaa"),
         ({"seed": -1}, "seed must be 0 or more, not -1"),
         ({"seed": 1 << 32}, "seed must be below 4294967296, which is what numpy takes"),
         ({"seed": True}, "seed must be a whole number, not True"),
@@ -23,6 +34,10 @@ from workflow.info_task import InfoTask, RetryPolicy
         ({"outputs": ["a"]}, "outputs must be absolute paths, unlike 'a'"),
         ({"outputs": ["/a", ""]}, "outputs must not be empty"),
         ({"retries": RetryPolicy(1, seed=-1)}, "seed must be 0 or more, not -1"),
+        ({"retries": RetryPolicy("3")}, "retries must be a whole number, not '3'"),  # type: ignore[arg-type]
+        ({"retries": RetryPolicy(1, backoff="2")}, "backoff must be a number, not '2'"),  # type: ignore[arg-type]
+        ({"retries": RetryPolicy(1, on="failed")}, "on must be outcomes that are tried again"),  # type: ignore[arg-type]
+        ({"retries": RetryPolicy(1, jitter="no")}, "jitter must be true or false, not 'no'"),  # type: ignore[arg-type]
         ({"env": {"A": AttemptText(("\0", None))}}, "env cannot hold 'A'"),
         ({"dedline": 1}, "InfoTask has no option 'dedline', did you mean 'deadline'?"),
     ],
@@ -32,6 +47,7 @@ def test_an_option_that_cannot_be_meant_is_refused_and_named(options: dict[str, 
     with pytest.raises((TypeError, ValueError), match=".") as caught:
         InfoTask("m.C", 1, **options)
     assert told in str(caught.value)
+    assert len(str(caught.value)) < 250
 
 
 def test_a_task_with_every_option_travels(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,9 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypedDict, TypeVar
 
 from workflow.engine.calls import PATH, call_each, pack_call
 from workflow.engine.frames import pack_options
@@ -28,21 +29,33 @@ from workflow.engine.shared_pool import SharedPool
 from workflow.engine.system import usable_cpus
 from workflow.engine.task_future import TaskFuture, refused
 from workflow.errors import EngineError, ExecutorBroken
-from workflow.info_task import POOL_MAX, InfoTask, RetryPolicy
+from workflow.info_task import POOL_MAX, InfoTask, RetryPolicy, check_text, shown
 from workflow.outcomes import Outcomes
 from workflow.restarts import INITIALIZER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from multiprocessing.context import BaseContext
     from types import TracebackType
 
-    from typing_extensions import Self, TypeVarTuple, Unpack
+    from typing_extensions import Never, Self, TypeVarTuple, Unpack
 
     Ts = TypeVarTuple("Ts")
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class CallOptions(TypedDict, total=False):
+    """The options of a call: see ``WorkflowExecutor``."""
+
+    timeout: float | None
+    retries: int | RetryPolicy
+    grace: float
+    memory: int | None
+    priority: int
+    env: Mapping[str, str | None] | None
+    name: str | None
 
 
 class WorkflowExecutor(Executor):
@@ -94,11 +107,13 @@ class WorkflowExecutor(Executor):
         priority: int = 0,
         env: Mapping[str, str | None] | None = None,
         name: str | None = None,
+        **unknown: Never,
     ) -> None:
+        _refuse_unknown(unknown, "an executor", (*_POOL_OPTIONS, *CallOptions.__annotations__))
         if mp_context is not None:
             _check_context(mp_context)
         if initializer is not None and not callable(initializer):
-            message = f"initializer must be a callable, not {initializer!r}"
+            message = f"initializer must be a callable, not {shown(initializer)}"
             raise TypeError(message)
         self._take_options(
             {
@@ -115,13 +130,15 @@ class WorkflowExecutor(Executor):
             usable_cpus() if max_workers is None else _workers(max_workers),
             None if max_tasks_per_child is None else count("max_tasks_per_child", max_tasks_per_child),
             initializer,
-            tuple(initargs),
+            _arguments(initargs),
             None if self._timeout is None else max(self._timeout, INITIALIZER_S),
         )
         self._max_workers = self._pool.size  # asked for by libraries that want to know how much to submit
 
     def _take_options(self, options: dict[str, Any]) -> None:
         self._options = options
+        if options["name"] is not None:
+            check_text("name", options["name"])
         task = InfoTask(
             PATH.decode(),
             options["timeout"],
@@ -131,20 +148,13 @@ class WorkflowExecutor(Executor):
         self._timeout = task.timeout
         self._packed_options = pack_options(task)
 
-    def with_options(self, **options: object) -> WorkflowExecutor:
+    def with_options(self, **options: Unpack[CallOptions]) -> WorkflowExecutor:
         """The same pool, with other options for what is submitted through this view: those given, the rest as here.
 
         ``timeout``, ``retries``, ``grace``, ``memory``, ``priority``, ``env``, ``name``.  A view that is shut down
         shuts the pool down.
         """
-        unknown = [name for name in options if name not in self._options]
-        if unknown:
-            from difflib import get_close_matches
-
-            close = get_close_matches(unknown[0], self._options, 1)
-            hint = f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(self._options)}"
-            message = f"a call has no option {unknown[0]!r}{hint}"
-            raise TypeError(message)
+        _refuse_unknown(options, "a call", self._options)
         view = WorkflowExecutor.__new__(type(self))
         view._pool = self._pool  # noqa: SLF001
         view._max_workers = self._max_workers  # noqa: SLF001
@@ -265,6 +275,23 @@ class WorkflowExecutor(Executor):
             raise
 
 
+_POOL_OPTIONS = ("max_workers", "mp_context", "initializer", "initargs", "max_tasks_per_child")
+
+
+def _refuse_unknown(given: Iterable[str], what: str, known: Collection[str]) -> None:
+    for name in given:
+        if name in known:
+            continue
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, known, 1)
+        hint = f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
+        if what == "a call" and name in _POOL_OPTIONS:
+            hint = ": it is one of the whole pool, and given to WorkflowExecutor"
+        message = f"{what} has no option {name!r}{hint}"
+        raise TypeError(message)
+
+
 def _check_buffersize(buffersize: object) -> None:
     if buffersize is None:
         return
@@ -278,16 +305,26 @@ def _check_buffersize(buffersize: object) -> None:
 
 def _workers(max_workers: object) -> int:
     if isinstance(max_workers, int) and max_workers <= 0:
-        message = f"max_workers must be greater than 0, not {max_workers}"
+        message = f"max_workers must be greater than 0, not {shown(max_workers)}"
         raise ValueError(message)
     return count("max_workers", max_workers, POOL_MAX)
+
+
+def _arguments(initargs: object) -> tuple[Any, ...]:
+    """One text by itself would be taken for its letters."""
+    if isinstance(initargs, str) or not isinstance(initargs, Iterable):
+        message = f"initargs must be a tuple of arguments, such as (1,), not {shown(initargs)}"
+        raise TypeError(message)
+    return tuple(initargs)
 
 
 def _check_context(context: object) -> None:
     from multiprocessing.context import BaseContext
 
     if not isinstance(context, BaseContext):
-        message = f"mp_context must be a context of multiprocessing (multiprocessing.get_context()), not {context!r}"
+        message = (
+            f"mp_context must be a context of multiprocessing (multiprocessing.get_context()), not {shown(context)}"
+        )
         raise TypeError(message)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 from workflow.attempt_text import AttemptText
@@ -152,7 +152,7 @@ class InfoTask:
             shared = Shared(self)
             _set_shared(self, shared)
         if not id or "\0" in id:
-            _text("id", id)
+            check_text("id", id)
         if seed is not None and not 0 <= seed < SEEDS:
             _seed("seed", seed)
         made = _new(InfoTask)
@@ -242,6 +242,12 @@ _new = object.__new__
 _known_paths: set[str] = set()
 _PLAIN_INT = 1 << 53
 """Below this a whole number is a float as it is."""
+_PLAIN_SECONDS = 1_000_000
+"""Below this a number of seconds is written without an exponent."""
+_MEMORY_MAX: Final = 1 << 63
+"""A limit has a word of 64 bits in shared memory."""
+_SHOWN_MAX: Final = 80
+"""Of a value in a message."""
 
 
 def _check_path(module: str) -> None:
@@ -261,18 +267,41 @@ def _not_a_path(module: object) -> str:
     return f"module must be the dotted path of a Model, 'package.module.Class', not {module!r}{hint}"
 
 
+def shown(value: object) -> str:
+    """What was given, for a message: never long, and never an error of its own."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # the user's __repr__, or a number of too many digits
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= _SHOWN_MAX else f"{text[: _SHOWN_MAX - 20]}…{text[-19:]}"
+
+
 def _seconds(name: str, value: object, *, above_zero: bool = False) -> float:
+    limit = " or None" if above_zero else ""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        message = f"{name} must be a number of seconds or None, not {value!r}"
+        message = f"{name} must be a number of seconds{limit}, not {shown(value)}{_in_seconds(name, value)}"
         raise TypeError(message)
     if not (value > 0 or (value == 0 and not above_zero)):  # also refuses NaN
-        message = f"{name} must be {'above 0' if above_zero else '0 or more'} seconds, not {value!r}"
+        message = f"{name} must be {'above 0' if above_zero else '0 or more'} seconds, not {shown(value)}"
         raise ValueError(message)
     try:
         return float(value)
     except OverflowError:
-        message = f"{name} is more seconds than a number can hold; None is no limit"
+        message = f"{name} is more seconds than a number can hold{'; None is no limit' if above_zero else ''}"
         raise ValueError(message) from None
+
+
+def _in_seconds(name: str, value: object) -> str:
+    """What to write in place of a text such as "1.5 min"; it is for pipelines that durations are text."""
+    if not isinstance(value, str):
+        return ""
+    import re
+
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h|)\s*", value[:40])
+    if found is None:
+        return ""
+    seconds = float(found[1]) * {"ms": 0.001, "m": 60, "min": 60, "h": 3600}.get(found[2], 1)
+    return f"; write it as a number: {name}={seconds:g}" if seconds < _PLAIN_SECONDS else ""
 
 
 def _retries(value: object) -> RetryPolicy:
@@ -281,31 +310,58 @@ def _retries(value: object) -> RetryPolicy:
     elif isinstance(value, int) and not isinstance(value, bool):
         policy = RetryPolicy(max=value)
     else:
-        message = f"retries must be a number or a RetryPolicy, not {value!r}"
+        message = f"retries must be a whole number or a RetryPolicy, not {shown(value)}"
         raise TypeError(message)
+    _whole("retries", policy.max, None)
     if not 0 <= policy.max <= MAX_RETRIES:
-        message = f"retries must be from 0 to {MAX_RETRIES}, not {policy.max}"
+        message = f"retries must be from 0 to {MAX_RETRIES}, not {shown(policy.max)}"
         raise ValueError(message)
-    unknown = [outcome for outcome in policy.on if outcome not in RETRYABLE]
+    unknown = [outcome for outcome in _several("on", policy.on) if outcome not in RETRYABLE]
     if unknown:
-        message = f"a retry is possible on {', '.join(RETRYABLE)}, not on {unknown[0]!r}"
+        message = f"a retry is possible on {', '.join(RETRYABLE)}, not on {shown(unknown[0])}"
         raise ValueError(message)
     _seconds("delay_s", policy.delay_s)
     _seconds("max_delay_s", policy.max_delay_s)
     if policy.seed is not None:
         _whole("seed", policy.seed, 0)
-    if not policy.backoff >= 1:
-        message = f"backoff is a factor of 1 or more, not {policy.backoff!r}"
-        raise ValueError(message)
+    _factor("backoff", policy.backoff)
+    _flag("jitter", policy.jitter)
+    _flag("held", policy.held)
     return policy
+
+
+def _several(name: str, value: object) -> Collection[object]:
+    if isinstance(value, str) or not isinstance(value, Collection):  # a text would be taken for its letters
+        message = f"{name} must be outcomes that are tried again, such as ('failed',), not {shown(value)}"
+        raise TypeError(message)
+    return value
+
+
+def _factor(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        message = f"{name} must be a number, not {shown(value)}"
+        raise TypeError(message)
+    if not value >= 1:  # also refuses NaN
+        message = f"{name} is a factor of 1 or more, not {shown(value)}"
+        raise ValueError(message)
 
 
 def _whole(name: str, value: object, least: int | None) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        message = f"{name} must be a whole number, not {value!r}"
+        message = f"{name} must be a whole number, not {shown(value)}"
         raise TypeError(message)
     if least is not None and value < least:
-        message = f"{name} must be {least} or more, not {value}"
+        message = f"{name} must be {least} or more, not {shown(value)}"
+        raise ValueError(message)
+    return value
+
+
+def _memory(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        message = f"{name} must be a whole number of bytes, such as 512 * 2**20, or None, not {shown(value)}"
+        raise TypeError(message)
+    if _whole(name, value, 1) >= _MEMORY_MAX:
+        message = f"{name} must be below 2**63 bytes, not {shown(value)}; None is no limit"
         raise ValueError(message)
     return value
 
@@ -313,55 +369,56 @@ def _whole(name: str, value: object, least: int | None) -> int:
 def _seed(name: str, value: object) -> int:
     seed = _whole(name, value, 0)
     if seed >= SEEDS:
-        message = f"{name} must be below {SEEDS}, which is what numpy takes, not {seed}"
+        message = f"{name} must be below {SEEDS}, which is what numpy takes, not {shown(seed)}"
         raise ValueError(message)
     return seed
 
 
-def _text(name: str, value: object) -> str:
+def check_text(name: str, value: object) -> str:
+    """The value, a text that can name something; what else it may be is a TypeError or ValueError."""
     if not isinstance(value, str):
-        message = f"{name} must be text, not {value!r}"
+        message = f"{name} must be text, not {shown(value)}"
         raise TypeError(message)
     if not value or "\0" in value:
-        message = f"{name} must not be empty or hold a NUL, as {value!r} does"
+        message = f"{name} must not be empty or hold a NUL, as {shown(value)} does"
         raise ValueError(message)
     return value
 
 
 def _folder(name: str, value: object) -> str:
-    return _text(name, os.fspath(value) if isinstance(value, os.PathLike) else value)
+    return check_text(name, os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
 def _kwargs(_name: str, value: object) -> dict[str, object]:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        message = f"kwargs must be a mapping with text keys, not {value!r}"
+        message = f"kwargs must be a mapping with text keys, not {shown(value)}"
         raise TypeError(message)
     return dict(value)
 
 
 def _env(_name: str, value: object) -> dict[str, str | None]:
     if not isinstance(value, Mapping):
-        message = f"env must be a mapping, not {value!r}"
+        message = f"env must be a mapping, not {shown(value)}"
         raise TypeError(message)
     for key, text in value.items():
         if isinstance(key, str) and isinstance(text, AttemptText):
             _env("env", {key: text.example()})
             continue
         if not isinstance(key, str) or not (text is None or isinstance(text, str)):
-            message = f"env maps names to text, or to None for removal, not {key!r} to {text!r}"
+            message = f"env maps names to text, or to None for removal, not {shown(key)} to {shown(text)}"
             raise TypeError(message)
         if not key or "=" in key or "\0" in key or "\0" in (text or ""):
-            message = f"env cannot hold {key!r} = {text!r}"
+            message = f"env cannot hold {shown(key)} = {shown(text)}"
             raise ValueError(message)
     return dict(value)
 
 
 def _outputs(name: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, (tuple, list)):
-        message = f"{name} must be a list of paths, not {value!r}"
+        message = f"{name} must be a list of paths, not {shown(value)}"
         raise TypeError(message)
     for path in value:
-        if not _text(name, path).startswith("/"):
+        if not check_text(name, path).startswith("/"):
             message = f"{name} must be absolute paths, unlike {path!r}: a worker has a folder of its own"
             raise ValueError(message)
     return tuple(value)
@@ -369,17 +426,17 @@ def _outputs(name: str, value: object) -> tuple[str, ...]:
 
 def _flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
-        message = f"{name} must be true or false, not {value!r}"
+        message = f"{name} must be true or false, not {shown(value)}"
         raise TypeError(message)
     return value
 
 
 def _hook(name: str, value: object) -> str:
-    path = _text(name, value)
+    path = check_text(name, value)
     module, colon, function = path.partition(":")
     parts = [*module.split("."), *function.split(".")]
     if not colon or not all(part.isidentifier() for part in parts):
-        message = f"{name} must be 'package.module:function', not {value!r}"
+        message = f"{name} must be 'package.module:function', not {shown(value)}"
         raise ValueError(message)
     return path
 
@@ -406,12 +463,12 @@ _OWN: Final = ("id", "seed", "env", "retries")
 """What each of the tasks has for itself that were made ``like`` another."""
 _CHECKS: Final[dict[str, Callable[[str, object], object]]] = {
     "kwargs": _kwargs,
-    "id": _text,
+    "id": check_text,
     "retries": lambda _name, value: _retries(value),
     "grace": _seconds,
     "callback_timeout": lambda name, value: _seconds(name, value, above_zero=True),
     "deadline": lambda name, value: _seconds(name, value, above_zero=True),
-    "memory": lambda name, value: _whole(name, value, 1),
+    "memory": _memory,
     "priority": lambda name, value: _whole(name, value, None),
     "seed": _seed,
     "outputs": _outputs,

@@ -6,6 +6,9 @@ pass as it is.
 
 Start methods make no difference here, so the tests for one of them are run: "spawn", which no test excuses from
 anything.
+
+Many interpreters are installed without these tests.  ``WORKFLOW_TEST_STDLIB`` then names a folder that has the whole
+``test`` package of that version in it, to be used in place of the interpreter's own.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import concurrent.futures
 import concurrent.futures.process
 import importlib
 import json
+import os
 import sys
 import unittest
 from typing import Any
@@ -96,13 +100,19 @@ class Quiet(unittest.TextTestResult):
 
 def main() -> None:
     """Run a part of them, and write what came of each as JSON: ``stdlib_suite.py PART FILE``."""
+    folder = os.environ.get("WORKFLOW_TEST_STDLIB")
+    if folder is not None:
+        sys.path.insert(0, folder)
     helper = importlib.import_module("test.support.script_helper")
 
-    # Programs that the tests start import the executor by the name of its class.
+    # Programs that the tests start import the executor by the name of its class.  They are isolated, so it is the text
+    # that has to tell them where the tests are.
     run = helper.assert_python_ok
+    head = "import concurrent.futures, workflow\nconcurrent.futures.WorkflowExecutor = workflow.WorkflowExecutor\n"
+    if folder is not None:
+        head = f"import sys\nsys.path.insert(0, {folder!r})\n{head}"
 
     def run_with_ours(*args: str, **options: Any) -> Any:
-        head = "import concurrent.futures, workflow\nconcurrent.futures.WorkflowExecutor = workflow.WorkflowExecutor\n"
         return run(*[head + arg if "Executor" in arg else arg for arg in args], **options)
 
     helper.assert_python_ok = run_with_ours  # type: ignore[attr-defined]

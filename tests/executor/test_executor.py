@@ -146,7 +146,11 @@ def test_views_of_views_keep_what_they_were_not_told(make_executor: Make) -> Non
 
 def test_an_unknown_option_is_told_with_what_was_meant(executor: WorkflowExecutor) -> None:
     with pytest.raises(TypeError, match="no option 'timeuot', did you mean 'timeout'"):
-        executor.with_options(timeuot=3)
+        executor.with_options(timeuot=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="an executor has no option 'max_worker', did you mean 'max_workers'"):
+        WorkflowExecutor(max_worker=3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="no option 'max_workers': it is one of the whole pool"):
+        executor.with_options(max_workers=3)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="timeout must be above 0"):
         executor.with_options(timeout=0)
 

@@ -109,7 +109,15 @@ def test_a_context_of_multiprocessing_is_accepted(make_executor: Make, method: s
     [
         ({"mp_context": "fork"}, "mp_context must be a context of multiprocessing"),
         ({"initializer": 3}, "initializer must be a callable, not 3"),
+        ({"initargs": "one"}, "initargs must be a tuple of arguments, such as .*, not 'one'"),
+        ({"initargs": None}, "initargs must be a tuple of arguments, such as .*, not None"),
         ({"max_tasks_per_child": 1.5}, "max_tasks_per_child must be a whole number"),
+        (
+            {"timeout": "30s"},
+            "number of seconds or None, not '30s'; write it as a number: timeout=30$",
+        ),
+        ({"memory": "1GB"}, "memory must be a whole number of bytes, such as .*, not '1GB'"),
+        ({"name": 3}, "^name must be text, not 3"),
     ],
 )
 def test_what_cannot_be_meant_is_a_type_error(options: dict[str, Any], message: str) -> None:

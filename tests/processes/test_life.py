@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -28,6 +30,29 @@ def test_a_pool_starts_works_and_stops() -> None:
     with MultiProcess(2) as mp:
         handles = [mp.push(InfoTask("victims.Echo", 10, number, kwargs={"x": 1})) for number in range(100)]
     assert [handle.result() for handle in handles] == [(number, {"x": 1}) for number in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"max_log": "1GB"}, "max_log must be a whole number, not '1GB'"),
+        ({"max_result": 0}, "max_result must be 1 or more, not 0"),
+        ({"own_output": -1}, "own_output must be 0 or more, not -1"),
+        ({"own_output": 1 << 40}, "own_output must be 2147483647 or less"),
+        ({"log_dir": 3}, "log_dir must be text, not 3"),
+        ({"preload": "json"}, "preload must be a list of texts, not 'json'"),
+        ({"preload": [json]}, "preload must be text, not <module 'json'"),
+        ({"path": None}, "path must be a list of texts, not None"),
+        ({"env": "A=1"}, "env must be a mapping, not 'A=1'"),
+        ({"env": {"A": 1}}, "env maps names to text, not 'A' to 1"),
+        ({"on_retry": "retry"}, "on_retry must be a callable, not 'retry'"),
+        ({"on_callback": 1}, "on_callback must be a callable, not 1"),
+    ],
+)
+def test_an_option_that_cannot_be_meant_is_refused_where_it_is_written(options: dict[str, Any], told: str) -> None:
+    """And not by a process of the engine, which could only die of it."""
+    with pytest.raises((TypeError, ValueError), match=re.escape(told)):
+        MultiProcess(1, **options)
 
 
 def test_each_misuse_has_one_answer() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import multiprocessing
 from collections.abc import Iterator
+from multiprocessing.context import BaseContext
 
 from typing_extensions import assert_never, assert_type
 
@@ -25,6 +26,7 @@ from workflow import (
     TaskTimeout,
     WorkflowExecutor,
 )
+from workflow.executor import CallOptions
 
 
 class Demo(Model):
@@ -69,12 +71,37 @@ def executor() -> None:
         assert_type(pool.map(str.upper, ["a"], timeout=1, chunksize=2, buffersize=3), Iterator[str])
         view = pool.with_options(timeout=None, name="slow")
         assert_type(view, WorkflowExecutor)
+        options(pool, context)
         assert_type(view.as_completed(len, ["a"], buffersize=2), Outcomes[int])
         for each in view.as_submitted(len, ["a"]):
             assert_type(each, TaskFuture[int])
         for done in concurrent.futures.as_completed([future]):
             assert_type(done, concurrent.futures.Future[list[str]])
         take_any_executor(pool)
+
+
+def options(pool: WorkflowExecutor, context: BaseContext) -> None:
+    WorkflowExecutor(mp_context=context, timeout=1.5, retries=RetryPolicy(max=1), grace=0, memory=1 << 30, priority=-1)
+    WorkflowExecutor(None, None, None, (), max_tasks_per_child=None, timeout=None, memory=None, env=None, name=None)
+    WorkflowExecutor(timeuot=1)  # type: ignore[arg-type]
+    WorkflowExecutor(timeout="30s")  # type: ignore[arg-type]
+    WorkflowExecutor(retries=1.5)  # type: ignore[arg-type]
+    WorkflowExecutor(memory="1GB")  # type: ignore[arg-type]
+    WorkflowExecutor(env={"A": 1})  # type: ignore[dict-item]
+    WorkflowExecutor(max_tasks_per_child="9")  # type: ignore[arg-type]
+    pool.with_options(timeout=1, retries=2, grace=0.5, memory=1 << 30, priority=1, env={"A": None}, name="a")
+    pool.with_options(timeout=None, retries=RetryPolicy(max=1), memory=None, env=None, name=None)
+    pool.with_options(timeuot=1)  # type: ignore[call-arg]
+    pool.with_options(max_workers=1)  # type: ignore[call-arg]
+    pool.with_options(timeout="30s")  # type: ignore[arg-type]
+    pool.with_options(retries="2")  # type: ignore[arg-type]
+    pool.with_options(grace=None)  # type: ignore[arg-type]
+    pool.with_options(memory=1.5)  # type: ignore[arg-type]
+    pool.with_options(priority=None)  # type: ignore[arg-type]
+    pool.with_options(env={"A": 1})  # type: ignore[dict-item]
+    pool.with_options(name=1)  # type: ignore[arg-type]
+    few: CallOptions = {"timeout": 1, "name": "a"}
+    assert_type(pool.with_options(**few), WorkflowExecutor)
 
 
 def take_any_executor(pool: concurrent.futures.Executor) -> None:

@@ -6,16 +6,17 @@ import atexit
 import os
 import sys
 import weakref
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from workflow.engine import resolve
 from workflow.engine.client import Client, Config, Running, Stack
 from workflow.engine.system import usable_cpus
 from workflow.errors import NEEDS_POSIX, EngineError, WorkflowError
-from workflow.info_task import POOL_MAX, InfoTask
+from workflow.info_task import POOL_MAX, InfoTask, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _CALLBACKS_S = 1.0
 """What callbacks get when the time of ``stop`` is over."""
+_DESCRIPTOR_MAX = (1 << 31) - 1
 _PATHS_MAX = 10_000
 """Paths of classes that are remembered: a program that makes names up may not fill the memory."""
 
@@ -86,18 +88,22 @@ class MultiProcess:
         config = Config(
             pool=self.pool,
             max_pending=None if max_pending is None else count("max_pending", max_pending),
-            log_dir=None if log_dir is None else os.path.abspath(log_dir),
-            max_log=max_log,
-            own_output=own_output,
-            max_result=max_result,
+            log_dir=None if log_dir is None else os.path.abspath(_path("log_dir", log_dir)),
+            max_log=None if max_log is None else count("max_log", max_log, least=0),
+            own_output=None if own_output is None else count("own_output", own_output, _DESCRIPTOR_MAX, least=0),
+            max_result=None if max_result is None else count("max_result", max_result),
             max_tasks_per_child=None
             if max_tasks_per_child is None
             else count("max_tasks_per_child", max_tasks_per_child),
-            preload=tuple(preload),
-            path=tuple(os.path.abspath(folder) for folder in path),
-            env=env,
+            preload=_texts("preload", preload),
+            path=tuple(os.path.abspath(folder) for folder in _texts("path", path)),
+            env=None if env is None else _environment(env),
             main=name_of_main(),
         )
+        for name, call in (("on_retry", on_retry), ("on_callback", on_callback)):
+            if call is not None and not callable(call):
+                message = f"{name} must be a callable, not {shown(call)}"
+                raise TypeError(message)
         self._client = Client(config, on_callback, on_retry)
         self._owner = _generation
         self._state = "new"
@@ -307,15 +313,42 @@ def why_main_has_no_name() -> str:
     return "was typed into a session" if file is None or str(file).startswith("<") else f"stands in {file}"
 
 
-def count(name: str, value: object, most: int | None = None) -> int:
-    """The value, a whole number from 1 on, ``most`` at the most; what else it may be is a TypeError or ValueError."""
+def count(name: str, value: object, most: int | None = None, *, least: int = 1) -> int:
+    """The value, a whole number from ``least`` to ``most``; what else it may be is a TypeError or ValueError."""
     if isinstance(value, bool) or not isinstance(value, int):
-        message = f"{name} must be a whole number, not {value!r}"
+        message = f"{name} must be a whole number, not {shown(value)}"
         raise TypeError(message)
-    if value < 1:
-        message = f"{name} must be 1 or more, not {value}"
+    if value < least:
+        message = f"{name} must be {least} or more, not {shown(value)}"
         raise ValueError(message)
     if most is not None and value > most:
-        message = f"{name} must be {most} or less, not {value}"
+        message = f"{name} must be {most} or less, not {shown(value)}"
         raise ValueError(message)
     return value
+
+
+def _texts(name: str, value: object) -> tuple[str, ...]:
+    """A text by itself would be taken for its letters."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        message = f"{name} must be a list of texts, not {shown(value)}"
+        raise TypeError(message)
+    return tuple(_path(name, text) for text in value)
+
+
+def _path(name: str, value: object) -> str:
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(text, str):
+        message = f"{name} must be text, not {shown(value)}"
+        raise TypeError(message)
+    return text
+
+
+def _environment(env: object) -> Mapping[str, str]:
+    if not isinstance(env, Mapping):
+        message = f"env must be a mapping, not {shown(env)}"
+        raise TypeError(message)
+    for name, text in env.items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            message = f"env maps names to text, not {shown(name)} to {shown(text)}"
+            raise TypeError(message)
+    return env
