@@ -1,5 +1,6 @@
 """``python -m workflow``, and the ``workflow`` command."""
 
+import gc
 import sys
 from typing import NoReturn
 
@@ -17,6 +18,8 @@ def main() -> NoReturn:
     from workflow.cli.leaving import leave_on_signals
 
     leave_on_signals()
+    # Nothing that is imported, or that a plan is made of, is garbage: the collector would look in vain again and again.
+    gc.set_threshold(20_000, 20, 50)
     from workflow.cli.main import main as command_line
 
     command_line()

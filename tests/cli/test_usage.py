@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -184,3 +186,36 @@ def test_schemas_cannot_be_written_into_what_is_no_folder(workflow: Callable[...
     ran = workflow("schema", "--dir", "/dev/null")
     assert ran.returncode == 2
     assert "--dir: cannot write /dev/null/pipeline.schema.json" in ran.stderr
+
+
+def test_a_command_imports_no_other(pipeline: Callable[[str], Path], tmp_path: Path) -> None:
+    """A run starts without what validate, chaos and the others are made of; it checks reports as ``report`` does."""
+    pipeline(GOOD)
+    show = "import atexit, sys; atexit.register(lambda: print(*sorted(sys.modules), sep='\\n'))\n"
+    end = "from workflow.__main__ import main; sys.argv[1:] = ['run']; main()"
+    ran = subprocess.run([sys.executable, "-c", show + end], cwd=tmp_path, capture_output=True, text=True, check=True)
+    modules = {name.removeprefix("workflow.cli.") for name in ran.stdout.split() if name.startswith("workflow.cli.")}
+    assert "run" in modules
+    others = {"chaos", "completion", "config", "doctor", "explain", "init", "inspect", "logs", "runs", "schema", "show"}
+    assert not modules & others
+
+
+@pytest.mark.parametrize(("args", "code"), [(["runs"], 0), (["runn"], 2)])
+def test_what_others_registered_for_the_end_runs_once_and_is_written(
+    tmp_path: Path, args: list[str], code: int
+) -> None:
+    """Before us or after us; the exit code is ours, and the interpreter is not taken apart."""
+    program = f"""\
+import atexit, sys
+class Late:
+    def __del__(self): print("taken apart")
+late = Late()
+atexit.register(print, "first")
+sys.argv[1:] = {args!r}
+from workflow.__main__ import main
+atexit.register(print, "second")
+main()
+"""
+    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == code
+    assert ran.stdout.split() == ["second", "first"]
