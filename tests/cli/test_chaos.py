@@ -155,6 +155,29 @@ def test_the_list_names_every_scenario_and_every_kind(workflow: Workflow) -> Non
     assert [line.split()[0] for line in points] == list(POINTS)
 
 
+def test_the_list_is_there_for_programs_too(workflow: Workflow) -> None:
+    """As JSON, and in the other an id is the first word of its line."""
+    import json
+
+    from workflow.harness.catalogue import SCENARIOS
+    from workflow.harness.kinds import KINDS
+
+    listed = json.loads(workflow("chaos", "--list", "--json").stdout)
+    assert [each["id"] for each in listed["scenarios"]] == [scenario.id for scenario in SCENARIOS]
+    assert [each["id"] for each in listed["kinds"]] == list(KINDS)
+    assert all(each["what"] for each in listed["points"])
+    words = {line.split()[0] for line in workflow("chaos", "--list").stdout.splitlines() if line.startswith("    ")}
+    assert {scenario.id for scenario in SCENARIOS} <= words
+
+
+def test_what_is_done_to_the_engine_is_no_kind_of_fault(workflow: Workflow, tmp_path: Path) -> None:
+    """And is told where it is to be had."""
+    (tmp_path / "pipeline.toml").write_text('[tasks.a]\ncmd = ["true"]\n')
+    ran = workflow("chaos", "pipeline.toml", "--inject", "hang.queue:a")
+    assert ran.returncode == 2
+    assert "workflow chaos --scenario hang.queue" in ran.stderr
+
+
 def test_the_help_fits_a_terminal_of_80_columns(workflow: Workflow) -> None:
     """And ends with commands that can be typed."""
     ran = workflow("chaos", "--help", env={"COLUMNS": "80"})

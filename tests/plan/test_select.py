@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 from workflow.plan.build import load_plan
 from workflow.plan.plan import Plan
-from workflow.plan.select import select
+from workflow.plan.select import matches, matching, select
 
 TEXT = """
 [pipeline]
@@ -75,3 +76,32 @@ def test_a_part_of_a_plan_is_another_plan(plan: Plan) -> None:
     assert plan.settings.max_failures == 4
     assert part.settings.max_failures == 1
     assert part.hash != plan.hash
+
+
+GLOBS = [
+    "fetch", "fetch@1", "fetch@9", "fetch@*", "fetch@[!0]", "f*@3", "*", "*@*", "?etch", "fetch@", "fetch*2", "clean@1",
+    "build@linux", "b[u]ild@m*", "cl?an", "*n*", "", "[", "fetch@1[", "@1", "Fetch", "build@lin*x", "fetch@0-*",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("glob", GLOBS)
+def test_what_matches_is_found_as_if_each_had_been_looked_at(plan: Plan, glob: str) -> None:
+    """By id or by name, as the shell would."""
+    for group in plan.tasks.groups:
+        looked = [at for at, task in enumerate(group) if fnmatchcase(task.id, glob) or fnmatchcase(task.name, glob)]
+        assert list(matching(group, glob)) == looked
+    assert matches(plan, glob) == any(
+        fnmatchcase(each, glob) for task in plan.tasks for each in (task.id, task.name)
+    )  # fmt: skip
+
+
+def test_one_of_a_million_is_found_without_a_look_at_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its id, or where the beginning of a glob rules a task out."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text('[tasks.a]\ncmd = ["true", "${matrix.n}"]\nmatrix.n = {range = [0, 1000000]}\n')
+    million = load_plan(path, hashed=False)
+    monkeypatch.setattr(type(million.tasks.groups[0]), "ids", None)
+    assert ids(select(million, globs=["a@765432", "b@*"], tags=[])) == ["a@765432"]
+    assert not matches(million, "a@1000000")

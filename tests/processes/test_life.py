@@ -260,6 +260,7 @@ def test_a_class_typed_into_a_session_is_a_clear_error_at_push(tmp_path: Path, p
     )
     out, err = python(tmp_path, "-c", code).communicate(timeout=30)
     assert "typed into a session" in out
+    assert "WorkflowExecutor" in out
     assert err == ""
 
 

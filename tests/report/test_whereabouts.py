@@ -167,3 +167,13 @@ def test_of_the_stacks_of_a_process_the_task_s_own_are_shown() -> None:
         'Current thread 0x2 (most recent call first):\n  File "/home/mine.py", line 7 in waits'
     )
     assert of_the_task(f'Thread 0x1 (most recent call first):\n  File "{engine}", line 3 in _watch\n') == ""
+
+
+def test_a_killed_command_has_no_place() -> None:
+    """In its worker no code but the engine's was at work, down to the line that the process began with."""
+    ours = workflow.tasks.__file__
+    stack = (
+        f'Current thread 0x1 (most recent call first):\n  File "{ours}", line 127 in _run\n'
+        '  File "<string>", line 9 in <module>'
+    )
+    assert whereabouts(ErrorRecord("TaskTimeout", "t", None, stack), HERE) == []

@@ -354,6 +354,50 @@ def test_a_long_task_is_said_to_have_started_before_it_ends(
     assert started[0]["time"] == "1970-01-01T00:00:05.000000+00:00"
 
 
+def test_attempts_are_told_in_order_also_when_a_later_one_is_seen_first(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
+) -> None:
+    """Nobody looked during the first one; the second, which is seen to run, is told behind its end, and each once."""
+
+    class Trouble:
+        looks = 0
+
+        def acts(self: Any, handle: Any) -> Any:
+            first = self.attempt(Outcome.FAILED, 1, error="no", started_at=10.0, duration_s=1.0)
+            second = self.attempt(Outcome.FAILED, 2, error="no", started_at=20.0, duration_s=1.0)
+            third = self.attempt(Outcome.SUCCEEDED, 3, started_at=30.0, duration_s=1.0)
+            seen = SimpleNamespace(number=handle.number, id="a", attempt=2, pid=4321, started_at=20.0, log=None)
+            for known in ((), (first,)):  # it is seen to run before the end of the one before is heard of
+                handle.attempts = known
+                self.now_running = [seen]
+                self.seen.wait(5)
+                self.seen.clear()
+            self.now_running = []
+            self.end(handle, Outcome.SUCCEEDED, attempts=(first, second, third))
+
+        def running(self: Any) -> Any:
+            running = super().running()  # type: ignore[misc]
+            self.looks += bool(running)
+            if self.looks in {2, 4}:
+                self.looks += 1
+                self.seen.set()
+            return running
+
+        def start(self: Any) -> Any:
+            self.seen = threading.Event()
+
+    ran = go(make_plan(make_task("a")), Trouble)
+    told = [(event["event"], event.get("attempt"), event["time"][17:19]) for event in events_of(ran.folder)][1:-2]
+    assert told == [
+        ("task_started", 1, "10"),
+        ("attempt_finished", 1, "11"),
+        ("task_started", 2, "20"),
+        ("attempt_finished", 2, "21"),
+        ("task_started", 3, "30"),
+        ("attempt_finished", 3, "31"),
+    ]
+
+
 def test_every_attempt_of_a_retried_task_began_before_it_ended(
     go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
 ) -> None:
@@ -475,6 +519,7 @@ def test_the_state_folder_is_private_and_ignored_by_git(
     state = tmp_path / ".workflow"
     assert state.stat().st_mode & 0o777 == 0o700
     assert (state / ".gitignore").read_text() == "*\n"
+    assert [path for path in state.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o077] == []
     assert sorted(path.name for path in state.iterdir()) == [".gitignore", "latest", "runs", "runs.db"]
 
 

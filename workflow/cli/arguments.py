@@ -70,14 +70,11 @@ def selected(plan: Plan, globs: Sequence[str], tags: Sequence[str]) -> Plan | No
 
     That one is likely to be misspelt, and a task that does not run because of it would not be missed.
     """
-    from fnmatch import fnmatchcase
-    from itertools import chain
-
-    from workflow.plan.select import select
+    from workflow.plan.select import matches, select
 
     if not globs and not tags:
         return plan
-    idle = [g for g in globs if not any(fnmatchcase(name, g) for name in chain(plan.tasks.names, plan.tasks.ids()))]
+    idle = [glob for glob in globs if not matches(plan, glob)]
     unknown = [tag for tag in tags if not any(tag in task.tags for task in plan.tasks.differing("tags"))]
     chosen = None if idle or unknown else select(plan, globs=globs, tags=tags)
     if chosen is not None and chosen.tasks:

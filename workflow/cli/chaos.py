@@ -105,7 +105,7 @@ def chaos(
     pipeline does not run by itself, 129/130/143 SIGHUP/SIGINT/SIGTERM.
     """
     if listing:
-        return _list()
+        return _list_as_json() if as_json else _list()
     try:
         here = Path.cwd()
     except OSError:
@@ -159,8 +159,8 @@ def _list() -> int:
     width = max(len(name) for name in [*KINDS, *(scenario.id for scenario in SCENARIOS)])
 
     def tell_one(name: str, text: str, mark: str = " ") -> None:
-        lines = wrap(text, _LIST_WIDTH - width - 6)
-        tell("\n".join(f"  {mark} {name:<{width}}  {line}" if not n else f"{'':<{width + 6}}{line}"
+        lines = wrap(text, _LIST_WIDTH - width - 8)
+        tell("\n".join(f"    {name:<{width}}  {mark} {line}" if not n else f"{'':<{width + 8}}{line}"
                         for n, line in enumerate(lines)))  # fmt: skip
 
     tell("scenarios (s: also in --preset smoke)")
@@ -174,6 +174,33 @@ def _list() -> int:
     tell("\npoints of the engine, for --sweep POINT[:kill|:stop]")
     for point, what in POINTS.items():
         tell_one(point, what)
+    return ExitCode.SUCCEEDED
+
+
+def _list_as_json() -> int:
+    import json
+
+    from workflow.failpoints import POINTS
+    from workflow.harness.catalogue import SCENARIOS
+    from workflow.harness.kinds import KINDS
+
+    listed = {
+        "scenarios": [
+            {"id": each.id, "fault": each.fault, "must": each.must, "smoke": each.smoke} for each in SCENARIOS
+        ],
+        "kinds": [
+            {
+                "id": each.id,
+                "what": each.what,
+                "outcome": each.outcome,
+                "callback": each.callback,
+                "tasks": sorted(each.tasks),
+            }
+            for each in KINDS.values()
+        ],
+        "points": [{"id": point, "what": what} for point, what in POINTS.items()],
+    }
+    tell(json.dumps(listed, indent=2))
     return ExitCode.SUCCEEDED
 
 

@@ -214,12 +214,12 @@ def _left_out(name: str) -> bool:
 
 
 def _check_force(plan: Plan, glob: str) -> None:
-    from fnmatch import fnmatchcase
     from itertools import chain
 
     from workflow.diagnostics.suggest import did_you_mean
+    from workflow.plan.select import matches
 
-    if not any(fnmatchcase(name, glob) for name in chain(plan.tasks.names, plan.tasks.ids())):
+    if not matches(plan, glob):
         near = did_you_mean(glob, dict.fromkeys(chain(plan.tasks.names, plan.tasks.ids())))
         raise click.BadParameter(f"no task matches {glob!r}" + (f", {near}" if near else ""), param_hint="--force")
 

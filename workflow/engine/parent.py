@@ -249,7 +249,7 @@ class MultiProcess:
         if main is None:
             message = (
                 f"{module!r} {why_main_has_no_name()}, where no worker process can import it; "
-                "put the class into a module (a .py file) and give its path"
+                "put the class into a module (a .py file) and give its path, or call a function with WorkflowExecutor"
             )
             raise ValueError(message)
         return f"{main}{module[len('__main__') :]}"

@@ -152,6 +152,13 @@ def _check_kind(kind: str) -> None:
 
 def no_kind(kind: str) -> str:
     """That there is no such kind, and which is near."""
+    from workflow.harness.catalogue import by_id  # it imports half of the harness, which only this needs
+
+    if kind in by_id():
+        return (
+            f"{kind!r} is done to the engine and not to one task, so it is no kind of fault; "
+            f"`workflow chaos --scenario {kind}` does it"
+        )
     group = any(known.startswith(f"{kind}.") for known in KINDS)
     near = None if group else did_you_mean(kind, KINDS)
     hint = f", {near}" if near else "; `workflow chaos --list` shows the kinds"

@@ -25,7 +25,7 @@ from workflow.plan.plan import (
 )
 from workflow.plan.printing import plan_hash
 from workflow.plan.resolved import resolved
-from workflow.plan.tasks import Group, Listed, Tasks
+from workflow.plan.tasks import Group, Listed, Tasks, Whole
 from workflow.spec.checks import SecretTable
 from workflow.spec.condition import Answers
 from workflow.spec.document import read_document
@@ -118,13 +118,13 @@ def _planned(pipeline: Pipeline) -> tuple[Plan, list[Mistake]]:
     ordered, cycles = order(edges)
     if cycles:  # in the order of the file: every task's own mistakes are still found
         ordered = list(pipeline.tasks)
-    instances: dict[str, Group] = {}
+    instances: dict[str, Whole] = {}
     for name in ordered:
         instances[name], wrong = _instances(pipeline, pipeline.tasks[name], edges, instances)
         mistakes += wrong
     tasks = Tasks(instances[name] for name in ordered)
     if any(spec.table.outputs for spec in pipeline.tasks.values()):
-        tasks, wrong = _tied_by_files(pipeline, tasks, edges)
+        tasks, wrong = _tied_by_files(pipeline, tasks, instances, edges)
         mistakes += wrong
     else:
         mistakes += cycles
@@ -148,7 +148,9 @@ def hashed_plan(plan: Plan) -> Plan:
     return replace(plan, hash=plan_hash(plan))
 
 
-def _tied_by_files(pipeline: Pipeline, tasks: Tasks, edges: Edges) -> tuple[Tasks, list[Mistake]]:
+def _tied_by_files(
+    pipeline: Pipeline, tasks: Tasks, instances: Mapping[str, Whole], edges: Edges
+) -> tuple[Tasks, list[Mistake]]:
     """The same tasks with what their inputs make them need, in an order in which that comes first too."""
     makers = Makers(tasks, str(pipeline.document.folder))
     mistakes = [_clash_mistake(pipeline, tasks, clash) for clash in makers.clashes]
@@ -175,7 +177,7 @@ def _tied_by_files(pipeline: Pipeline, tasks: Tasks, edges: Edges) -> tuple[Task
         for start, group in zip(tasks.starts, tasks.groups, strict=True):
             ties = {number - start: implied[number] for number in range(start, start + len(group)) if number in implied}
             if ties:
-                group.tie(ties)
+                instances[group.name].tie(ties)
         position = {name: number for number, name in enumerate(ordered)}
         tasks = Tasks(sorted(tasks.groups, key=lambda group: position[group.name]))
     return tasks, mistakes
@@ -254,7 +256,7 @@ def _secret(pipeline: Pipeline, name: str, secret: SecretTable) -> SecretSource:
 
 def _instances(
     pipeline: Pipeline, spec: TaskSpec, edges: Edges, instances: Mapping[str, Group]
-) -> tuple[Group, list[Mistake]]:
+) -> tuple[Whole, list[Mistake]]:
     table, name = spec.table, spec.name
     mistakes: list[Mistake] = []
     rows = _rows(pipeline, spec, instances, mistakes)

@@ -24,15 +24,15 @@ from typing import Any, cast
 from workflow.plan.expand import Rows, comparable
 from workflow.plan.graph import Edge
 from workflow.plan.plan import Json, Kind, Need, PlannedTask
-from workflow.plan.tasks import NOTHING_TAKEN, Group, Ids, Listed
+from workflow.plan.tasks import NOTHING_TAKEN, Group, Ids, Listed, Whole
 from workflow.spec import checks, values
 from workflow.spec.condition import Answers, Senseless
 from workflow.spec.pipeline import Pipeline, TaskSpec
-from workflow.spec.reference import Reference, Template, describe, follow, resolve_some
+from workflow.spec.reference import Reference, Template, as_text, describe, follow, resolve_some
 from workflow.spec.values import Refused
 
 
-class Instances(Group):
+class Instances(Whole):
     """The instances of a matrix."""
 
     def __init__(self, maker: Maker, rows: Rows, skipped: bytearray | None) -> None:
@@ -108,7 +108,7 @@ class Instances(Group):
         return ((*needs, *self._tied[number]) if number in self._tied else needs), used
 
 
-def planned(name: str, maker: Maker, rows: Rows | None) -> tuple[Group, list[BadInstance]]:
+def planned(name: str, maker: Maker, rows: Rows | None) -> tuple[Whole, list[BadInstance]]:
     """The instances of a task, and what is wrong in one of them: of each key of the file, the first thing."""
     bad: list[BadInstance] = []
     if rows is None:
@@ -296,7 +296,6 @@ class Maker:
     def __init__(self, pipeline: Pipeline, spec: TaskSpec, needs: Needs) -> None:
         table, document = spec.table, pipeline.document
         self.needs = needs
-        self._name = spec.name
         self._root = document.folder
         home = document.home(("tasks", spec.name))
         homes = {key: document.home(pipeline.place(spec.name, key)) for key in ("cwd", "inputs", "outputs")}
@@ -327,6 +326,7 @@ class Maker:
             "outputs": table.outputs,
         }
         self._filled = {key: value for key, value in fields.items() if _waits(value)}
+        self._fills = {key: _filling(value, spec.name) for key, value in self._filled.items()}
         self._names = {**_FIELDS, kind: "target"}
         self.shared: dict[str, Any] = {
             "name": spec.name,
@@ -368,7 +368,7 @@ class Maker:
     ) -> dict[str, Any]:
         """The fields that are the instance's own; of these keys of the file, or of all.  Raises BadInstance."""
         return {
-            self._names[key]: self._located(key, self._fill(key, self._filled[key], id_, matrix or {}))
+            self._names[key]: self._located(key, self._fill(key, self._fills[key], id_, matrix or {}))
             for key in (self._filled if keys is None else keys)
         }
 
@@ -406,25 +406,22 @@ class Maker:
             return tuple(self._located(key, each) for each in value)
         return located(value, self._homes[key], self._root) if isinstance(value, str) else value
 
-    def _fill(self, key: str, value: object, id_: str, matrix: Mapping[str, object]) -> object:
-        path = ("on", key) if key in ("success", "failure") else (key,)
-
-        def lookup(reference: Reference) -> object:
-            if reference.namespace == "matrix":
-                return follow(matrix, reference.path, "matrix")
-            return id_ if reference.path == ("id",) else self._name
-
+    def _fill(self, key: str, fill: Filling, id_: str, matrix: Mapping[str, object]) -> object:
         try:
-            filled = _filled(value, lookup)
-            if key in ("success", "failure"):
-                return values.function_path(filled)
+            filled = fill(id_, matrix)
             if key in _TEXTS:
                 _check_texts(filled)
+            elif key in ("success", "failure"):
+                return values.function_path(filled)
             return _CHECKS[key](filled) if key in _CHECKS and not isinstance(filled, Template) else filled
         except Refused as error:
-            raise BadInstance(path, error.headline, error.help, error.code) from None
+            raise BadInstance(_path(key), error.headline, error.help, error.code) from None
         except LookupError as error:
-            raise BadInstance(path, str(error.args[0]), None) from None
+            raise BadInstance(_path(key), str(error.args[0]), None) from None
+
+
+def _path(key: str) -> tuple[str, ...]:
+    return ("on", key) if key in ("success", "failure") else (key,)
 
 
 def _without_nul(rows: Rows, at: int) -> bool:
@@ -474,16 +471,44 @@ def _waits(value: object) -> bool:
     return isinstance(value, (list, tuple)) and any(_waits(each) for each in value)
 
 
-def _filled(value: object, lookup: Callable[[Reference], object]) -> object:
+Filling = Callable[[str, Mapping[str, object]], object]
+"""Of the id and the matrix of an instance, a value with what they say filled in.  Raises LookupError."""
+
+
+def _filling(value: object, name: str) -> Filling:
+    """What fills in a value of the task with this name: made once, and called for each instance."""
+    if not _waits(value):
+        return lambda _id, _matrix: value
     if isinstance(value, Template):
-        return resolve_some(value, _of_instance, lookup)
+        if not all(isinstance(part, str) or _of_instance(part) for part in value.parts):
+            return lambda id_, matrix: resolve_some(value, _of_instance, lambda part: _looking(part, name)(id_, matrix))
+        parts = [part if isinstance(part, str) else _looking(part, name) for part in value.parts]
+        (first, *more), mode = parts, value.mode
+        if mode == "value" and not more and not isinstance(first, str):
+            return first
+        return lambda id_, matrix: "".join(
+            [part if isinstance(part, str) else as_text(part(id_, matrix), mode) for part in parts]
+        )
     if isinstance(value, dict):
-        return {key: _filled(each, lookup) for key, each in value.items()}
+        named = [(key, _filling(each, name)) for key, each in value.items()]
+        return lambda id_, matrix: {key: fill(id_, matrix) for key, fill in named}
+    assert isinstance(value, (list, tuple))
+    fills = [_filling(each, name) for each in value]
     if isinstance(value, tuple):
-        return tuple(_filled(each, lookup) for each in value)
-    if isinstance(value, list):
-        return [_filled(each, lookup) for each in value]
-    return value
+        return lambda id_, matrix: tuple([fill(id_, matrix) for fill in fills])
+    return lambda id_, matrix: [fill(id_, matrix) for fill in fills]
+
+
+def _looking(reference: Reference, name: str) -> Filling:
+    """What looks up a reference that ``_of_instance`` knows."""
+    if reference.namespace != "matrix":
+        return (lambda id_, _matrix: id_) if reference.path == ("id",) else (lambda _id, _matrix: name)
+    axis, *further = path = reference.path
+
+    def look(_id: str, matrix: Mapping[str, object]) -> object:
+        return matrix[axis] if axis in matrix and not further else follow(matrix, path, "matrix")
+
+    return look
 
 
 def relative(folder: Path, root: Path) -> str:

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import compress, islice
 from math import inf
 from operator import attrgetter, is_not
-from typing import Any
+from typing import Any, cast
 
 from workflow.info_task import RetryPolicy
 from workflow.plan.plan import Need, Plan, PlannedTask, SecretSource, Settings
@@ -144,24 +144,31 @@ def _task_lines(plan: Plan) -> Iterator[str]:
     Most of what a task holds is the very object that the task before it holds too, since instances share it: so it is
     written once, and only what is another object is written anew.
     """
-    before: tuple[object, ...] = ()
     written: list[str] = []
-    for task in (task for group in plan.tasks.groups for task in group.views()):
-        found = _RAW(task)
-        if before:
-            for keys in compress(_CHANGES, map(is_not, found, before)):
-                for key in keys:
-                    written[key] = _part(key, task)
-        else:
-            written = [_part(key, task) for key in range(len(_KEYS))]
-        before = found
-        yield "{" + ",".join(filter(None, written)) + "}"
-
-
-def _part(key: int, task: PlannedTask) -> str:
-    """One key of a task, empty where it is left out."""
-    value = _SHAPES[key](task)
-    return "" if value == _LEFT_OUT[key] else f"{_KEYS[key]}:{_line(value)}"
+    before: tuple[object, ...] = ()
+    task: PlannedTask | None = None
+    for group in plan.tasks.groups:
+        own = [field for field in _FIELDS if field not in group.shared]
+        look, changes = attrgetter(*own), [_CHANGES[field] for field in own]
+        for number, task in enumerate(group.views()):
+            if number:
+                found = look(task)
+                for keys in compress(changes, map(is_not, found, before)):
+                    for key in keys:
+                        written[key] = _WRITERS[key](task)
+                before = found
+            else:
+                found = _RAW(task)
+                if written:
+                    for keys in compress(_CHANGES.values(), map(is_not, found, before)):
+                        for key in keys:
+                            written[key] = _WRITERS[key](task)
+                else:
+                    written = [write(task) for write in _WRITERS]
+                before = look(task)
+            yield "{" + ",".join(filter(None, written)) + "}"
+        if task is not None:
+            before = _RAW(task)
 
 
 DEFAULTS: dict[str, object] = {
@@ -200,15 +207,32 @@ def _hooks(task: PlannedTask) -> dict[str, str]:
     return {key: hook for key, hook in hooks.items() if hook is not None}
 
 
+def _module(task: PlannedTask) -> object:
+    """Module of the InfoTask that ``compile`` will make."""
+    return task.target if task.kind == "module" else MODELS[task.kind]
+
+
+def _args(task: PlannedTask) -> Sequence[object]:
+    """Its arguments."""
+    if task.kind == "module":
+        return task.args
+    return (task.target, task.args, task.kwargs) if task.kind == "call" else (task.target,)
+
+
+def _kwargs(task: PlannedTask) -> Mapping[str, object]:
+    """Its keyword arguments."""
+    return task.kwargs if task.kind == "module" else {}
+
+
 _WRITTEN: dict[str, tuple[Any, ...]] = {
     "id": (lambda task: task.id, "id"),
     "name": (lambda task: task.name, "name"),
     "kind": (lambda task: task.kind, "kind"),
-    "module": (lambda task: _info_task(task)[0], "kind", "target"),
+    "module": (_module, "kind", "target"),
     "needs": (lambda task: [_need(need) for need in task.needs], "needs"),
     "matrix": (lambda task: None if task.matrix is None else dict(task.matrix), "matrix"),
-    "args": (lambda task: _info_task(task)[1], "kind", "target", "args", "kwargs"),
-    "kwargs": (lambda task: _info_task(task)[2], "kind", "kwargs"),
+    "args": (lambda task: _written(_args(task)), "kind", "target", "args", "kwargs"),
+    "kwargs": (lambda task: _written(_kwargs(task)), "kind", "kwargs"),
     "timeout_s": (lambda task: task.timeout_s, "timeout_s"),
     "grace_s": (lambda task: task.grace_s, "grace_s"),
     "callback_timeout_s": (lambda task: task.callback_timeout_s, "callback_timeout_s"),
@@ -235,13 +259,22 @@ _WRITTEN: dict[str, tuple[Any, ...]] = {
 """The keys of a task, what stands there, and the fields that it is made of."""
 _FIELDS = tuple(dict.fromkeys(field for _, *fields in _WRITTEN.values() for field in fields))
 _RAW = attrgetter(*_FIELDS)
-_SHAPES: tuple[Callable[[PlannedTask], object], ...] = tuple(shape for shape, *_ in _WRITTEN.values())
-_CHANGES = tuple(
-    tuple(number for number, (_, *fields) in enumerate(_WRITTEN.values()) if field in fields) for field in _FIELDS
-)
+_CHANGES = {
+    field: tuple(number for number, (_, *fields) in enumerate(_WRITTEN.values()) if field in fields)
+    for field in _FIELDS
+}
 """Of each field, the places of the keys that are made of it."""
-_KEYS = tuple(f'"{key}"' for key in _WRITTEN)
-_LEFT_OUT = tuple(DEFAULTS.get(key, ...) for key in _WRITTEN)
+
+
+def _writer(key: str) -> Callable[[PlannedTask], str]:
+    """What writes one key of a task, empty where it is left out."""
+    shape, head, left_out = _WRITTEN[key][0], f'"{key}":', DEFAULTS.get(key, ...)
+
+    def write(task: PlannedTask) -> str:
+        value = shape(task)
+        return "" if value == left_out else head + _line(value)
+
+    return write
 
 
 def _retries(policy: RetryPolicy) -> dict[str, object]:
@@ -265,17 +298,6 @@ def _need(need: Need) -> dict[str, object]:
     return written
 
 
-def _info_task(task: PlannedTask) -> tuple[object, list[object], object]:
-    """Module, args and kwargs of the InfoTask that ``compile`` will make."""
-    args = [_written(each) for each in task.args]
-    kwargs = {key: _written(each) for key, each in task.kwargs.items()}
-    if task.kind == "module":
-        return task.target, args, kwargs
-    if task.kind == "call":
-        return MODELS["call"], [task.target, args, kwargs], {}
-    return MODELS[task.kind], [_written(task.target)], {}
-
-
 def _written(value: object) -> object:
     """A value as the file would write it: templates as text, literal text escaped."""
     if isinstance(value, str):
@@ -291,6 +313,40 @@ def _written(value: object) -> object:
 
 # One encoder for all lines: json.dumps makes a new one for each call with options.
 _line = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_string = json.encoder.encode_basestring_ascii
+
+
+def _string_written(text: str) -> str:
+    return _string(escape(text))
+
+
+def _encoded(value: object, text: Callable[[str], str] = _string) -> str:
+    """The same as ``_line``; ``text`` encodes a string that is no key.
+
+    An encoder makes itself ready at each call for whatever may come, and that takes longer than what a task has.
+    """
+    kind = type(value)
+    if kind is str:
+        return text(cast("str", value))
+    if kind is int:
+        return str(value)
+    if isinstance(value, (tuple, list)):
+        return "[" + ",".join([_encoded(each, text) for each in value]) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ",".join([f"{_string(key)}:{_encoded(each, text)}" for key, each in value.items()]) + "}"
+    return _string(str(value)) if kind is Template else _line(value)
+
+
+_WRITERS: list[Callable[[PlannedTask], str]] = [
+    {
+        "id": lambda task: '"id":' + _string(task.id),
+        "matrix": lambda task: '"matrix":' + _encoded(task.matrix),
+        "args": lambda task: '"args":' + _encoded(_args(task), _string_written),
+        "kwargs": lambda task: '"kwargs":' + _encoded(_kwargs(task), _string_written),
+    }.get(key, _writer(key))
+    for key in _WRITTEN
+]
+"""For each key, what writes it; those that differ from instance to instance in a way of their own, which is quicker."""
 
 
 def _what(task: PlannedTask) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from itertools import compress
 
-from workflow.plan.plan import Plan, PlannedTask, count_failures
+from workflow.plan.plan import Plan, count_failures
 from workflow.plan.printing import plan_hash
 from workflow.plan.tasks import Group, Part, Tasks
 
@@ -24,8 +25,7 @@ def select(plan: Plan, *, globs: Sequence[str], tags: Sequence[str]) -> Plan:
     waiting = [
         (group, number)
         for group in plan.tasks.groups
-        for number, task in enumerate(group.views())
-        if _asked_for(task, globs, tags)
+        for number in _tagged(group, _asked_for(group, globs) if globs else range(len(group)), tags)
     ]
     kept = {group: bytearray(len(group)) for group in plan.tasks.groups}
     for group, number in waiting:
@@ -54,6 +54,44 @@ def _part(group: Group, kept: bytearray) -> Group:
     return Part(group, array("I", compress(range(len(group)), kept)))
 
 
-def _asked_for(task: PlannedTask, globs: Sequence[str], tags: Sequence[str]) -> bool:
-    matches = not globs or any(fnmatchcase(task.id, glob) or fnmatchcase(task.name, glob) for glob in globs)
-    return matches and (not tags or any(tag in task.tags for tag in tags))
+def matches(plan: Plan, glob: str) -> bool:
+    """Whether there is a task whose id or name matches."""
+    return any(True for group in plan.tasks.groups for _ in matching(group, glob))
+
+
+def matching(group: Group, glob: str) -> Iterable[int]:
+    """Those of a group whose id or name matches, as they rise.
+
+    Their ids, maybe a million, are looked at only where something in them decides.
+    """
+    if fnmatchcase(group.name, glob):
+        return range(len(group))
+    beginning = _BEGINNING.match(glob)
+    assert beginning is not None
+    if beginning.end() == len(glob):
+        number = group.find(glob)
+        return () if number is None else (number,)
+    begins, prefix = f"{group.name}@", beginning.group()
+    if not (begins.startswith(prefix) or prefix.startswith(begins)):
+        return ()
+    fits = re.compile(translate(glob)).match
+    return (number for number, id_ in enumerate(group.ids()) if fits(id_))
+
+
+def _asked_for(group: Group, globs: Sequence[str]) -> Iterable[int]:
+    """Those that match one of several, as they rise."""
+    found = [matching(group, glob) for glob in globs]
+    return found[0] if len(found) == 1 else sorted({number for numbers in found for number in numbers})
+
+
+def _tagged(group: Group, numbers: Iterable[int], tags: Sequence[str]) -> Iterable[int]:
+    """Those of them with one of these tags, or all when nothing is asked for."""
+    if not tags:
+        return numbers
+    if group.alike("tags"):
+        return numbers if any(tag in group[0].tags for tag in tags) else ()
+    return (number for number in numbers if any(tag in group[number].tags for tag in tags))
+
+
+_BEGINNING = re.compile(r"[^*?\[]*")
+"""What a glob's matches all begin with."""

@@ -89,10 +89,6 @@ class Group(Sequence[PlannedTask]):
         """Those that are not skipped, but of those that refer to the same things only one."""
         return (task for task in self if not task.skipped)
 
-    def tie(self, needs: Mapping[int, tuple[Need, ...]]) -> None:
-        """Give some of them further needs: only while a plan is made."""
-        raise NotImplementedError
-
     @overload
     def __getitem__(self, index: int) -> PlannedTask: ...
     @overload
@@ -115,7 +111,15 @@ class Group(Sequence[PlannedTask]):
         return Ids(self, array("I", (number for number in range(len(self)) if not self.is_skipped(number))))
 
 
-class Listed(Group):
+class Whole(Group):
+    """A group with all instances that the file says there are."""
+
+    @abstractmethod
+    def tie(self, needs: Mapping[int, tuple[Need, ...]]) -> None:
+        """Give some of them further needs: only while a plan is made."""
+
+
+class Listed(Whole):
     """Tasks that are all in memory."""
 
     def __init__(self, name: str, tasks: Iterable[PlannedTask]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from workflow.outcome import Attempt, CallbackRecord, Outcome
@@ -31,6 +31,7 @@ class EventLog:
         self._run = f'", "run": {quoted(run)}, "task": '
         self._lines: list[str] = []
         self._started: set[tuple[str, int]] = set()
+        self._ended: dict[str, int] = {}  # attempts of tasks that go on, which were told to have ended
         self._path = str(path)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.held = False
@@ -73,6 +74,12 @@ class EventLog:
         fields = f'"attempt": {attempt}, "warn_after_s": {number_of(seconds(warn_after_s))}'
         self._add("task_slow", started_at + warn_after_s, task, fields)
 
+    def untold(self, task: str, attempts: Sequence[Attempt]) -> Sequence[Attempt]:
+        """Those of the attempts that have ended until now of which nothing was said; the caller says it."""
+        told = self._ended.get(task, 0)
+        self._ended[task] = len(attempts)
+        return attempts[told:]
+
     def attempt_finished(self, task: str, attempt: Attempt) -> None:
         """Say that an attempt ended, and before it that it began, if nobody has."""
         self.task_started(task, attempt.number, attempt.started_at, attempt.pid)
@@ -82,6 +89,7 @@ class EventLog:
 
     def task_finished(self, record: TaskRecord, now: float) -> None:
         """Say that a task has its outcome; to be called once for each."""
+        self._ended.pop(record.id, None)
         last = record.attempts[-1] if record.attempts else None
         self._add(
             "task_finished",
@@ -95,7 +103,7 @@ class EventLog:
         task = f"{self._run}{quoted(record.id)}, "
         text = ""
         ended = None
-        for attempt in record.attempts:
+        for attempt in record.attempts[self._ended.pop(record.id, 0) :]:
             key = (record.id, attempt.number)
             if key in self._started:
                 self._started.discard(key)

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from workflow.report.material import Material
 
 
-def write_report(path: Path, run: RunRecord, verdict: Verdict, records: Mapping[int, TaskRecord]) -> None:
-    """Write the report to ``path``: the whole of it, or nothing.  Raises OSError."""
+def write_report(
+    path: Path, run: RunRecord, verdict: Verdict, records: Mapping[int, TaskRecord], *, private: bool = False
+) -> None:
+    """Write the report to ``path``, if ``private`` for its owner alone: all of it, or nothing.  Raises OSError."""
     counts = {outcome.value: number for outcome, number in count(records).items()}
     tasks = (record_text(records[number]) for number in sorted(records))
-    write_whole(path, _text(FORMAT, run_shape(run, verdict), counts, tasks))
+    write_whole(path, _text(FORMAT, run_shape(run, verdict), counts, tasks), private=private)
 
 
 def record_text(record: TaskRecord) -> str:

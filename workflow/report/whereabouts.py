@@ -204,6 +204,9 @@ def _place_in_stacks(text: str) -> _Frame | None:
         stack += _frames(line)
     stacks = current + others
     for frames in stacks:
+        if frames and frames[-1].file == "<string>":
+            frames.pop()  # the line with which the engine's process began
+    for frames in stacks:
         for frame in frames:
             if frame.is_of_user:
                 return frame

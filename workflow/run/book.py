@@ -138,18 +138,12 @@ class Book:
             record.tail = tail(record.attempts, mask=self._mask)
         if self._console.verbose:
             self._show(record.id, self._streams.last(record.id, record.attempts))
-        warn_after_s = self._tasks[number].warn_after_s
         for attempt in record.attempts:
             self._logs.let_go(attempt.log)
-            if warn_after_s is not None:
-                self._events.task_started(record.id, attempt.number, attempt.started_at, attempt.pid)
-                if attempt.duration_s >= warn_after_s:
-                    self._slow(number, attempt.number, attempt.started_at, attempt.duration_s)
-                self._events.attempt_finished(record.id, attempt)
-                self._said_slow.discard((number, attempt.number))
-        if warn_after_s is None:
+        if self._tasks[number].warn_after_s is None:
             self._events.task_ended(record, time.time())
         else:
+            self._tell_attempts(number, record.attempts)
             self._events.task_finished(record, time.time())
         if self._mask:  # what stands there is not masked, and nobody else is to read it
             record.attempts = tuple(replace(attempt, log=None) for attempt in record.attempts)
@@ -212,8 +206,8 @@ class Book:
             self.announce()
             self._console.callback_failed(record.id, callback, time.monotonic())
 
-    def look(self, running: Sequence[tuple[int, EngineRunning]]) -> bool:
-        """See what runs: for the events of long attempts, the sign of life, and output where it is wanted.
+    def look(self, running: Sequence[tuple[int, EngineRunning, tuple[Attempt, ...]]]) -> bool:
+        """See what runs, each with the attempts before: for their events, the sign of life, and wanted output.
 
         Answers whether there is more output already.
         """
@@ -222,16 +216,19 @@ class Book:
         epoch_s = time.time()
         shown = []
         seen = []
-        for number, attempt in running:
+        for number, attempt, before in running:
             task = self._tasks[number].id
             warn_after_s = self._tasks[number].warn_after_s
             slow = warn_after_s is not None and epoch_s - attempt.started_at >= warn_after_s
             name = self._tasks[number].name
             shown.append(RunningTask(task, attempt.attempt, attempt.started_at, name, slow))
             seen.append((shown[-1], attempt.pid, None if self._mask else attempt.log))
-            self._events.task_started(task, attempt.attempt, attempt.started_at, attempt.pid)
-            if slow:
-                self._slow(number, attempt.attempt, attempt.started_at, epoch_s - attempt.started_at)
+            if before:
+                self._tell_attempts(number, _masked_attempts(before, self._mask))
+            if len(before) == attempt.attempt - 1:  # or else what is known of them is on its way, and comes first
+                self._events.task_started(task, attempt.attempt, attempt.started_at, attempt.pid)
+                if slow:
+                    self._slow(number, attempt.attempt, attempt.started_at, epoch_s - attempt.started_at)
             if self._console.verbose and attempt.log is not None:
                 self._show(task, self._streams.news(task, attempt.attempt, attempt.log, LOOK_BYTES))
                 behind |= self._streams.behind(task, attempt.attempt, attempt.log)
@@ -324,6 +321,16 @@ class Book:
         self._said_slow.add((number, attempt))
         self._events.task_slow(self._tasks[number].id, attempt, started_at, warn_after_s)
         self._unsaid_slow.append((self._tasks[number].id, attempt, running_s))
+
+    def _tell_attempts(self, number: int, attempts: Sequence[Attempt]) -> None:
+        """Say of these, which are all that have ended of a task, what nobody has said."""
+        task = self._tasks[number]
+        for attempt in self._events.untold(task.id, attempts):
+            self._events.task_started(task.id, attempt.number, attempt.started_at, attempt.pid)
+            if task.warn_after_s is not None and attempt.duration_s >= task.warn_after_s:
+                self._slow(number, attempt.number, attempt.started_at, attempt.duration_s)
+            self._events.attempt_finished(task.id, attempt)
+            self._said_slow.discard((number, attempt.number))
 
     def _show(self, task: str, pieces: Iterable[list[str] | Cut]) -> None:
         for piece in pieces:

@@ -386,14 +386,18 @@ class _Conductor:
             return self._decide(TimePassed()) if self._admission.wake_at(now) == now else []
         self._look_at = now + LOOK_S
         running = [
-            (self._tasks[attempt.number], attempt)
+            (
+                self._tasks[attempt.number],
+                attempt,
+                self._handles[attempt.number].attempts if attempt.attempt > 1 else (),
+            )
             for attempt in self._engine.running()
             if attempt.number in self._handles
         ]
         if self._book.look(running):
             self._look_at = now  # somebody prints faster than is shown
         effects = self._decide(TimePassed())
-        for number, attempt in running:
+        for number, attempt, _ in running:
             effects += self._began(number, attempt.attempt, attempt.started_at)
         return effects
 

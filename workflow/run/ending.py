@@ -56,7 +56,7 @@ def write_ending(
     """
     problems: list[str] = []
     try:
-        write_whole(folder.graph, [json.dumps(graph), "\n"])
+        write_whole(folder.graph, [json.dumps(graph), "\n"], private=True)
     except OSError as error:
         problems.append(disk_problem(error, folder.graph))
         verdict = _broken(verdict, problems[0])
@@ -79,7 +79,7 @@ def write_ending(
     events.close()
     report: Path | None = None
     try:
-        write_report(folder.report, run, verdict, records)
+        write_report(folder.report, run, verdict, records, private=True)
         report = folder.report
     except OSError as error:
         problems.append(disk_problem(error, folder.report))

@@ -157,7 +157,9 @@ def _make_state_dir(state_dir: Path) -> None:
     state_dir.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         state_dir.mkdir(mode=0o700)
-        (state_dir / ".gitignore").write_text("*\n", encoding="ascii")
+        ignored = state_dir / ".gitignore"
+        ignored.touch(mode=0o600)
+        ignored.write_text("*\n", encoding="ascii")
 
 
 def _new_id(epoch_s: float) -> str:

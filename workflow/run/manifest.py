@@ -37,7 +37,7 @@ _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, default=str).enco
 
 def write_manifest(path: Path, plan: Plan, run: RunRecord, mask: Mask) -> None:
     """Write the manifest of a run that is about to begin: the whole of it, or nothing.  Raises OSError."""
-    write_whole(path, _text(manifest(plan, run, mask)))
+    write_whole(path, _text(manifest(plan, run, mask)), private=True)
 
 
 def manifest(plan: Plan, run: RunRecord, mask: Mask) -> dict[str, object]:

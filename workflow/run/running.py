@@ -62,7 +62,7 @@ class RunningFile:
             for task, pid, log in running
         ]
         with contextlib.suppress(OSError):
-            write_whole(self._path, [json.dumps(tasks)], lasting=False)
+            write_whole(self._path, [json.dumps(tasks)], lasting=False, private=True)
             self._there = True
 
     def remove(self) -> None:
