@@ -176,6 +176,8 @@ class WorkflowExecutor(Executor):
             future: TaskFuture[T] = push(PATH, self._timeout, self._packed_options, payload, TaskFuture)
         except EngineError as error:
             raise ExecutorBroken(str(error)) from None
+        if payload.__class__ is not bytes:
+            future.called = _name_of(fn, args)
         return future
 
     def map(
@@ -290,6 +292,14 @@ def _refuse_unknown(given: Iterable[str], what: str, known: Collection[str]) -> 
             hint = ": it is one of the whole pool, and given to WorkflowExecutor"
         message = f"{what} has no option {name!r}{hint}"
         raise TypeError(message)
+
+
+def _name_of(function: Any, args: tuple[Any, ...]) -> str | None:
+    """Of a call that travels in a file."""
+    while (inner := args[0] if function is call_each else getattr(function, "func", None)) is not None:
+        function, args = inner, ()
+    name, module = getattr(function, "__qualname__", None), getattr(function, "__module__", None)
+    return f"{module}.{name}" if name and module and module != "__main__" else name
 
 
 def _check_buffersize(buffersize: object) -> None:

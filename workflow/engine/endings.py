@@ -185,8 +185,10 @@ def how_it_died(died: messages.WorkerDied) -> str:
     return f" ({way}: {told}){story}" if told else f" ({way})"
 
 
-def exception_from(frame: bytes, task_id: str, reason: str | None = None) -> BaseException:
+def exception_from(frame: bytes, task_id: str, reason: str | None = None, label: str | None = None) -> BaseException:
     """The exception that stands for an ending: the task's own when it can travel, else one that tells its story.
+
+    ``label`` is what it calls the task (None: its id).
 
     Unpickling is the user's code: what it raises is swallowed here, for the text is there in any case, but one that
     exits or hangs does so in the caller.
@@ -222,7 +224,7 @@ def exception_from(frame: bytes, task_id: str, reason: str | None = None) -> Bas
         messages.MEMORY_EXCEEDED: errors.MemoryLimitExceeded,
         messages.CANCELLED: errors.TaskCancelled,
     }[status]
-    return kind(f"task {task_id}: {message}", task_id=task_id, stack=stack, signal=signal, exit_code=exit_code)
+    return kind(f"task {label or task_id}: {message}", task_id=task_id, stack=stack, signal=signal, exit_code=exit_code)
 
 
 class RemoteTraceback(Exception):  # it is shown as a cause, and names what it is

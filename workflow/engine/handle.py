@@ -226,6 +226,10 @@ class Handle(Future[R]):
         error = None if problem is None else ErrorRecord(*problem)
         return CallbackRecord(name, Outcome(outcome), error, self._log_range(*log))
 
+    def _label(self) -> str:
+        """What errors call it."""
+        return self.id
+
     def _why_cancelled(self) -> str | None:
         if self._last is None or self._last[4] != messages.CANCELLED:
             return None
@@ -293,7 +297,7 @@ class Handle(Future[R]):
             while self._state == PENDING:
                 left = None if end is None else end - time.monotonic()
                 if left is not None and left <= 0:
-                    message = f"task {self.id} has not ended after {timeout} s"
+                    message = f"task {self._label()} has not ended after {timeout} s"
                     raise concurrent.futures.TimeoutError(message)
                 condition.wait(left)
 
@@ -308,7 +312,7 @@ class Handle(Future[R]):
                     elif frame[4] == messages.SUCCEEDED:
                         self._result = loads(body_of(frame)[1]) if self._arrived is None else self._arrived.load()
                     else:
-                        self._exception = exception_from(frame, self.id, self._why_cancelled())
+                        self._exception = exception_from(frame, self.id, self._why_cancelled(), self._label())
                 except BaseException as error:  # noqa: BLE001
                     self._exception = error
                 self._loaded = True

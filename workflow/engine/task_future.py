@@ -19,6 +19,7 @@ from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workflow import messages
+from workflow.engine.frames import options_of
 from workflow.engine.handle import Handle
 from workflow.errors import ExecutorBroken, TaskCancelled
 from workflow.messages import TASK
@@ -45,6 +46,8 @@ class TaskFuture(Handle[T]):
 
     args: tuple[Any, ...] = ()
     """The row that it was called with, of ``as_completed`` and ``as_submitted``."""
+    called: str | None = None
+    """The function's name, where it does not stand at the beginning of the call as it travels."""
     _engine_error = ExecutorBroken
 
     def cancel(self) -> bool:
@@ -69,8 +72,8 @@ class TaskFuture(Handle[T]):
     def _end(self, frame: bytes) -> None:
         self._last = frame
         if len(self._frame) > _KEPT_BYTES:
-            header = TASK.unpack_from(self._frame)
-            self._frame = self._frame[: TASK.size + header[5] + header[6]]
+            kept = 0 if frame[4] == messages.SUCCEEDED else _KEPT_BYTES  # its error tells which function it was
+            self._frame = self._frame[: _start_of_call(self._frame) + kept]
         with _settling:
             if self._state != PENDING:
                 return  # cancelled; this is the end of its task
@@ -84,10 +87,18 @@ class TaskFuture(Handle[T]):
         if self._calls is not None:
             self._make_calls()
 
+    def _label(self) -> str:
+        if "id" in options_of(self._frame):
+            return self.id
+        from workflow.engine.call_names import name_in
+
+        name = self.called or name_in(self._frame[_start_of_call(self._frame) :])
+        return self.id if name is None else f"{self.id} ({name})"
+
     def _load(self) -> BaseException | None:
         if self._state == CANCELLED_AND_NOTIFIED and not self._loaded:
             why = self._why_cancelled() or "cancel() was called"
-            self._exception = TaskCancelled(f"task {self.id} was cancelled: {why}", task_id=self.id)
+            self._exception = TaskCancelled(f"task {self._label()} was cancelled: {why}", task_id=self.id)
             self._loaded = True
         return super()._load()
 
@@ -97,6 +108,11 @@ class TaskFuture(Handle[T]):
         else:
             state = "cancelled" if self._state == CANCELLED_AND_NOTIFIED else str(self.outcome)
         return f"<TaskFuture of task {self.id}: {state}>"
+
+
+def _start_of_call(frame: bytes) -> int:
+    header = TASK.unpack_from(frame)
+    return int(TASK.size + header[5] + header[6])
 
 
 def refused(error: BaseException, client: Client) -> TaskFuture[Any]:

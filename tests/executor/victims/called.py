@@ -90,6 +90,10 @@ def die(how: str) -> None:
         ctypes.CDLL(None).exit(7)
 
 
+def die_with(_data: bytes) -> None:
+    os._exit(7)
+
+
 class AtPickle:
     """Dies while it is pickled."""
 
