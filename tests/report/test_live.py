@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pyte
 import pytest
 
@@ -79,6 +81,7 @@ def test_lines_stay_above_it_and_it_leaves_none_behind() -> None:
     screen.terminal.lines(["first"])
     screen.now += 1
     screen.terminal.stands(standing(3, *RUNNING))
+    screen.now += 1
     screen.terminal.lines(["second " + "x" * 100, "\x1b[31mthird\x1b[0m"])
     assert screen.text[:4] == ["first", "second " + "x" * 73, "x" * 27, "third"]
     assert screen.text[-1].startswith("━")
@@ -118,6 +121,23 @@ def test_it_is_drawn_ten_times_a_second_at_most() -> None:
     assert drawn <= 11
 
 
+def test_lines_do_not_draw_it_more_often() -> None:
+    """They wait for the next look, keep their order, and none is lost at the end."""
+    screen = Screen(80)
+    screen.now += 1
+    screen.terminal.stands(standing(3, *RUNNING))
+    drawn = 0
+    for number in range(1000):
+        before = len(screen.written)
+        screen.now += 0.001
+        screen.terminal.lines([f"line {number}"])
+        screen.terminal.stands(standing(3, *RUNNING))
+        drawn += len(screen.written) > before
+    assert drawn <= 11
+    screen.terminal.rest()
+    assert re.findall(r"line (\d+)", screen.written) == [str(number) for number in range(1000)]
+
+
 def test_it_hides_no_cursor_and_changes_no_mode() -> None:
     """What a SIGKILL leaves is a terminal that works."""
     screen = Screen(80)
@@ -141,6 +161,7 @@ def test_a_terminal_that_is_gone_is_no_trouble() -> None:
     screen.now += 1
     screen.terminal.stands(standing(3, *RUNNING))
     screen.gone = True
+    screen.now += 1
     screen.terminal.lines(["lost"])
     assert screen.terminal.broken
     screen.terminal.rest()

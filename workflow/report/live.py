@@ -1,7 +1,7 @@
 """The live view: below the lines of a run, on a terminal, how it stands.
 
 rich draws it.  What is ours is when: not before the run has lasted half a second, so that short runs pay nothing for
-it; at most ten times a second; and never in a way that a killed run leaves a broken terminal behind.  The cursor is
+it; at most ten times a second, with the lines that came meanwhile; and never in a way that a killed run leaves a broken terminal behind.  The cursor is
 not hidden, no alternative screen is opened and no mode of the terminal is changed: what a SIGKILL leaves is one line
 too many.  Lines are printed above the view, and once the run is over only they remain.
 """
@@ -50,15 +50,19 @@ class LiveTerminal(Terminal):
         self._shown_at = 0.0
         self._environ = environ
         self._live: Live | None = None
+        self._held: list[str] = []
+        """Lines that wait for the next look, for printing them draws the view again."""
 
     def lines(self, lines: list[str]) -> None:
         """Write whole lines, above the view."""
         if self._live is None or self.broken or not lines:
             super().lines(lines)
             return
-        from rich.text import Text
-
-        self._do(lambda live: live.console.print(Text.from_ansi("\n".join(lines)), soft_wrap=True, highlight=False))
+        self._held += lines
+        now = self._clock()
+        if now - self._shown_at >= EVERY_S:
+            self._shown_at = now
+            self._print_held()
 
     def stands(self, standing: Standing) -> None:
         """Show how things stand, if it is time to."""
@@ -68,12 +72,23 @@ class LiveTerminal(Terminal):
         self._shown_at = now
         if self._live is None:
             self._live = self._begin()
-        self._do(lambda live: live.update(_view(standing, live.console.width, live.console.height), refresh=True))
+        held = bool(self._held)
+        self._do(lambda live: live.update(_view(standing, live.console.width, live.console.height), refresh=not held))
+        self._print_held()
 
     def rest(self) -> None:
         """Take the view away."""
+        self._print_held()
         self._do(lambda live: live.stop())
         self._live = None
+
+    def _print_held(self) -> None:
+        if not self._held:
+            return
+        from rich.text import Text
+
+        text, self._held = Text.from_ansi("\n".join(self._held)), []
+        self._do(lambda live: live.console.print(text, soft_wrap=True, highlight=False))
 
     def _begin(self) -> Live:
         from rich.console import Console
