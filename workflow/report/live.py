@@ -1,9 +1,9 @@
 """The live view: below the lines of a run, on a terminal, how it stands.
 
 rich draws it.  What is ours is when: not before the run has lasted half a second, so that short runs pay nothing for
-it; at most ten times a second, with the lines that came meanwhile; and never in a way that a killed run leaves a broken terminal behind.  The cursor is
-not hidden, no alternative screen is opened and no mode of the terminal is changed: what a SIGKILL leaves is one line
-too many.  Lines are printed above the view, and once the run is over only they remain.
+it; at most ten times a second, with the lines that came meanwhile; and never in a way that a killed run leaves a broken
+terminal behind.  The cursor is not hidden, no alternative screen is opened and no mode of the terminal is changed: what
+a SIGKILL leaves is one line too many.  Lines are printed above the view, and once the run is over only they remain.
 """
 
 from __future__ import annotations
