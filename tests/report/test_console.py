@@ -125,6 +125,25 @@ report: /here/.workflow/runs/1/report.json
     )
 
 
+def test_instances_that_went_wrong_alike_do_not_hide_what_else_there_is() -> None:
+    """Where there are more failures than are named one by one."""
+    same = [
+        TaskRecord(f"same@{n}", "same", {"n": n}, Outcome.FAILED, attempts=ended("", Outcome.FAILED, "no").attempts)
+        for n in range(30)
+    ]
+    lone = ended("lone", Outcome.CRASHED, "died")
+    skipped = [ended(f"x{n}", Outcome.SKIPPED, reason="r", cause=f"same@{n}") for n in range(2)]
+    seen = Seen("quiet")
+    seen.console.run_ended([*same, lone, *skipped], Verdict(1, "failed", None, 10.0, 65.0), None)
+    assert seen.text().splitlines()[1:4] == [
+        "what went wrong:",
+        "  same@0 failed: ValueError: no (so did 29 more of same) (2 skipped because of them)",
+        "  lone crashed: ValueError: died",
+    ]
+    seen.console.run_ended([*same[:19], lone], Verdict(1, "failed", None, 10.0, 65.0), None)
+    assert len(seen.text().splitlines()) == 2 + 20 + 1  # each is named while they are few
+
+
 def test_an_ended_run_says_why_it_did_not_end_by_itself() -> None:
     """Once when it happens, once at the end."""
     seen = Seen("quiet")

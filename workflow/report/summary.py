@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from workflow.outcome import Outcome
 from workflow.report.records import TaskRecord, Verdict
 from workflow.report.terminal import Terminal, human_s, neutral
 
 LISTED_MAX = 20
-"""Failures that are named one by one."""
+"""Failures that are named one by one; when there are more, those of one task that are alike are named once."""
 _ORDER = (
     (Outcome.SUCCEEDED, "green"),
     (Outcome.CACHED, "green"),
@@ -36,10 +37,11 @@ def summary(
     failures = _failures(records)
     if failures:
         lines += ["", terminal.style("what went wrong:" if verdict.exit_code else "allowed failures:", "bold")]
-        for record, skipped in failures[:LISTED_MAX]:
-            lines.append(_failure(terminal, record, skipped, folder))
-        if len(failures) > LISTED_MAX:
-            lines.append(f"  … and {len(failures) - LISTED_MAX} more, in the report")
+        listed = failures[:LISTED_MAX]
+        lines += [_failure(terminal, failure, folder) for failure in listed]
+        told = sum(failure.alike for failure in listed)
+        if len(failures) > len(listed):
+            lines.append(f"  … and {sum(failure.alike for failure in failures) - told} more, in the report")
     bad_callbacks = sum(1 for record in records if record.callback and record.callback.outcome.is_failure)
     if bad_callbacks:
         word = "callback" if bad_callbacks == 1 else "callbacks"
@@ -61,21 +63,47 @@ def shown(path: str) -> str:
     return path if relative.startswith(os.pardir + os.sep) else relative
 
 
-def _failures(records: Sequence[TaskRecord]) -> list[tuple[TaskRecord, int]]:
+class _Failure(NamedTuple):
+    """One that is named."""
+
+    record: TaskRecord
+    skipped: int
+    """Tasks that were skipped because of it, or of one that it stands for."""
+    alike: int
+    """Itself, and those that it stands for."""
+
+
+def _failures(records: Sequence[TaskRecord]) -> list[_Failure]:
     skipped = Counter(record.cause for record in records if record.cause is not None)
-    failures = [(record, skipped[record.id]) for record in records if record.outcome.is_failure]
+    failures = [_Failure(record, skipped[record.id], 1) for record in records if record.outcome.is_failure]
+    if len(failures) > LISTED_MAX:
+        failures = _grouped(failures)
     # Stable: among equals the order of the plan.  What was allowed to fail, and hindered nothing, comes last.
-    return sorted(failures, key=lambda failure: (-failure[1], failure[0].allow_failure))
+    return sorted(failures, key=lambda failure: (-failure.skipped, failure.record.allow_failure))
 
 
-def _failure(terminal: Terminal, record: TaskRecord, skipped: int, folder: str) -> str:
+def _grouped(failures: Sequence[_Failure]) -> list[_Failure]:
+    """Of the instances of a task that went wrong in the same way, the first: hundreds would hide what else there is."""
+    groups: dict[tuple[object, ...], _Failure] = {}
+    for failure in failures:
+        record = failure.record
+        key = (record.name, record.outcome, record.headline, record.allow_failure)
+        first = groups.get(key, failure._replace(skipped=0, alike=0))
+        groups[key] = first._replace(skipped=first.skipped + failure.skipped, alike=first.alike + 1)
+    return list(groups.values())
+
+
+def _failure(terminal: Terminal, failure: _Failure, folder: str) -> str:
+    record, skipped, alike = failure
     text = f"  {neutral(record.id)} {terminal.style(record.outcome.value, 'red')}"
     if record.headline:
         text += f": {neutral(record.headline)}"
+    if alike > 1:
+        text += f" (so did {alike - 1} more of {record.name})"
     if record.allow_failure:
         text += " (allowed)"
     if skipped:
-        text += f" ({skipped} skipped because of it)"
+        text += f" ({skipped} skipped because of {'it' if alike == 1 else 'them'})"
     if record.log is not None:
         text += terminal.style(f"  {neutral(shown(f'{folder}/{record.log}'))}", "dim")
     return text
