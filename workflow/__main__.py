@@ -1,5 +1,6 @@
 """``python -m workflow``, and the ``workflow`` command."""
 
+import atexit
 import gc
 import sys
 from typing import NoReturn
@@ -20,9 +21,15 @@ def main() -> NoReturn:
     leave_on_signals()
     # Nothing that is imported, or that a plan is made of, is garbage: the collector would look in vain again and again.
     gc.set_threshold(20_000, 20, 50)
+    from workflow.cli.main import cut_short
     from workflow.cli.main import main as command_line
 
-    command_line()
+    try:
+        command_line()
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            atexit.register(cut_short, end.code)
+        raise
 
 
 if __name__ == "__main__":

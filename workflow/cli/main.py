@@ -88,7 +88,6 @@ def main(args: list[str] | None = None, engine: EngineFactory | None = None) -> 
     code = _run(sys.argv[1:] if args is None else args, engine)
     _let_go()
     ignore_signals()
-    atexit.register(_cut_short, code)
     sys.exit(code)
 
 
@@ -165,9 +164,12 @@ def _let_go() -> None:
             os.dup2(nowhere, stream.fileno())
 
 
-def _cut_short(code: int) -> NoReturn:
-    """Have all that others registered for the end run, and end: to take every module apart takes a tenth of a run."""
-    atexit.unregister(_cut_short)
+def cut_short(code: int) -> NoReturn:
+    """Registered for the end of a process that is ours alone: to take every module apart takes a tenth of a run.
+
+    All that others have registered runs before.
+    """
+    atexit.unregister(cut_short)
     atexit._run_exitfuncs()  # noqa: SLF001  which end with us
     _let_go()
     os._exit(code)
