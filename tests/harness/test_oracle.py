@@ -360,6 +360,8 @@ def test_who_may_have_spoilt_the_journal_is_who_was_running_then(run: SimpleName
     """Nobody who had returned, or was dead."""
     run.spoilt.append(Spoilt(6, "rubbish"))
     assert "; bad was running then; " in verdicts(run)[1].reasons[0]
+    see(run, HUNG, 100.45)  # nobody looked when it noted that it began
+    assert "; bad was running then; " in verdicts(run)[1].reasons[0]
     run.spoilt[0] = Spoilt(7, "rubbish")
     see(run, HUNG, 101.0)
     assert "; no task was running then; " in verdicts(run)[1].reasons[0]

@@ -97,9 +97,11 @@ def _spoilt(evidence: Evidence) -> str:
     more = f", and so {len(evidence.spoilt) - 1} times more" if len(evidence.spoilt) > 1 else ""
     before = evidence.journal[: first.after]
     now_s = before[-1].at_s if before else evidence.began_s
+    # A process may have been seen for the last time before that and have lived on: what it noted then tells.
     dead = {one.pid for one in evidence.sightings if one.last_s < now_s}
-    latest = {entry.pid: entry for entry in before if entry.attempt and entry.pid not in dead}
-    running = [entry.task for entry in latest.values() if entry.what != journal.ENDED]
+    latest = {entry.pid: entry for entry in before if entry.attempt}
+    alive = [entry for pid, entry in latest.items() if pid not in dead or entry.at_s >= now_s]
+    running = [entry.task for entry in alive if entry.what != journal.ENDED]
     who = {0: "no task was running then", 1: f"{_some(running)} was running then"}
     suspects = who.get(len(running), f"running then: {_some(running)}")
     rule = f"nothing may write into the folder that {FOLDER_VARIABLE} names"
