@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,6 +125,25 @@ what went wrong:
 report: /here/.workflow/runs/1/report.json
 """
     )
+
+
+def test_the_end_of_a_long_run_says_once_more_where_the_first_failures_were(tmp_path: Path) -> None:
+    """And what they printed last: what was said when they failed has gone by."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "root.log").write_text("one\n" * 9 + "last \x1b[2J words\n--- error ---\nValueError: no\n")
+    traceback = 'Traceback (most recent call last):\n  File "/here/job.py", line 7, in load\nValueError: no\n'
+    error = ErrorRecord("ValueError", "no", traceback)
+    attempt = Attempt(1, Outcome.FAILED, 100.0, 0.25, 7, error=error)
+    root = ended("root", Outcome.FAILED, attempts=(attempt,), log="logs/root.log")
+    others = [ended(f"t{n}", Outcome.FAILED, "no") for n in range(4)]
+    seen = Seen("quiet")
+    seen.console.run_started(replace(run_of(11), folder=str(tmp_path)), 0.0)
+    for good in (6, 5):  # with five, what was said is still to be seen
+        records = [root, *others, *(ended(f"g{n}") for n in range(good))]
+        seen.text()
+        seen.console.run_ended(records, Verdict(1, "failed", None, 10.0, 65.0), None)
+        retold = "    at job.py:7 in load\n" + "    | one\n" * 4 + "    | last \\x1b[2J words\n"
+        assert (retold in seen.text()) == (good == 6)
 
 
 def test_instances_that_went_wrong_alike_do_not_hide_what_else_there_is() -> None:

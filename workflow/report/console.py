@@ -189,7 +189,7 @@ class Console:
     def run_ended(self, records: Sequence[TaskRecord], verdict: Verdict, report: str | None) -> None:
         """Say how it all went; ``records`` in the order of the plan."""
         self._terminal.rest()
-        self._pending += summary(self._terminal, records, verdict, self._folder, report)
+        self._pending += summary(self._terminal, records, verdict, self._folder, self._beside, report)
         self._show()
 
     def _failure(self, record: TaskRecord, now: float) -> None:

@@ -5,14 +5,23 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from workflow.outcome import Outcome
 from workflow.report.records import TaskRecord, Verdict
+from workflow.report.tails import output_tail
 from workflow.report.terminal import Terminal, human_s, neutral
+from workflow.report.whereabouts import whereabouts
 
 LISTED_MAX = 20
 """Failures that are named one by one; when there are more, those of one task that are alike are named once."""
+_RETOLD_MAX = 3
+"""Failures of which it is told once more where they were and what they printed last."""
+_ON_SCREEN = 10
+"""Of a run of no more tasks, what was told as it happened is still to be seen."""
+_LAST_LINES = 5
+_LAST_BYTES = 4096
 _ORDER = (
     (Outcome.SUCCEEDED, "green"),
     (Outcome.CACHED, "green"),
@@ -30,15 +39,22 @@ def summary(
     records: Sequence[TaskRecord],
     verdict: Verdict,
     folder: str,
+    beside: str,
     report: str | None,
 ) -> list[str]:
-    """Answer the lines: failures, those that caused most skips first, then counts, then where to read more."""
+    """Answer the lines: failures, those that caused most skips first, then counts, then where to read more.
+
+    ``beside`` is the folder that paths in tracebacks are shown relative to.
+    """
     lines: list[str] = []
     failures = _failures(records)
     if failures:
         lines += ["", terminal.style("what went wrong:" if verdict.exit_code else "allowed failures:", "bold")]
         listed = failures[:LISTED_MAX]
-        lines += [_failure(terminal, failure, folder) for failure in listed]
+        for number, failure in enumerate(listed):
+            lines.append(_failure(terminal, failure, folder))
+            if number < _RETOLD_MAX and len(records) > _ON_SCREEN:
+                lines += _details(terminal, failure.record, folder, beside)
         told = sum(failure.alike for failure in listed)
         if len(failures) > len(listed):
             lines.append(f"  … and {sum(failure.alike for failure in failures) - told} more, in the report")
@@ -107,6 +123,15 @@ def _failure(terminal: Terminal, failure: _Failure, folder: str) -> str:
     if record.log is not None:
         text += terminal.style(f"  {neutral(shown(f'{folder}/{record.log}'))}", "dim")
     return text
+
+
+def _details(terminal: Terminal, record: TaskRecord, folder: str, beside: str) -> list[str]:
+    error = record.attempts[-1].error if record.attempts else None
+    lines = [] if error is None else [f"    {neutral(line)}" for line in whereabouts(error, beside)]
+    tail = output_tail(Path(folder), record.log, failed=True, lines=_LAST_LINES, max_bytes=_LAST_BYTES)
+    if tail is not None:
+        lines += [terminal.style("    | ", "dim") + neutral(line) for line in tail.text.split("\n")]
+    return lines
 
 
 def _counts(terminal: Terminal, records: Sequence[TaskRecord]) -> str:
