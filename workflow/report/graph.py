@@ -12,6 +12,7 @@ from typing import TypedDict
 from workflow.plan.plan import Status
 from workflow.plan.tasks import Tasks
 from workflow.report.regular import read_regular
+from workflow.report.writing import write_whole
 
 GRAPH = "graph.json"
 
@@ -43,6 +44,11 @@ def graph_of(tasks: Tasks) -> Graph:
             needs = [NeedPart(task=need.name, status=need.status) for need in task.needs]
             graph[task.name] = NamePart(needs=needs, allow_failure=task.allow_failure)
     return graph
+
+
+def write_graph(path: Path, graph: Graph) -> None:
+    """Keep it: the whole of it, or nothing.  Raises OSError."""
+    write_whole(path, [json.dumps(graph), "\n"], private=True)
 
 
 def read_graph(path: Path) -> Graph | None:

@@ -145,7 +145,7 @@ def _announced_is_written(evidence: Evidence) -> Iterator[str]:
             yield f"{task} was announced as {outcome}, and events.jsonl says {told.get(task)}"
 
 
-_OF_A_RUN = frozenset({"events.jsonl", "graph.json", "lock", "logs", "manifest.json", "report.json"})
+_OF_A_RUN = frozenset({"events.jsonl", "graph.json", "lock", "logs", "manifest.json", "planned.txt", "report.json"})
 """What there may be in the folder of a run that has no results to keep."""
 
 
