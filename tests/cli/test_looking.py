@@ -402,6 +402,28 @@ def test_a_run_that_was_killed_is_seen_and_has_reports(
     assert workflow("runs", "--keep", "0").stdout.startswith("deleted 1 run")
 
 
+def test_what_is_followed_when_the_run_is_killed_is_shown_to_its_end(
+    workflow: Workflow,
+    start: Callable[..., subprocess.Popen[bytes]],
+    going_on: Callable[..., subprocess.Popen[bytes]],
+    tmp_path: Path,
+) -> None:
+    """The run has said of only so much of its output that it is there."""
+    run = going_on()
+    follower = start("logs", "-f", "talk")
+    assert follower.stdout is not None
+    assert follower.stdout.readline() == b"begun\n"
+    file, offset, _ = next(task["log"] for task in told(tmp_path) if task["id"] == "talk")
+    run.send_signal(signal.SIGSTOP)
+    (tmp_path / "gate").touch()
+    until(lambda: Path(file).read_bytes()[offset:] == b"begun\nmore\nend")
+    assert workflow("logs", "talk").stdout == "begun\n"
+    run.send_signal(signal.SIGKILL)
+    run.wait(timeout=20)
+    assert follower.communicate(timeout=20)[0] == b"more\nend"
+    assert follower.returncode == 0
+
+
 def test_a_log_with_something_else_in_its_place_is_told_and_not_read(
     workflow: Workflow, pipeline: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -215,8 +215,14 @@ class _Following:
             if not alive:
                 break
             time.sleep(LOOK_S)
+        self._past = past_run(self._past.folder, self._folder.parent.parent)
         if not self._shown and not self._ended:
-            return _print(past_run(self._past.folder, self._folder.parent.parent), self._name, self._out)
+            return _print(self._past, self._name, self._out)
+        if self._past.status == "killed":
+            for each in read_running(self._folder):  # what it printed since the run looked at it last
+                self._grown(each)
+                self._out.end(each.id, self._prefix(each.id))
+            click.echo("the run was killed", err=True)
         return ExitCode.SUCCEEDED
 
     def _prefix(self, id_: str) -> str:
