@@ -430,6 +430,16 @@ def test_a_read_only_place_is_one_clear_error(
         go(make_plan(make_task("a")), state_dir=tmp_path / "taken" / "state")
 
 
+def test_a_folder_where_the_link_to_the_newest_run_should_be_is_refused(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask], tmp_path: Path
+) -> None:
+    """Nothing is run, and no folder is left of it."""
+    (tmp_path / "state" / "latest").mkdir(parents=True)
+    with pytest.raises(StateError, match=r"latest is a folder.*: rename it"):
+        go(make_plan(make_task("a")), state_dir=tmp_path / "state")
+    assert not (tmp_path / "state" / "runs").exists()
+
+
 def test_a_disk_that_fills_up_ends_the_run_as_broken(
     go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
 ) -> None:
