@@ -55,7 +55,8 @@ def is_run(word: str) -> bool:
 
 def the_run(state_dir: Path, name: str | None) -> PastRun:
     """The run that is meant.  Raises UsageError."""
-    from workflow.run.lookup import LATEST, NoSuchRun, find_run
+    from workflow.run.folder import LATEST
+    from workflow.run.lookup import NoSuchRun, find_run
     from workflow.run.past import past_run
 
     try:
