@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from workflow.engine import client as client_module
-from workflow.engine.client import Client, Config
+from workflow.engine.client import Client
+from workflow.engine.process_tree import Config
 
 CONFIG = Config(
     pool=1,

@@ -85,7 +85,7 @@ def test_a_handler_submits_and_cancels_in_the_middle_of_a_submit(interrupted: Ca
         assert executor.submit(abs, -4).result(30) == 4
         assert futures[0].result(30) == 2
         assert futures[1].cancelled()
-        interrupted(executor._pool.client, "_end_processes", executor.shutdown)
+        interrupted(executor._pool.client._tree, "await_end", executor.shutdown)
 
 
 def test_a_handler_that_submits_while_the_engine_starts_is_told_so(interrupted: Callable[..., None]) -> None:

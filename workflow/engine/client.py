@@ -23,27 +23,24 @@ from __future__ import annotations
 import errno
 import os
 import select
-import subprocess
 import sys
 import threading
 import time
 from _queue import SimpleQueue
 from array import array
 from collections import deque
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from itertools import count
-from marshal import dumps as marshal_dumps
 from marshal import loads as marshal_loads
 from pickle import dumps
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from workflow import messages
-from workflow.engine import marks, processes, scoreboard, system
+from workflow.engine import system
 from workflow.engine.bulk import LARGE, SMALL_KINDS, Arrived, File, pack
 from workflow.engine.channel import (
     DONT_WAIT,
     SHUT_WR,
-    packet_pair,
     receive_into,
     receive_message,
     send_message,
@@ -52,9 +49,10 @@ from workflow.engine.channel import (
 )
 from workflow.engine.frames import body_of, options_of, owed_frame, pack_options, with_attempt, with_file
 from workflow.engine.handle import Handle
-from workflow.engine.output import log_file_name
+from workflow.engine.lookout import Lookout, Running, Stack
+from workflow.engine.process_tree import Config, ProcessTree
 from workflow.engine.resolve import STARTED_BY_IMPORT
-from workflow.engine.vigil import GIVE_UP, LOOK_S, WAKE, Vigil
+from workflow.engine.vigil import LOOK_S
 from workflow.errors import EngineError
 from workflow.failpoints import ARMED, halves, reached
 from workflow.messages import (
@@ -70,16 +68,14 @@ from workflow.messages import (
     TICKET_BITS,
     UNRESOLVED,
 )
-from workflow.outcome import LogRange
 from workflow.restarts import DISPATCHERS_MAX, Restarts
 
 if TYPE_CHECKING:
-    import signal as _signal
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from workflow.info_task import InfoTask
 else:
-    import _signal
+    pass
 
 H = TypeVar("H", bound=Handle)
 
@@ -91,72 +87,6 @@ _STOP_S = 5.0
 _LAST_S = 1.0
 """How long a dispatcher whose warden has died may take to follow it."""
 _ATTEMPT = (1 << TICKET_BITS) - 1
-
-_BOOT = """\
-import sys
-try:
-    import marshal
-    with open({config}, "rb") as file: config = marshal.load(file)
-    sys.path[:] = config["path"]
-    from workflow.engine.guardian import main
-except Exception as error:
-    sys.exit(f"workflow: the first process of the engine could not start: {{type(error).__name__}}: {{error}}")
-main(config)
-"""
-
-
-class Stack(NamedTuple):
-    """Where an attempt is that goes on."""
-
-    number: int
-    """Of its task."""
-    id: str | None
-    """Of its task."""
-    attempt: int
-    """Counts from 1."""
-    pid: int
-    """The worker's."""
-    stack: str
-    """Of every thread, as faulthandler writes it; empty where the process wrote none: it is stopped, say."""
-
-
-class Running(NamedTuple):
-    """An attempt that is running now."""
-
-    number: int
-    id: str
-    attempt: int
-    pid: int
-    started_at: float
-    """Seconds since the epoch."""
-    stage: str
-    """``import``, ``arguments``, ``init``, ``run`` or ``result``."""
-    log: LogRange | None
-    """What it has written so far; size 0 is possible.  None when output is not captured."""
-
-
-class Config(NamedTuple):
-    """How an engine is set up; see ``MultiProcess``."""
-
-    pool: int
-    max_pending: int | None
-    log_dir: str | None
-    max_log: int | None
-    own_output: int | None
-    max_result: int | None
-    max_tasks_per_child: int | None
-    preload: tuple[str, ...]
-    path: tuple[str, ...]
-    env: Mapping[str, str] | None
-    main: str | None
-    apart: bool = False
-    """Whether large buffers in results stay apart from their pickles: not where callbacks or files take those."""
-    initializer: bytes | None = None
-    """A packed call that every worker makes first."""
-    initializer_s: float | None = None
-    """What it gets; None is no limit."""
-    authkey: bytes | None = None
-    """By which workers know the processes of the program's ``multiprocessing``."""
 
 
 class Client:
@@ -175,7 +105,6 @@ class Client:
         self._on_callback = on_callback
         self._on_retry = on_retry
         self._max_pending = config.max_pending
-        self._epoch_offset = time.time() - time.monotonic()
         self._table: dict[int, Handle] = {}
         self._owed: dict[int, Handle] = {}
         self._files: dict[int, File] = {}
@@ -222,71 +151,16 @@ class Client:
         self._achieved: tuple[int, int, int] | None = None
         """What there was to show when a dispatcher died last."""
         self._last_words = ""
-        self._mark: marks.Mark | None = None
-        self._vigils = Vigil(), Vigil()
-        """Over the guardian and the warden."""
         self._ended = threading.Event()
-        self._asking = threading.Lock()  # one who asks for stacks at a time
-        self._request = 0
-        self._stacks: list[Stack] = []
-        self._stacks_heard = threading.Event()
         self.dispatcher_pid = 0
 
     # -- start and end ---------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the processes.  Returns at once; what is pushed waits for them.  Raises EngineError."""
-        config = self._config
-        if not sys.executable or getattr(sys, "frozen", False):
-            message = (
-                "the engine cannot be started: its processes are further runs of the Python interpreter, and "
-                f"sys.executable is {sys.executable!r}, which is none; a program that was frozen into one file, or "
-                "that embeds Python, can set sys.executable to one with the same version and modules, and sys.frozen "
-                "to False"
-            )
-            raise EngineError(message)
-        try:
-            os.getcwd()
-        except OSError:
-            message = "the engine cannot be started in a folder that has been deleted; change to one that exists"
-            raise EngineError(message) from None
-        system.fill_standard_descriptors()
-        with ExitStack() as theirs, ExitStack() as ours:
-            try:
-                self._board = system.anonymous_file("workflow-scoreboard")
-                ours.callback(os.close, self._board)
-                self._slots = 2 * config.pool + 8
-                os.ftruncate(self._board, scoreboard.size_for(self._slots))
-                self._words = scoreboard.map_words(self._board)
-                ours.callback(self._words.release)
-                self._control, control = packet_pair()
-                ours.callback(self._control.close)
-                theirs.callback(control.close)
-                self._channel, channel = stream_pair()
-                ours.callback(self._channel.close)
-                theirs.callback(channel.close)
-                file = system.anonymous_file("workflow-config")
-                theirs.callback(os.close, file)
-                system.write_all(file, marshal_dumps(self._settings(control.fileno(), channel.fileno())))
-                os.lseek(file, 0, os.SEEK_SET)
-                flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
-                self._mark = marks.new_mark()
-                environment = dict(os.environ if config.env is None else config.env)
-                if self._mark is not None:
-                    environment[marks.NAME] = self._mark.text()
-                self._guardian = subprocess.Popen(
-                    [sys.executable, *flags, "-c", _BOOT.format(config=file)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=config.own_output,
-                    stderr=config.own_output,
-                    env=environment,
-                    pass_fds=(control.fileno(), channel.fileno(), self._board, file),
-                    start_new_session=True,
-                )
-            except OSError as error:
-                message = f"the engine could not be started: {system.explain(error)}"
-                raise EngineError(message) from error
-            ours.pop_all()  # kept until shut_down
+        self._tree = ProcessTree(self._config)
+        self._channel = self._tree.channel
+        self._lookout = Lookout(self._tree, self._table, self.log_dir)
         self._start_threads()
 
     def _start_threads(self) -> None:
@@ -303,29 +177,6 @@ class Client:
             self._ended.clear()
             message = f"the engine could not be started: {system.explain(error)}"
             raise EngineError(message) from error
-
-    def _settings(self, control: int, channel: int) -> dict[str, object]:
-        """What the engine's processes are told, in plain values."""
-        config = self._config
-        return {
-            "parent": os.getpid(),
-            "pool": config.pool,
-            "slots": self._slots,
-            "log_dir": config.log_dir,
-            "max_log": config.max_log,
-            "max_result": config.max_result,
-            "apart": config.apart,
-            "max_tasks_per_child": config.max_tasks_per_child,
-            "preload": config.preload,
-            "main": config.main,
-            "path": _import_path(config.path),
-            "initializer": config.initializer,
-            "initializer_s": config.initializer_s,
-            "authkey": config.authkey,
-            "control": control,
-            "channel": channel,
-            "scoreboard": self._board,
-        }
 
     def wait_idle(self, timeout: float | None) -> bool:
         """Until everything pushed has ended and every callback has been told of; whether that is so.
@@ -403,14 +254,15 @@ class Client:
                 self._ended.wait()
             return
         try:
-            self._end_processes()
+            self._wake.set()
+            self._tree.quit()
+            self._tree.wake_stopped()
+            self._tree.await_end(failed=self.failure is not None)
             for thread in self._threads:
                 if thread is not threading.current_thread():
                     thread.join()
-            for channel in (self._channel, self._control):
-                channel.close()
-            self._words.release()
-            os.close(self._board)
+            self._channel.close()
+            self._tree.close()
         finally:
             self._ended.set()
 
@@ -427,39 +279,6 @@ class Client:
             idle = not self._table and not self._owed
         if idle:
             threading.Thread(target=self.shut_down, name="workflow-end", daemon=True).start()
-
-    def _end_processes(self) -> None:
-        self._wake.set()
-        try:
-            send_message(self._control, messages.encode(messages.Quit()), (), DONT_WAIT)
-        except OSError:
-            pass  # they have ended, or are about to
-        if any(processes.is_stopped(pid) for pid in (self._guardian.pid, self._words[scoreboard.WARDEN_PID])):
-            for pid in self._guards():
-                processes.signal_process(pid, _signal.SIGCONT)
-        self._await_end()
-
-    def _await_end(self) -> None:
-        """See that no process is left of the engine, whoever of those that should see to it is left himself."""
-        try:
-            code = self._guardian.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            for pid in reversed(self._guards()):
-                processes.signal_process(pid, _signal.SIGKILL)
-            code = self._guardian.wait()
-        if self._mark is not None and (code or self.failure is not None):
-            try:
-                marks.end_bearers(self._mark)
-            except OSError:
-                pass  # this program has no descriptor left to look with
-
-    def _guards(self) -> list[int]:
-        """The guardian and the warden, those of them that are there."""
-        if self._guardian.poll() is not None:
-            return []
-        # The guardian is our child, so its number is its own; the warden's is as long as it is the guardian's child.
-        warden = self._words[scoreboard.WARDEN_PID]
-        return [self._guardian.pid, *(pid for pid in processes.children(self._guardian.pid) if pid == warden)]
 
     # -- pushing ---------------------------------------------------------------------------------------------------
 
@@ -697,12 +516,12 @@ class Client:
         except BaseException as error:  # noqa: BLE001  # without it, whoever waits for a task would wait for ever
             self._fail(f"its reader thread could not go on: {system.explain(error)}")
         if self.failure is not None:
-            self._await_end()
+            self._tree.await_end(failed=True)
 
     def _read_until_end(self) -> None:
         buffer = memoryview(bytearray(1 << 18))
         poll = select.poll()
-        control = self._control.fileno()
+        control = self._tree.control.fileno()
         poll.register(control, select.POLLIN)
         channel = self._channel.fileno()
         poll.register(channel, select.POLLIN)
@@ -710,7 +529,7 @@ class Client:
         descriptors: list[int] = []
         while not self._ending:
             ready = poll.poll(LOOK_S * 1000)
-            reason = self._look_at_guards()
+            reason = self._tree.look(time.monotonic())
             if reason is None and any(descriptor == control for descriptor, _events in ready):
                 reason = self._read_control()
             if reason is not None:
@@ -858,48 +677,19 @@ class Client:
 
     def _read_control(self) -> str | None:
         """Hear what the warden says; why the engine cannot go on, if it cannot; nothing when it was to end."""
-        data, _ = receive_message(self._control)
+        data, _ = receive_message(self._tree.control)
         if not data:
-            return "" if self._ending else self._why_it_ended()
+            return "" if self._ending else self._tree.why_it_ended(had_dispatcher=bool(self.dispatcher_pid))
         fact = messages.decode(data)
         if isinstance(fact, messages.DispatcherForked):
             self.dispatcher_pid = fact.pid
         elif isinstance(fact, messages.LastWords):
             self._last_words = fact.reason
         elif isinstance(fact, (messages.StackTold, messages.StacksTold)):
-            self._heard_stacks(fact)
+            self._lookout.heard(fact)
         elif isinstance(fact, messages.WardenFailed):
             return str(fact.reason)
         return None
-
-    def _look_at_guards(self) -> str | None:
-        """Wake who guards the others and was stopped; why the engine cannot go on, if it cannot."""
-        now = time.monotonic()
-        if not self._vigils[0].due(now):
-            return None
-        warden = self._words[scoreboard.WARDEN_PID]
-        if not warden or self._guardian.poll() is not None:
-            return None  # it has not begun yet, or it has ended: that is told in another way
-        looks = ("guardian", self._guardian.pid, None), ("warden", warden, self._words[scoreboard.BEAT])
-        for (name, pid, beat), vigil in zip(looks, self._vigils, strict=True):
-            verdict = vigil.look(now, stopped=processes.is_stopped(pid), beat=beat)
-            if verdict == WAKE and pid in self._guards():
-                processes.signal_process(pid, _signal.SIGCONT)
-            elif verdict == GIVE_UP:
-                for guard in reversed(self._guards()):
-                    processes.signal_process(guard, _signal.SIGKILL)
-                return f"its {name}, process {pid}, was stopped or moved no more; all were ended"
-        return None
-
-    def _why_it_ended(self) -> str:
-        """The warden's channel is closed, and nobody said why."""
-        if self.dispatcher_pid:
-            return "its warden died, so no process of it could be trusted any more; all were ended"
-        try:
-            code = self._guardian.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            return "its first process did not start the others"
-        return f"its first process could not start the others, and ended with code {code}"
 
     def _replace_dispatcher(self) -> bool:
         """Have the warden fork a new dispatcher, and tell it all that pends."""
@@ -928,7 +718,7 @@ class Client:
                 self._buffered = 0
             try:
                 send_message(
-                    self._control, messages.encode(messages.ReplaceDispatcher(self._epoch)), (theirs.fileno(),)
+                    self._tree.control, messages.encode(messages.ReplaceDispatcher(self._epoch)), (theirs.fileno(),)
                 )
             except OSError:
                 theirs.close()
@@ -995,88 +785,26 @@ class Client:
             )
         for handle in owed:
             handle._told = ("crashed", ("EngineError", self.failure, None, None), (0, 0, 0))  # noqa: SLF001
-        try:
-            send_message(self._control, messages.encode(messages.Quit()), (), DONT_WAIT)
-        except OSError:
-            pass
+        self._tree.quit()
         self._settle_down([*pending, *owed])
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
     def running(self) -> tuple[Running, ...]:
-        """What every worker is doing now, from shared memory: asks nobody, and waits for nobody."""
-        found = []
-        words = self._words
-        for slot in range(1, self._slots + 1):
-            base = slot * scoreboard.WORDS
-            state = words[base]
-            if state & 3 != scoreboard.RUNNING or not words[base + scoreboard.PID]:
-                continue
-            ticket = state >> 2
-            handle = self._table.get(ticket >> TICKET_BITS)
-            row = words[base : base + scoreboard.WORDS].tolist()
-            if handle is None or row[0] != state:
-                continue
-            found.append(
-                Running(
-                    handle.number,
-                    handle.id,
-                    ticket & _ATTEMPT,
-                    row[scoreboard.PID],
-                    self.epoch_s(row[scoreboard.STARTED]),
-                    scoreboard.STAGES[row[scoreboard.STAGE]],
-                    self._log_so_far(row[scoreboard.LOG_FILE], row[scoreboard.LOG_START]),
-                )
-            )
-        return tuple(found)
+        """What every worker is doing now: asks nobody, and waits for nobody."""
+        return self._lookout.running()
 
     def is_running(self, number: int) -> bool:
         """Whether a worker is in the middle of this task."""
-        words = self._words
-        try:
-            for base in range(scoreboard.WORDS, (self._slots + 1) * scoreboard.WORDS, scoreboard.WORDS):
-                state = words[base]
-                if state & 3 == scoreboard.RUNNING and state >> 2 >> TICKET_BITS == number:
-                    return bool(words[base + scoreboard.PID]) and number in self._table
-        except ValueError:
-            pass  # the engine has ended
-        return False
+        return self._lookout.is_running(number)
 
     def stacks(self, timeout_s: float) -> tuple[Stack, ...]:
-        """Where every running task is, asked of the warden; what was heard in that time."""
-        with self._asking:
-            self._request += 1
-            self._stacks = []
-            self._stacks_heard.clear()
-            try:
-                send_message(self._control, messages.encode(messages.TellStacks(self._request)), (), DONT_WAIT)
-            except OSError:
-                return ()  # the warden is gone, or has more to read than it reads
-            self._stacks_heard.wait(timeout_s)
-            return tuple(self._stacks)
-
-    def _heard_stacks(self, fact: messages.StackTold | messages.StacksTold) -> None:
-        if fact.request != self._request:
-            return  # somebody has asked, and given up
-        if isinstance(fact, messages.StacksTold):
-            self._stacks_heard.set()
-            return
-        handle = self._table.get(fact.ticket >> TICKET_BITS)
-        if handle is not None:
-            self._stacks.append(Stack(handle.number, handle.id, fact.ticket & _ATTEMPT, fact.pid, fact.stack))
-
-    def _log_so_far(self, file: int, start: int) -> LogRange | None:
-        if self.log_dir is None or not file:
-            return None
-        path = os.path.join(self.log_dir, log_file_name(file))
-        try:
-            return LogRange(path, start, max(0, os.stat(path).st_size - start))
-        except OSError:
-            return None
+        """Where every running task is, as far as that is heard in this time."""
+        return self._lookout.stacks(timeout_s)
 
     def epoch_s(self, monotonic_ns: int) -> float:
         """A moment of the monotonic clock as seconds since the epoch."""
-        return monotonic_ns / 1e9 + self._epoch_offset
+        return self._lookout.epoch_s(monotonic_ns)
 
 
 _REFUSED = STARTED_BY_IMPORT.encode()
@@ -1139,11 +867,3 @@ class _Bell:
 
 
 _CALLED = ("succeeded", None, (0, 0, 0))
-
-
-def _import_path(extra: tuple[str, ...]) -> list[str]:
-    """The program's import path, absolute: the engine's processes may be elsewhere when they use it."""
-    here = os.getcwd()
-    entries: list[object] = [*sys.path]  # anything may stand there, and what is no text is passed over, as by imports
-    own = [os.path.join(here, entry) for entry in entries if isinstance(entry, str)]
-    return [*extra, *[entry for entry in own if entry not in extra]]
