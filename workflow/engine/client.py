@@ -4,13 +4,11 @@ The table is what makes the dispatcher replaceable.  A task is in it from ``push
 stays known until its callback has been told of; a new dispatcher is told all of it.  An answer about a task that the
 table does not hold, or about an attempt that has ended, is a repetition and is dropped.
 
-Whoever pushes writes to the dispatcher itself when there is enough for a write, without ever blocking; what is left
-is written by the sender thread.  The reader thread takes answers, ends handles, and puts a new dispatcher in place of
-a dead one.  The program may have any threads: processes are started by exec, never by fork.
+Whoever pushes adds a frame to what goes to the dispatcher (``outgoing``).  The reader thread takes answers, ends
+handles, and puts a new dispatcher in place of a dead one.
 
 Ctrl-C may interrupt whoever pushes between any two steps, with what it was doing half done.  Locks are therefore taken
-by ``with`` alone and never through what is written in Python (an Event's lock would stay locked for ever).  Of a write
-that was interrupted nobody knows how far it came: its dispatcher is sent away, and the next one is told everything.
+by ``with`` alone and never through what is written in Python (an Event's lock would stay locked for ever).
 
 A signal handler of the program's, which interrupts in the same way, may push and cancel.  So the locks that it would
 otherwise wait for are reentrant, and every step under them leaves what a push can go on from.  What it must not do is
@@ -20,15 +18,12 @@ that costs a few nanoseconds more; to queue what handlers push, for whoever retu
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import sys
 import threading
 import time
-from _queue import SimpleQueue
 from array import array
-from collections import deque
 from contextlib import suppress
 from itertools import count
 from marshal import loads as marshal_loads
@@ -39,22 +34,21 @@ from workflow import messages
 from workflow.engine import system
 from workflow.engine.bulk import LARGE, SMALL_KINDS, Arrived, File, pack
 from workflow.engine.channel import (
-    DONT_WAIT,
     SHUT_WR,
     receive_into,
     receive_message,
     send_message,
-    send_some,
     stream_pair,
 )
 from workflow.engine.frames import body_of, options_of, owed_frame, pack_options, with_attempt, with_file
 from workflow.engine.handle import Handle
 from workflow.engine.lookout import Lookout, Running, Stack
+from workflow.engine.outgoing import FLUSH_BYTES, Outgoing
 from workflow.engine.process_tree import Config, ProcessTree
 from workflow.engine.resolve import STARTED_BY_IMPORT
 from workflow.engine.vigil import LOOK_S
 from workflow.errors import EngineError
-from workflow.failpoints import ARMED, halves, reached
+from workflow.failpoints import ARMED, reached
 from workflow.messages import (
     ANSWER,
     HAS_CALLBACK,
@@ -79,11 +73,6 @@ else:
 
 H = TypeVar("H", bound=Handle)
 
-_FLUSH_BYTES = 32 * 1024
-_CROWDED_S = 0.001
-_LINGER_S = 0.0005
-"""How long a few frames wait for more, while the pool has work: a wake-up costs ten times what a task does."""
-_STOP_S = 5.0
 _LAST_S = 1.0
 """How long a dispatcher whose warden has died may take to follow it."""
 _ATTEMPT = (1 << TICKET_BITS) - 1
@@ -115,23 +104,7 @@ class Client:
         """Held for the table, the buffer and the state; never while anything is sent or called."""
         self._idle = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
-        self._buffer: list[bytes] = []
-        self._buffered = 0
-        self._sending = threading.RLock()
-        """Held by the one who writes to the dispatcher."""
-        self._rest: bytes | memoryview = b""
-        """What is left of what was being written; a view, for it may be large."""
-        self._carried: File | None = None
-        """What goes with the first byte of that."""
-        self._behind: deque[tuple[bytes, File | None]] = deque()
-        """What is written next."""
-        self._crowded = False
-        """Whether no more descriptors may be on their way, so that waiting for room in the channel is of no use."""
-        self._halfway = False
-        """Whether it is not known, at this moment, what of it was written."""
-        self._wake = _Bell()
-        self._sender_due = False
-        """Whether the sender thread was woken by a push and has not begun to write."""
+        self._out = Outgoing(self._lock, self._files)
         self._cancelled: set[int] = set()
         self._asked: dict[int, int] = {}
         """By number: the attempt, a held retry, that a dispatcher asked for last."""
@@ -159,21 +132,21 @@ class Client:
     def start(self) -> None:
         """Start the processes.  Returns at once; what is pushed waits for them.  Raises EngineError."""
         self._tree = ProcessTree(self._config)
-        self._channel = self._tree.channel
+        self._out.channel = self._tree.channel
         self._lookout = Lookout(self._tree, self._table, self.log_dir)
         self._start_threads()
 
     def _start_threads(self) -> None:
         self._threads = []
         self._reader = threading.Thread(target=self._read, name="workflow-reader", daemon=True)
-        sender = threading.Thread(target=self._send_rest, name="workflow-sender", daemon=True)
+        sender = threading.Thread(target=self._send, name="workflow-sender", daemon=True)
         try:
             for thread in (self._reader, sender):
                 thread.start()
                 self._threads.append(thread)
         except RuntimeError as error:
             self.shut_down()
-            self._ending = False
+            self._ending = self._out.ending = False
             self._ended.clear()
             message = f"the engine could not be started: {system.explain(error)}"
             raise EngineError(message) from error
@@ -202,8 +175,8 @@ class Client:
 
     def is_interrupted(self) -> bool:
         """Whether this is called by a signal handler that has interrupted a push, or the like, in this thread."""
-        owned: bool = self._lock._is_owned() or self._sending._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
-        return owned
+        owned: bool = self._lock._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
+        return owned or self._out.is_writing()
 
     def check_may_wait(self) -> None:
         """Raises RuntimeError where waiting would be for ever."""
@@ -254,14 +227,15 @@ class Client:
                 self._ended.wait()
             return
         try:
-            self._wake.set()
+            self._out.ending = True
+            self._out.ring()
             self._tree.quit()
             self._tree.wake_stopped()
             self._tree.await_end(failed=self.failure is not None)
             for thread in self._threads:
                 if thread is not threading.current_thread():
                     thread.join()
-            self._channel.close()
+            self._out.channel.close()
             self._tree.close()
         finally:
             self._ended.set()
@@ -330,16 +304,16 @@ class Client:
             self._table[number] = handle
             if file is not None:
                 self._files[number] = file
-            self._buffer.append(frame)
-            self._buffered += length
-            flush = alone or self._buffered > _FLUSH_BYTES or file is not None
+            out = self._out
+            out.frames.append(frame)
+            out.size += length
+            flush = alone or out.size > FLUSH_BYTES or file is not None
         if ARMED:
             reached("parent.pushed")
         if flush:
             self._flush()
-        elif not self._sender_due:
-            self._sender_due = True
-            self._wake.set()
+        elif not out.due:
+            out.ring_once()
         return handle
 
     def _await_room(self) -> None:
@@ -347,7 +321,7 @@ class Client:
             return  # a done callback that pushes: only this thread makes room, so it must not wait for it
         most = self._max_pending or 0
         while len(self._table) >= most and self.failure is None and not self._ending:
-            self._wake.set()
+            self._out.ring()
             self._room.wait()
 
     def cancel(self, number: int, reason: str) -> bool:
@@ -394,118 +368,22 @@ class Client:
                 handle.cancel()
 
     def _say(self, kind: int, number: int, seconds: float = 0.0, attempt: int = 0) -> None:
-        self._buffer.append(TASK.pack(TASK.size, kind, attempt, number, seconds, 0, 0))
-        self._buffered += TASK.size
+        self._out.frames.append(TASK.pack(TASK.size, kind, attempt, number, seconds, 0, 0))
+        self._out.size += TASK.size
 
     def _flush(self) -> None:
-        """Write what is buffered, as far as that goes without waiting."""
-        if self._foreign:
-            return  # the program itself writes it
-        mine = self._sending._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001  # a write that this interrupted
-        if not mine and self._sending.acquire(blocking=False):
-            try:
-                if self._write(DONT_WAIT):
-                    return
-            except BaseException:
-                if self._halfway:
-                    with suppress(OSError):
-                        self._channel.shutdown(SHUT_WR)  # the dispatcher leaves, and the reader puts another in place
-                raise
-            finally:
-                self._sending.release()
-        self._wake.set()
+        """Write what is to be written, as far as that goes without waiting."""
+        if not self._foreign:  # else the program itself writes it
+            self._out.flush()
 
-    def _write(self, flags: int) -> bool:
-        """With ``_sending`` held: whether everything is gone."""
-        while True:
-            if not self._rest and self._behind:
-                self._rest, self._carried = self._behind.popleft()
-            elif not self._rest:
-                with self._lock:
-                    if not self._buffer:
-                        return True
-                    self._halfway = True
-                    frames, self._buffer = self._buffer, []
-                    self._buffered = 0
-                self._take_next(frames)
-            self._halfway = True
-            view = memoryview(self._rest)
-            sent = 0
-            try:
-                if self._carried is not None:
-                    sent = self._send_carried(view, flags)
-                if ARMED and halves("parent.half_sent", view)[1]:
-                    sent = self._channel.send(view[: len(view) // 2], flags)
-                    reached("parent.half_sent")
-                while sent < len(view):
-                    sent += self._channel.send(view[sent:], flags)
-            except BlockingIOError:
-                self._rest = view[sent:]
-                self._halfway = False
-                return False
-            except OSError:
-                self._behind.clear()  # the dispatcher is dead: the next one is told everything
-            self._rest = b""
-            self._carried = None
-            self._halfway = False
+    # -- the sender thread -----------------------------------------------------------------------------------------
 
-    def _take_next(self, frames: list[bytes]) -> None:
-        """Have these written next: together, but for each that carries a descriptor."""
-        if not self._files:
-            self._rest = b"".join(frames)
-            return
-        together: list[bytes] = []
-        for frame in frames:
-            if frame[4] != PUSH_IN_FILE:
-                together.append(frame)
-                continue
-            if together:
-                self._behind.append((b"".join(together), None))
-                together = []
-            file = self._files.get(TASK.unpack_from(frame)[3])
-            if file is not None:  # else the engine has failed, and the task has ended
-                self._behind.append((frame, file))
-        if together:
-            self._behind.append((b"".join(together), None))
-
-    def _send_carried(self, view: memoryview, flags: int) -> int:
-        """Begin with what carries a descriptor, which must not be sent again; how much of it went with that."""
-        assert self._carried is not None
+    def _send(self) -> None:
+        """The sender thread."""
         try:
-            sent = send_some(self._channel, view, self._carried.descriptor, flags)
-        except BlockingIOError as error:
-            self._crowded = error.errno == errno.ETOOMANYREFS
-            raise
-        self._carried = None
-        return sent
-
-    def _send_rest(self) -> None:
-        """The sender thread: what pushing threads could not write, or did not find worth a write."""
-        try:
-            self._send_until_end()
+            self._out.send_until_end()
         except BaseException as error:  # noqa: BLE001  # without it, tasks would wait here for ever
             self._fail(f"its sender thread could not go on: {system.explain(error)}")
-
-    def _send_until_end(self) -> None:
-        while True:
-            self._wake.wait()
-            time.sleep(_LINGER_S)
-            self._wake.clear()
-            if self._ending:  # looked at behind the clearing: who ends sets this first, and then the event
-                return
-            self._sender_due = False  # before it writes: whoever saw the flag up had put his frame there
-            done = False
-            while not done and not self._ending:
-                with self._sending:
-                    done = self._write(DONT_WAIT)
-                if not done:
-                    # Not with the lock held: a dispatcher that is stopped would keep the next one from being told.
-                    poll = select.poll()
-                    poll.register(self._channel.fileno(), select.POLLOUT)
-                    poll.poll(50)
-                    if self._crowded:
-                        self._crowded = False
-                        time.sleep(_CROWDED_S)
 
     # -- the reader thread -----------------------------------------------------------------------------------------
 
@@ -523,7 +401,7 @@ class Client:
         poll = select.poll()
         control = self._tree.control.fileno()
         poll.register(control, select.POLLIN)
-        channel = self._channel.fileno()
+        channel = self._out.channel.fileno()
         poll.register(channel, select.POLLIN)
         held = bytearray()
         descriptors: list[int] = []
@@ -540,7 +418,7 @@ class Client:
             for descriptor, _events in ready:
                 if descriptor == control:
                     continue
-                count, more = receive_into(self._channel, buffer)
+                count, more = receive_into(self._out.channel, buffer)
                 descriptors += more  # they come with the first byte of their frame, the rest may come later
                 if count:
                     held += buffer[:count]
@@ -554,7 +432,7 @@ class Client:
                     poll.unregister(channel)
                     if not self._replace_dispatcher():
                         return
-                    channel = self._channel.fileno()
+                    channel = self._out.channel.fileno()
                     poll.register(channel, select.POLLIN)
 
     def _read_last(self, buffer: memoryview, held: bytearray, descriptors: list[int]) -> None:
@@ -563,10 +441,10 @@ class Client:
         What it passed on counts, and it may have begun the callback: a task is not cancelled behind that.
         """
         poll = select.poll()
-        poll.register(self._channel.fileno(), select.POLLIN)
+        poll.register(self._out.channel.fileno(), select.POLLIN)
         end = time.monotonic() + _LAST_S
         while (left_s := end - time.monotonic()) > 0 and poll.poll(left_s * 1000):
-            count, more = receive_into(self._channel, buffer)
+            count, more = receive_into(self._out.channel, buffer)
             descriptors += more
             if not count:
                 return
@@ -704,18 +582,11 @@ class Client:
             return False
         self._epoch += 1
         ours, theirs = stream_pair()
-        with self._sending:
-            # In this order: the sender thread looks at it without the lock, and must never find it closed.
-            old, self._channel = self._channel, ours
-            old.close()
-            self._rest = b""
-            self._carried = None
-            self._behind.clear()
-            self._halfway = False
+        with self._out.writing:
+            self._out.start_over(ours)
             with self._lock:
                 snapshot = self._snapshot()
-                self._buffer.clear()
-                self._buffered = 0
+                self._out.forget()
             try:
                 send_message(
                     self._tree.control, messages.encode(messages.ReplaceDispatcher(self._epoch)), (theirs.fileno(),)
@@ -725,12 +596,7 @@ class Client:
                 return True  # the warden is gone too: the control channel says so next
             theirs.close()
             try:
-                for frame in snapshot:
-                    if frame[4] == PUSH_IN_FILE:
-                        send_message(ours, frame[:1], (self._files[TASK.unpack_from(frame)[3]].descriptor,))
-                        ours.sendall(memoryview(frame)[1:])
-                    else:
-                        ours.sendall(frame)
+                self._out.send_all(snapshot)
             except ConnectionError:
                 pass  # it died as well: its channel says so next
             except OSError:
@@ -844,26 +710,6 @@ def _history(handle: Handle) -> dict[str, object]:
     if deadline_ns is not None:
         history["until_ns"] = RETURNED.unpack_from(earlier[0])[5] + deadline_ns
     return history
-
-
-class _Bell:
-    """What an Event does for one who waits, with no lock that an interrupted ringer could leave locked."""
-
-    def __init__(self) -> None:
-        self._rings: SimpleQueue[None] = SimpleQueue()
-
-    def set(self) -> None:
-        """Wake whoever waits, now or next."""
-        self._rings.put(None)
-
-    def wait(self) -> None:
-        """Until it was rung since it was cleared."""
-        self._rings.get()
-
-    def clear(self) -> None:
-        """Forget how often it was rung."""
-        while not self._rings.empty():
-            self._rings.get_nowait()
 
 
 _CALLED = ("succeeded", None, (0, 0, 0))
