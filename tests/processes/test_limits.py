@@ -16,7 +16,10 @@ import pytest
 from workflow import EngineError, InfoTask, MultiProcess
 from workflow.engine import processes
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits are set as Linux has them")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="limits are set as Linux has them"),
+    pytest.mark.unmeasured,
+]
 
 Program = Callable[..., "subprocess.Popen[str]"]
 Wait = Callable[[Callable[[], bool]], None]
