@@ -304,6 +304,8 @@ class Book:
 
     def close(self, run: RunRecord, verdict: Verdict, copies: Sequence[Path], earlier: Earlier | None) -> Ending:
         """Close the account: every report, the last event, the end on the console."""
+        self._logs.remove_shared()  # first, for what could not be written may find room now
+        self._running_file.remove()
         self.announce()
         self.announce(self.problem)  # of what could not be written just now
         if self.problem is not None:
@@ -316,8 +318,6 @@ class Book:
         self._console.engine_said(self._secrets.heard(last=True), time.monotonic())
         if earlier is not None:
             self._console.resumed(earlier.run.run.id, earlier.carried, earlier.again, time.monotonic())
-        self._logs.remove_shared()
-        self._running_file.remove()
         self.records = dict(sorted(self.records.items()))
         ending = write_ending(
             run, verdict, self.records, self._events, self._folder, self._graph, copies, self._finish_run
