@@ -158,11 +158,18 @@ def test_instances_that_went_wrong_alike_do_not_hide_what_else_there_is() -> Non
     seen.console.run_ended([*same, lone, *skipped], Verdict(1, "failed", None, 10.0, 65.0), None)
     assert seen.text().splitlines()[1:4] == [
         "what went wrong:",
-        "  same@0 failed: ValueError: no (so did 29 more of same) (2 skipped because of them)",
+        "  same@0 failed: ValueError: no (and 29 more like it: same@1, same@2, …) (2 skipped because of them)",
         "  lone crashed: ValueError: died",
     ]
     seen.console.run_ended([*same[:19], lone], Verdict(1, "failed", None, 10.0, 65.0), None)
     assert len(seen.text().splitlines()) == 2 + 20 + 1  # each is named while they are few
+    odd = [ended(f"odd{'x' * n}", Outcome.FAILED, f"{'x' * n} is odd") for n in range(30)]
+    seen.console.run_ended([*odd, lone, *same], Verdict(1, "failed", None, 10.0, 65.0), None)
+    lines = seen.text().splitlines()
+    assert "  lone crashed: ValueError: died" in lines
+    assert (
+        lines[-2] == "  … and 12 more, in the report"
+    )  # of 61 there are 18 odd ones, the lone one, and 30 that are alike
 
 
 def test_an_ended_run_says_why_it_did_not_end_by_itself() -> None:
