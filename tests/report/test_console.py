@@ -84,15 +84,26 @@ def test_a_small_run_has_a_line_a_change() -> None:
         seen.text()
         == """\
 run 20261124-021222-000-abcdef: audit, 12 tasks, pool of 2
-[ 1/12] succeeded  0.25s  fetch@a
-[ 2/12] failed     0.25s  parse: ValueError: invalid
+[ 1/12] succeeded        0.25s  fetch@a
+[ 2/12] failed           0.25s  parse: ValueError: invalid
     | reading
     | line 2\\x07
     log: /here/.workflow/runs/1/logs/parse.log
-[ 3/12] skipped           report: it needs parse, which failed
-[ 4/12] crashed    0.25s  odd: ValueError: SIGSEGV (allowed)
+[ 3/12] skipped                 report: it needs parse, which failed
+[ 4/12] crashed          0.25s  odd: ValueError: SIGSEGV (allowed)
 """
     )
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_all_outcomes_have_a_column_of_one_width(outcome: Outcome) -> None:
+    """What stands behind is found at the same place in every line."""
+    seen = Seen("verbose")
+    seen.console.run_started(run_of(2), 0.0)
+    seen.text()
+    seen.console.slow("the-task", 1, 60.0, 0.5)
+    seen.console.tasks_ended([ended("the-task", outcome)], 1.0)
+    assert [line.index("the-task") for line in seen.text().splitlines()] == [30, 30]
 
 
 def test_the_end_names_root_causes_first_and_where_to_look() -> None:
@@ -202,7 +213,7 @@ def test_a_large_run_counts_successes_and_still_names_failures() -> None:
         seen.text()
         == """\
 [ 668/1000] 668 succeeded
-[ 998/1000] failed     0.25s  bad: ValueError: no
+[ 998/1000] failed           0.25s  bad: ValueError: no
 [1000/1000] 998 succeeded, 1 failed, 1 skipped
 """
     )
@@ -216,7 +227,7 @@ def test_quiet_says_failures_and_the_end() -> None:
     seen.console.still([], 100.0, 100.0)
     assert seen.text() == ""
     seen.console.tasks_ended([ended("b", Outcome.FAILED, "no")], 1.0)
-    assert seen.text() == "[2/2] failed     0.25s  b: ValueError: no\n"
+    assert seen.text() == "[2/2] failed           0.25s  b: ValueError: no\n"
 
 
 def test_a_sign_of_life_comes_when_nothing_was_said_for_ten_seconds() -> None:
@@ -281,7 +292,7 @@ def test_colour_stands_around_outcomes() -> None:
     seen.console.run_started(run_of(1), 0.0)
     seen.text()
     seen.console.tasks_ended([ended("a")], 1.0)
-    assert seen.text() == "[1/1] \x1b[32msucceeded\x1b[0m  0.25s  a\n"
+    assert seen.text() == "[1/1] \x1b[32msucceeded      \x1b[0m  0.25s  a\n"
 
 
 @pytest.mark.parametrize(
@@ -334,7 +345,7 @@ def test_a_failure_says_where_it_was_and_what_it_came_from() -> None:
     assert (
         seen.text()
         == """\
-[1/1] failed     0.25s  a: ValueError: outer (left 1 process behind, killed)
+[1/1] failed           0.25s  a: ValueError: outer (left 1 process behind, killed)
     at feeds.py:12 in fetch
     caused by KeyError: 'inner' at feeds.py:3 in inner
     log: /here/.workflow/runs/1/logs/a.log
@@ -362,8 +373,8 @@ def test_slow_attempts_have_a_line_each_up_to_a_number_of_them() -> None:
     for number in range(300):
         console.slow(f"t{number}", 1 + number % 2, 75.0, 1.0)
     lines = stream.getvalue().splitlines()
-    assert lines[1] == "[  0/500] SLOW       1m15s  t0"
-    assert lines[2] == "[  0/500] SLOW       1m15s  t1 (attempt 2)"
+    assert lines[1] == "[  0/500] SLOW             1m15s  t0"
+    assert lines[2] == "[  0/500] SLOW             1m15s  t1 (attempt 2)"
     assert lines[-1] == "further slow tasks are named in the events"
     assert len(lines) == 202
     quiet = io.StringIO()

@@ -14,7 +14,7 @@ from typing import Literal
 
 from workflow.outcome import CallbackRecord, Outcome
 from workflow.report.records import RunRecord, TaskRecord, Verdict, headline
-from workflow.report.standing import COLOURS, Pace, RunningTask, Standing
+from workflow.report.standing import COLOURS, OUTCOME_WIDTH, Pace, RunningTask, Standing
 from workflow.report.summary import shown, summary
 from workflow.report.terminal import Terminal, human_s, neutral
 from workflow.report.whereabouts import account, whereabouts
@@ -174,7 +174,8 @@ class Console:
         self._slow += 1
         if self._quiet or self._slow > EACH_MAX:
             return
-        text = f"{self._place()} {self._style('SLOW     ', 'yellow')} {human_s(running_s):>6}  {neutral(task)}"
+        word = self._style(f"{'SLOW':<{OUTCOME_WIDTH}}", "yellow")
+        text = f"{self._place()} {word} {human_s(running_s):>6}  {neutral(task)}"
         self._say(text + (f" (attempt {attempt})" if attempt > 1 else ""), now)
         if self._slow == EACH_MAX:
             self._say(self._style("further slow tasks are named in the events", "yellow"), now)
@@ -218,10 +219,8 @@ class Console:
 
     def _line(self, record: TaskRecord) -> str:
         took = "" if record.duration_s is None else human_s(record.duration_s)
-        word = f"{record.outcome.value:<9}"
-        text = (
-            f"{self._place()} {self._style(word, COLOURS.get(record.outcome, 'red'))} {took:>6}  {neutral(record.id)}"
-        )
+        word = self._style(f"{record.outcome.value:<{OUTCOME_WIDTH}}", COLOURS.get(record.outcome, "red"))
+        text = f"{self._place()} {word} {took:>6}  {neutral(record.id)}"
         if record.carried_from is not None:
             text += f" (carried over from run {record.carried_from})"
         if record.flaky:

@@ -29,7 +29,7 @@ from workflow.report.material import (
     root_of,
     title_of,
 )
-from workflow.report.standing import COLOURS
+from workflow.report.standing import COLOURS, OUTCOME_WIDTH
 from workflow.report.summary import left_out, likewise, shown
 from workflow.report.tails import output_tail
 from workflow.report.terminal import Terminal, human_s, neutral
@@ -226,7 +226,8 @@ def task_line(terminal: Terminal, task: TaskPart) -> str:
     """A task in one line."""
     took = "" if task["duration_s"] is None else human_s(task["duration_s"])
     outcome = Outcome(task["outcome"])
-    text = f"{terminal.style(f'{outcome.value:<15}', COLOURS.get(outcome, 'red'))} {took:>6}  {neutral(task['id'])}"
+    word = terminal.style(f"{outcome.value:<{OUTCOME_WIDTH}}", COLOURS.get(outcome, "red"))
+    text = f"{word} {took:>6}  {neutral(task['id'])}"
     said = None if outcome.is_success else headline_of(task)
     return text + (f": {neutral(said)}" if said else "")
 
