@@ -247,12 +247,52 @@ def test_a_sign_of_life_comes_when_nothing_was_said_for_ten_seconds() -> None:
     assert seen.text() == ""
 
 
-def test_only_the_first_failures_show_their_output() -> None:
+def alike(number: int, said: str = "no", **more: Any) -> list[TaskRecord]:
+    return [replace(ended(f"t@{n}", Outcome.FAILED, said, tail=("why",), **more), name="t") for n in range(number)]
+
+
+def test_only_the_first_failures_that_are_alike_show_their_output() -> None:
     """A hundred times the same traceback helps nobody."""
     seen = Seen()
     seen.console.run_started(run_of(100), 0.0)
-    seen.console.tasks_ended([ended(f"t{number}", Outcome.FAILED, "no", tail=("why",)) for number in range(100)], 1.0)
+    seen.console.tasks_ended(alike(100), 1.0)
     assert seen.text().count("    | why\n") == 20
+
+
+@pytest.mark.parametrize("before", [20, 1000])
+def test_the_first_failure_of_a_kind_shows_its_output_whenever_it_comes(before: int) -> None:
+    """The one that crashed is not hidden by those before it; nor is another word, or another task."""
+    seen = Seen("quiet")
+    seen.console.run_started(run_of(before + 40), 0.0)
+    seen.console.tasks_ended(alike(before), 1.0)
+    seen.text()
+    log = {"log": "logs/x.log"}
+    seen.console.tasks_ended([ended("lone", Outcome.CRASHED, "died", tail=("last words",), **log)], 2.0)
+    width = len(str(before + 40))
+    assert (
+        seen.text()
+        == f"""\
+[{before + 1:>{width}}/{before + 40}] crashed          0.25s  lone: ValueError: died
+    | last words
+    log: /here/.workflow/runs/1/logs/x.log
+"""
+    )
+    seen.console.tasks_ended([*alike(1, "no disk"), *alike(1, "no disk")], 3.0)
+    assert seen.text().count("    | why\n") == 1
+    seen.console.tasks_ended([ended("other", Outcome.FAILED, "no", tail=("why",))], 3.0)
+    assert "    | why\n" in seen.text()
+
+
+def test_kinds_of_failures_too_many_to_read_do_not_each_show_their_output() -> None:
+    """When everything goes wrong in a way of its own, that is no news after a while."""
+    seen = Seen("quiet")
+    seen.console.run_started(run_of(1000), 0.0)
+    records = [ended(f"t{n}", Outcome.FAILED, "x" * n, tail=("why",), log="logs/x.log") for n in range(1000)]
+    seen.console.tasks_ended(records, 1.0)
+    text = seen.text()
+    assert text.count("    | why\n") == 20
+    assert text.count("    log: ") == 200
+    assert not any(record.tail for record in records)  # nobody will show them
 
 
 def test_failures_too_many_to_read_are_counted() -> None:
@@ -260,10 +300,14 @@ def test_failures_too_many_to_read_are_counted() -> None:
     seen = Seen()
     seen.console.run_started(run_of(1000), 0.0)
     seen.text()
-    seen.console.tasks_ended([ended(f"t{number}", Outcome.FAILED, "no") for number in range(1000)], 1.0)
+    seen.console.tasks_ended(alike(1000, log="logs/x.log"), 1.0)
     lines = seen.text().splitlines()
-    assert len(lines) == 202
-    assert lines[-2:] == ["further failures are counted, and named in the report", "[1000/1000] 1000 failed"]
+    assert len(lines) == 200 + 20 + 200 + 2
+    assert lines[-3:] == [
+        "    log: /here/.workflow/runs/1/logs/x.log",
+        "of further failures those of a new kind are told; all are counted, and named in the report",
+        "[1000/1000] 1000 failed",
+    ]
 
 
 def test_a_failed_callback_is_told_at_once() -> None:

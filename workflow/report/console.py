@@ -2,8 +2,9 @@
 
 Up to 200 tasks each gets its line when it ends.  Above that a line a task would bury what matters, so successes and
 skipped tasks are counted, in a line every two seconds, and failures still get their own, up to 200 of them; the first
-20 show the end of their output.  ``verbose`` streams the output of all tasks, has a line for each, and shows failures
-with their whole traceback; ``quiet`` keeps failures and the end.
+20 show the end of their output.  Whatever number it is, a failure of a kind that was not seen before has its line and
+the end of its output: see ``Novelty`` for the bound of that.  ``verbose`` streams the output of all tasks, has a line
+for each, and shows failures with their whole traceback; ``quiet`` keeps failures and the end.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from workflow.outcome import CallbackRecord, Outcome
+from workflow.report.alike import Novelty
 from workflow.report.records import RunRecord, TaskRecord, Verdict, headline
 from workflow.report.standing import COLOURS, OUTCOME_WIDTH, Pace, RunningTask, Standing
 from workflow.report.summary import shown, summary
@@ -23,7 +25,7 @@ Verbosity = Literal["quiet", "normal", "verbose"]
 EACH_MAX = 200
 """Tasks, failures, and slow attempts, up to which every one gets its line."""
 TAILS_MAX = 20
-"""Failures that show the end of their output."""
+"""Failures that show the end of their output, however alike they are, and kinds of failures of which the first does."""
 REASONS_MAX = 4
 """Reasons why tasks run again that are told one by one; with ``verbose`` each task has told its own."""
 HEARTBEAT_S = 10.0
@@ -39,7 +41,7 @@ class Console:
         self._verbose = verbosity == "verbose"
         self._total = 0
         self._done = 0
-        self._tails = 0
+        self._novelty = Novelty(TAILS_MAX)
         self._failures = 0
         self._slow = 0
         self._counts = dict.fromkeys(Outcome, 0)
@@ -77,7 +79,7 @@ class Console:
         for record in records:
             self._done += 1
             self._counts[record.outcome] += 1
-            if record.outcome.is_failure and (self._failures < EACH_MAX or self._verbose):
+            if record.outcome.is_failure:
                 self._failure(record, now)
             elif record.carried_from is not None and not self._verbose:
                 self._unsummed = True
@@ -195,17 +197,21 @@ class Console:
 
     def _failure(self, record: TaskRecord, now: float) -> None:
         self._failures += 1
-        self._say(self._line(record), now)
-        self._where(record, now)
+        new = self._novelty.of(record.kind)
+        tail, record.tail = record.tail, ()
+        if self._failures > EACH_MAX and not new and not self._verbose:
+            self._unsummed = True
+        else:
+            self._say(self._line(record), now)
+            self._where(record, now)
+            if new and not self._verbose:  # which has shown it
+                for line in tail:
+                    self._say(self._style("    | ", "dim") + neutral(line), now)
+            if record.log is not None:
+                self._say(self._style(f"    log: {neutral(shown(f'{self._folder}/{record.log}'))}", "dim"), now)
         if self._failures == EACH_MAX and not self._verbose:
-            self._say(self._style("further failures are counted, and named in the report", "yellow"), now)
-        if self._tails < TAILS_MAX and record.tail and not self._verbose:  # which has shown it
-            self._tails += 1
-            for line in record.tail:
-                self._say(self._style("    | ", "dim") + neutral(line), now)
-        record.tail = ()
-        if record.log is not None:
-            self._say(self._style(f"    log: {neutral(shown(f'{self._folder}/{record.log}'))}", "dim"), now)
+            said = "of further failures those of a new kind are told; all are counted, and named in the report"
+            self._say(self._style(said, "yellow"), now)
 
     def _where(self, record: TaskRecord, now: float) -> None:
         error = record.attempts[-1].error if record.attempts else None
