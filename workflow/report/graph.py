@@ -35,13 +35,16 @@ Graph = dict[str, NamePart]
 
 
 def graph_of(tasks: Tasks) -> Graph:
-    """What needs what, by name."""
+    """What needs what, by name: what any of its instances needs; those that are skipped need nothing."""
     graph: Graph = {}
     for group in tasks.groups:
-        if group.name not in graph:
-            task = group[0]
-            needs = [NeedPart(task=need.name, status=need.status) for need in task.needs]
-            graph[task.name] = NamePart(needs=needs, allow_failure=task.allow_failure)
+        part = graph.setdefault(group.name, NamePart(needs=[], allow_failure=group[0].allow_failure))
+        known = {(need["task"], need["status"]): need for need in part["needs"]}
+        for needs in group.needs_of_any():
+            for need in needs:
+                if (need.name, need.status) not in known:
+                    known[need.name, need.status] = NeedPart(task=need.name, status=need.status)
+        part["needs"] = list(known.values())
     return graph
 
 
