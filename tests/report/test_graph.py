@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +16,9 @@ from workflow.plan.printing import plan_json
 from workflow.plan.saved import load_saved
 from workflow.plan.select import select
 from workflow.plan.tasks import Tasks
-from workflow.report.graph import graph_of
+from workflow.report.graph import graph_of, read_graph
+from workflow.report.html import html_pieces
+from workflow.report.junit import junit_pieces
 
 PIPELINE = """\
 [vars]
@@ -96,3 +102,24 @@ def test_of_a_saved_plan_and_of_a_part_it_is_the_same(plan: Plan, tmp_path: Path
     kept = {**NEEDS, "first_removed": []}
     assert needs(part.tasks) == {name: kept[name] for name in needs(part.tasks)}
     assert set(needs(part.tasks)) == {"a", "other", "first_removed", "paired", "removed", "all_removed", "needing"}
+
+
+def test_each_instance_may_be_allowed_to_fail_by_itself(
+    material: Callable[..., Any], record: Any, tmp_path: Path
+) -> None:
+    """A report says of each what holds for it, and JUnit counts the others."""
+    path = tmp_path / "pipeline.toml"
+    path.write_text(
+        '[tasks.h]\ncmd = ["false"]\nmatrix.x = [true, false]\nallow_failure = "${matrix.x}"\n'
+        '[tasks.i]\ncmd = ["false"]\nallow_failure = true\n'
+        '[tasks.j]\ncmd = ["false"]\nmatrix.x = [true]\nallow_failure = "${matrix.x}"\n'
+    )
+    graph = graph_of(load_plan(path).tasks)
+    assert {name: part["allow_failure"] for name, part in graph.items()} == {"h": ["h@true"], "i": True, "j": True}
+    (tmp_path / "graph.json").write_text(json.dumps(graph))
+    assert read_graph(tmp_path / "graph.json") == graph
+    records = [record(id_, "failed") for id_ in ("h@true", "h@false", "i", "j@true")]
+    made = replace(material(*records), graph=graph)
+    assert [made.allowed(task) for task in made.document["tasks"]] == [True, False, True, True]
+    assert '<testsuite name="audit" tests="4" failures="1"' in "".join(junit_pieces(made))
+    assert '"h":{"needs":[],"allow_failure":true}' in "".join(html_pieces(made))

@@ -22,6 +22,7 @@ from typing import Any
 
 from workflow.outcome import ErrorRecord, Outcome
 from workflow.report.alike import Failure, told
+from workflow.report.graph import NamePart
 from workflow.report.material import (
     AttemptPart,
     ErrorPart,
@@ -156,8 +157,12 @@ def _data(material: Material) -> dict[str, object]:
         "tasks": tasks,
         "errors": errors.rows,
         "tails": _tails(material),
-        "graph": material.graph,
+        "graph": None if material.graph is None else {name: _node(part) for name, part in material.graph.items()},
     }
+
+
+def _node(part: NamePart) -> dict[str, object]:
+    return {"needs": part["needs"], "allow_failure": bool(part["allow_failure"])}
 
 
 def _row(material: Material, task: TaskPart, zero: float, names: dict[str, int], errors: _Errors) -> tuple[object, ...]:

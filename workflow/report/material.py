@@ -139,8 +139,13 @@ class Material:
         """Whether the task was allowed to fail."""
         if self.graph is None:
             return self.document["run"]["exit_code"] == 0
-        part = self.graph.get(task["name"])
-        return part is not None and part["allow_failure"]
+        found = self._allowed.get(task["name"], False)
+        return found if isinstance(found, bool) else task["id"] in found
+
+    @cached_property
+    def _allowed(self) -> dict[str, bool | frozenset[str]]:
+        allowed = {name: part["allow_failure"] for name, part in (self.graph or {}).items()}
+        return {name: each if isinstance(each, bool) else frozenset(each) for name, each in allowed.items()}
 
 
 def material_of(
