@@ -138,23 +138,39 @@ report: /here/.workflow/runs/1/report.json
     )
 
 
-def test_the_end_of_a_long_run_says_once_more_where_the_first_failures_were(tmp_path: Path) -> None:
-    """And what they printed last: what was said when they failed has gone by."""
+@pytest.mark.parametrize("verbosity", ["quiet", "normal", "verbose"])
+@pytest.mark.parametrize("lines", [0, 100])
+def test_the_end_says_once_more_what_went_wrong_where_that_has_gone_by(
+    tmp_path: Path, verbosity: Any, lines: int
+) -> None:
+    """Of the first failures, where they were and what they printed last; be the run of two tasks or of thousands."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "root.log").write_text("one\n" * 9 + "last \x1b[2J words\n--- error ---\nValueError: no\n")
     traceback = 'Traceback (most recent call last):\n  File "/here/job.py", line 7, in load\nValueError: no\n'
     error = ErrorRecord("ValueError", "no", traceback)
     attempt = Attempt(1, Outcome.FAILED, 100.0, 0.25, 7, error=error)
-    root = ended("root", Outcome.FAILED, attempts=(attempt,), log="logs/root.log")
-    others = [ended(f"t{n}", Outcome.FAILED, "no") for n in range(4)]
+    root = ended("root", Outcome.FAILED, attempts=(attempt,), log="logs/root.log", tail=("last words",))
+    seen = Seen(verbosity)
+    seen.console.run_started(replace(run_of(2), folder=str(tmp_path)), 0.0)
+    seen.console.tasks_ended([root], 1.0)
+    seen.console.engine_said(["a line"] * lines, 1.0)
+    seen.text()
+    seen.console.run_ended([root, ended("good")], Verdict(1, "failed", None, 10.0, 65.0), None)
+    retold = "    at job.py:7 in load\n" + "    | one\n" * 4 + "    | last \\x1b[2J words\n"
+    assert (retold in seen.text()) == (lines == 100)
+
+
+def test_the_end_says_once_more_what_was_not_told_in_full(tmp_path: Path) -> None:
+    """And of not more than three failures, or of what they stand for."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "x.log").write_text("why\n")
     seen = Seen("quiet")
-    seen.console.run_started(replace(run_of(11), folder=str(tmp_path)), 0.0)
-    for good in (6, 5):  # with five, what was said is still to be seen
-        records = [root, *others, *(ended(f"g{n}") for n in range(good))]
-        seen.text()
-        seen.console.run_ended(records, Verdict(1, "failed", None, 10.0, 65.0), None)
-        retold = "    at job.py:7 in load\n" + "    | one\n" * 4 + "    | last \\x1b[2J words\n"
-        assert (retold in seen.text()) == (good == 6)
+    seen.console.run_started(replace(run_of(1000), folder=str(tmp_path)), 0.0)
+    records = [ended(f"t{n}", Outcome.FAILED, "x" * n, log="logs/x.log") for n in range(1000)]
+    seen.console.tasks_ended(records, 1.0)
+    seen.text()
+    seen.console.run_ended(records, Verdict(1, "failed", None, 10.0, 65.0), None)
+    assert seen.text().count("    | why\n") == 3
 
 
 def test_instances_that_went_wrong_alike_do_not_hide_what_else_there_is() -> None:

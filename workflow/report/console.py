@@ -3,12 +3,14 @@
 Up to 200 tasks each gets its line when it ends.  Above that a line a task would bury what matters, so successes and
 skipped tasks are counted, in a line every two seconds, and failures still get their own, up to 200 of them; the first
 20 show the end of their output.  Whatever number it is, a failure of a kind that was not seen before has its line and
-the end of its output: see ``Novelty`` for the bound of that.  ``verbose`` streams the output of all tasks, has a line
-for each, and shows failures with their whole traceback; ``quiet`` keeps failures and the end.
+the end of its output: see ``Novelty`` for the bound of that.  The end tells once more of the first failures where they
+were and what they printed last, if since then more was said than a person still sees.  ``verbose`` streams the output
+of all tasks, has a line for each, and shows failures with their whole traceback; ``quiet`` keeps failures and the end.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -26,6 +28,8 @@ EACH_MAX = 200
 """Tasks, failures, and slow attempts, up to which every one gets its line."""
 TAILS_MAX = 20
 """Failures that show the end of their output, however alike they are, and kinds of failures of which the first does."""
+ON_SCREEN = 20
+"""The last lines, of which a person is taken to see them still when the run has ended."""
 REASONS_MAX = 4
 """Reasons why tasks run again that are told one by one; with ``verbose`` each task has told its own."""
 HEARTBEAT_S = 10.0
@@ -43,6 +47,9 @@ class Console:
         self._done = 0
         self._novelty = Novelty(TAILS_MAX)
         self._failures = 0
+        self._said = 0
+        self._in_full: deque[tuple[int, str]] = deque(maxlen=ON_SCREEN)
+        """How many lines were said before each of the failures that were told in full at last, and its id."""
         self._slow = 0
         self._counts = dict.fromkeys(Outcome, 0)
         self._folder = ""
@@ -192,7 +199,8 @@ class Console:
     def run_ended(self, records: Sequence[TaskRecord], verdict: Verdict, report: str | None) -> None:
         """Say how it all went; ``records`` in the order of the plan."""
         self._terminal.rest()
-        self._pending += summary(self._terminal, records, verdict, self._folder, self._beside, report)
+        seen = {id_ for said, id_ in self._in_full if self._said - said <= ON_SCREEN}
+        self._pending += summary(self._terminal, records, verdict, self._folder, self._beside, report, seen)
         self._show()
 
     def _failure(self, record: TaskRecord, now: float) -> None:
@@ -202,6 +210,8 @@ class Console:
         if self._failures > EACH_MAX and not new and not self._verbose:
             self._unsummed = True
         else:
+            if new or self._verbose:
+                self._in_full.append((self._said, record.id))
             self._say(self._line(record), now)
             self._where(record, now)
             if new and not self._verbose:  # which has shown it
@@ -259,6 +269,7 @@ class Console:
 
     def _say(self, line: str, now: float) -> None:
         self._spoke_at = now
+        self._said += 1
         self._pending.append(line)
 
     def _show(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,8 +19,6 @@ _LIKE_MAX = 2
 """Failures that are named of those for which one stands."""
 _RETOLD_MAX = 3
 """Failures of which it is told once more where they were and what they printed last."""
-_ON_SCREEN = 10
-"""Of a run of no more tasks, what was told as it happened is still to be seen."""
 _LAST_LINES = 5
 _LAST_BYTES = 4096
 _ORDER = (
@@ -43,10 +41,12 @@ def summary(
     folder: str,
     beside: str,
     report: str | None,
+    seen: Collection[str] = (),
 ) -> list[str]:
     """Answer the lines: failures, those that caused most skips first, then counts, then where to read more.
 
-    ``beside`` is the folder that paths in tracebacks are shown relative to.
+    ``beside`` is the folder that paths in tracebacks are shown relative to.  Of the first failures it is told once more
+    where they were and what they printed last, but of ``seen``: ids of those of which that is still on the screen.
     """
     lines: list[str] = []
     failures = _failures(records)
@@ -55,7 +55,7 @@ def summary(
         listed, rest = told(failures, LISTED_MAX)
         for number, failure in enumerate(listed):
             lines.append(_failure(terminal, failure, folder))
-            if number < _RETOLD_MAX and len(records) > _ON_SCREEN:
+            if number < _RETOLD_MAX and failure.id not in seen:
                 lines += _details(terminal, failure.task, folder, beside)
         if rest:
             lines.append(left_out(rest, ", in the report"))
