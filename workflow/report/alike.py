@@ -117,10 +117,11 @@ def _merged(failures: Sequence[Failure[T]], key: Callable[[Kind], Hashable]) -> 
     groups: dict[Hashable, list[Failure[T]]] = {}
     for failure in failures:
         groups.setdefault(key(failure.kind), []).append(failure)
-    return [_together(*group) for group in groups.values()]
+    return [_together(group) if len(group) > 1 else group[0] for group in groups.values()]
 
 
-def _together(first: Failure[T], *others: Failure[T]) -> Failure[T]:
+def _together(group: Sequence[Failure[T]]) -> Failure[T]:
+    first, *others = group
     like = [*first.like, *(id_ for other in others for id_ in (other.id, *other.like))]
     return replace(first, like=tuple(like), skipped=first.skipped + sum(other.skipped for other in others))
 
