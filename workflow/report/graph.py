@@ -13,6 +13,7 @@ from typing import TypedDict
 from workflow.plan.plan import Status
 from workflow.plan.tasks import Group, Tasks
 from workflow.report.regular import read_regular
+from workflow.report.writing import write_whole
 
 GRAPH = "graph.json"
 
@@ -55,6 +56,11 @@ def _allowed(group: Group) -> bool | list[str]:
         return group[0].allow_failure
     ids = [task.id for task in group.views() if task.allow_failure]
     return ids if 0 < len(ids) < len(group) else bool(ids)
+
+
+def write_graph(path: Path, graph: Graph) -> None:
+    """Keep it: the whole of it, or nothing.  Raises OSError."""
+    write_whole(path, [json.dumps(graph), "\n"], private=True)
 
 
 def read_graph(path: Path) -> Graph | None:

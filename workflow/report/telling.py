@@ -131,8 +131,12 @@ def run_lines(
     folder: Path,
     graph: Graph | None,
     running: Sequence[tuple[str, int, float]],
+    waiting: Sequence[str] = (),
 ) -> Iterator[str]:
-    """A run as a whole; ``running`` is the id, attempt and seconds of each task that runs now, or ran to the last."""
+    """A run as a whole; ``running`` is the id, attempt and seconds of each task that runs now, or ran to the last.
+
+    ``waiting`` are the ids of those of which nothing is known when it was killed.
+    """
     document = Document(format=1, run=run, counts={}, tasks=[])
     status = terminal.style(neutral(run["status"]).replace("_", " "), status_colour(run["status"]))
     code = "" if run["status"] in ("running", "killed") else f", exit code {run['exit_code']}"
@@ -155,6 +159,11 @@ def run_lines(
             yield f"  {neutral(id_)}" + (f" (for {human_s(since_s)}{again})" if run["status"] == "running" else again)
         if len(running) > LISTED_MAX:
             yield f"  … and {len(running) - LISTED_MAX} more"
+    if waiting:
+        yield terminal.style("there had not begun, or at that moment:", "bold")
+        yield from (f"  {neutral(id_)}" for id_ in waiting[:LISTED_MAX])
+        if len(waiting) > LISTED_MAX:
+            yield f"  … and {len(waiting) - LISTED_MAX} more"
     yield from _failures(terminal, run, found, folder, graph)
     for said in found.bad_callbacks[:LISTED_MAX]:
         yield terminal.style(neutral(said), "yellow")
