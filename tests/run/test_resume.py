@@ -340,6 +340,25 @@ def test_a_look_at_what_would_become_of_each_task(night: Any, tmp_path: Path) ->
     assert len(list((tmp_path / ".workflow/runs").iterdir())) == 1
 
 
+def test_a_look_at_what_would_be_carried_over_names_the_secrets_it_hangs_on(
+    night: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads none; a task hangs on its own, and on those of what it takes results from, as the run then shows."""
+    text = '[secrets]\ns = {env = "S"}\n' + TAKES.replace('"m:a"', '"m:a"\nenv.X = "${secrets.s}"')
+    text += '[tasks.c]\ncall = "m:c"\nneeds = "b"\n'
+    monkeypatch.setenv("S", "hunter2-one")
+    night(text)
+    monkeypatch.setenv("S", "hunter2-two")
+    plan = load_plan(tmp_path / "pipeline.toml")
+    _, told = explain_resume(plan, tmp_path / ".workflow", LATEST, force=None, seed=None)
+    assert {each.id: (each.action, each.reasons) for each in told} == {
+        "a": ("carry", ("it succeeded there", "if ${secrets.s} is what it was then")),
+        "b": ("carry", ("it succeeded there", "if ${secrets.s} is what it was then")),
+        "c": ("carry", ("it succeeded there",)),
+    }
+    assert night(text, resume=LATEST).ran == ["a", "b"]
+
+
 @pytest.mark.parametrize("when", ["ended", "finish"])
 def test_a_ledger_that_cannot_be_written_any_more_ends_the_run(
     night: Any, monkeypatch: pytest.MonkeyPatch, when: str

@@ -95,6 +95,8 @@ class _Look:
         self._keys = Keys(around, run_seed, b"", self._contents, self._taken)
         self._action: dict[str, Action] = {}
         self._ended: dict[str, Ended] = {}
+        self._if_same: dict[str, list[str]] = {}
+        """The secrets that have to be what they were, of tasks that depend on some and need not run."""
 
     def at(self, place: int, task: PlannedTask) -> Why:
         action, reasons = self._decide(place, task)
@@ -129,7 +131,7 @@ class _Look:
         if self._earlier is not None and not reasons:
             again = self._carry(self._earlier, place, task)
             if not again:
-                return "carry", ["it succeeded there"]
+                return "carry", ["it succeeded there", *self._ifs(task)]
         if task.outputs and is_forced(task, self._force):
             return "run", ["--force"]
         if not task.outputs and (again or self._earlier is not None):
@@ -157,8 +159,17 @@ class _Look:
             self._ended[task.id] = Ended(task.matrix, "cached", result)
         elif task.id in self._taken:
             self._ended[task.id] = Ended(task.matrix, "cached", None)
-        secrets = [f"if {reference} is what it was then" for reference in _secrets(task)]
-        return "cached", [f"run {made.run} has made it", *secrets]
+        return "cached", [f"run {made.run} has made it", *self._ifs(task)]
+
+    def _ifs(self, task: PlannedTask) -> list[str]:
+        """What has to hold of secrets, its own and of those whose results or files it takes, so it need not run."""
+        secrets = set(_secrets(task))
+        if self._if_same:
+            made = [id_ for need in task.needs if need.by_files for id_ in need.every]
+            secrets.update(*(self._if_same.get(id_, ()) for id_ in (*task.uses_results, *made)))
+        if secrets:
+            self._if_same[task.id] = sorted(secrets)
+        return [f"if {reference} is what it was then" for reference in sorted(secrets)]
 
     def _carry(self, earlier: Earlier, place: int, task: PlannedTask) -> list[str]:
         """Why it would run again; nothing when it would be carried over, and then its result is known."""
