@@ -286,7 +286,7 @@ def test_a_run_that_goes_on_is_seen(
     assert shown.endswith("1 succeeded, 3 still to end\n")
     assert re.match(r"talk running for [\d.]+s, process \d+\n    \| begun\n$", workflow("show", "talk").stdout)
     assert workflow("show", "first").stdout.startswith("first succeeded")
-    assert workflow("show", "later").stdout == "later has not begun, or a moment ago\n"
+    assert workflow("show", "later").stdout == "later has not begun yet\n"
     assert workflow("show", "latr").returncode == 2
     assert workflow("logs", "talk").stdout == "begun\n"
     early = workflow("report", "x.md")
@@ -370,16 +370,16 @@ def test_a_run_that_was_killed_is_seen_and_has_reports(
     assert re.search(r" killed +\S+ +1/4  gated$", line), line
     shown = workflow("show").stdout
     assert re.search(r": gated, killed after [\d.]+s\n", shown), shown
-    assert "when it was killed, there ran:\n" in shown
-    assert "there had not begun, or at that moment:\n  later\n" in shown
+    assert "cut off when it was killed:\n" in shown
+    assert "not begun when it was killed:\n  later\n" in shown
     assert shown.endswith("1 succeeded, 3 without an end\n")
     assert workflow("show", "talk").stdout == "talk was running when the run was killed\n    | begun\n"
     assert workflow("show", "first").stdout.startswith("first succeeded")
-    assert workflow("show", "later").stdout == "later had not begun when the run was killed, or at that moment\n"
+    assert workflow("show", "later").stdout == "later had not begun when the run was killed\n"
     assert "did you mean 'later'?" in workflow("show", "latre").stderr
     assert workflow("logs", "talk").stdout == "begun\n"
     logs = workflow("logs", "later")
-    assert (logs.stdout, logs.stderr) == ("", "later had not begun when the run was killed, or at that moment\n")
+    assert (logs.stdout, logs.stderr) == ("", "later had not begun when the run was killed\n")
     assert workflow("logs", "-f", "first").stdout == "one\n"
     made = workflow("report", "x.json", "x.html", "x.xml", "x.md", "x.trace.json")
     assert (made.returncode, made.stderr) == (0, "")
@@ -389,9 +389,18 @@ def test_a_run_that_was_killed_is_seen_and_has_reports(
         "first": "succeeded", "talk": "cancelled", "talks@1": "cancelled", "later": "cancelled",
     }  # fmt: skip
     assert [task.reason for task in report.tasks if task.id in ("talk", "later")] == [
-        "the run was killed before it ended", "the run was killed before it began, or at that moment",
+        "the run was killed before it ended", "the run was killed before it began",
     ]  # fmt: skip
     assert [task.id for task in report.tasks] == ["first", "talk", "talks@1", "later"]
+    text = (tmp_path / "x.md").read_text()
+    assert "The run did not end by itself: `it was killed`\n" in text
+    cut_off = "- `talk` was cut off\n- `talks@1` was cut off\n- `later` had not begun\n"
+    assert f"\n## Cancelled\n\n{cut_off}" in text
+    assert '"the run was killed before it ended"' in (tmp_path / "x.html").read_text()
+    (tmp_path / ".workflow/latest/running.json").unlink()  # it is there only half a second after the run began
+    assert "cut off when it was killed:\n  talk\n  talks@1\nnot begun when it was killed:\n" in workflow("show").stdout
+    assert workflow("show", "talk").stdout == "talk was cut off when the run was killed\n"
+    assert workflow("logs", "talks").stderr == "talks@1 was cut off when the run was killed\n"
     graph = json.loads((tmp_path / ".workflow/latest/graph.json").read_bytes())
     assert graph["later"]["needs"] == [{"task": "talk", "status": "success"}]
     manifest = Manifest.model_validate_json((tmp_path / ".workflow/latest/manifest.json").read_bytes())

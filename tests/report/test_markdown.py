@@ -61,6 +61,18 @@ def test_why_a_run_did_not_end_by_itself_is_said(material: Callable[..., Any], r
     assert "The run did not end by itself: `the run was ended by SIGINT`" in text
 
 
+def test_what_the_end_of_a_run_cut_off_is_named_before_what_had_not_begun(
+    material: Callable[..., Any], record: Any
+) -> None:
+    """No more than can be read."""
+    reason = "the run was ended by SIGINT"
+    waiting = [record(f"w{n}", "cancelled", reason=reason, attempts=()) for n in range(60)]
+    made = material(*waiting, record("late", "cancelled", reason=reason), code=130, status="interrupted")
+    text = "".join(markdown_pieces(made))
+    assert "\n## Cancelled\n\n- `late` was cut off after 0.25s\n- `w0` had not begun\n" in text
+    assert "- `w48` had not begun\n- and 11 more\n" in text
+
+
 def test_no_content_leaves_its_span_or_block(
     material: Callable[..., Any], record: Any, hostile: tuple[str, ...], callback: Any
 ) -> None:

@@ -160,10 +160,10 @@ def test_a_report_is_made_of_a_killed_run_and_not_of_one_that_goes_on(state: Sta
     write_planned(folder.path, ["x@2", "a", "c", "d"])
     planned = material_of_past(past_run(folder, state.path)).document["tasks"]
     assert [(task["id"], task["name"], task["outcome"], task["reason"]) for task in planned] == [
-        ("x@2", "x", "cancelled", "the run was killed before it began, or at that moment"),
+        ("x@2", "x", "cancelled", "the run was killed before it began"),
         ("a", "a", "succeeded", None),
         ("c", "c", "cancelled", "the run was killed before it ended"),
-        ("d", "d", "cancelled", "the run was killed before it began, or at that moment"),
+        ("d", "d", "cancelled", "the run was killed before it began"),
     ]
     alive = state.run(GOOD, report=False, alive=True)
     with pytest.raises(Unreadable, match="goes on"):

@@ -33,7 +33,7 @@ from workflow.cli.looking import (
     tasks_of,
     the_run,
     the_state_dir,
-    waiting_line,
+    waiting_lines,
     waiting_of,
 )
 from workflow.run.exit_code import ExitCode
@@ -132,8 +132,8 @@ def _print(past: PastRun, name: str, out: _Out) -> int:
     waiting = waiting_of(past, name, now)
     if not told and not waiting:
         raise no_such_task(past, name, [*known, *names_planned(past.folder)])
-    if waiting:
-        click.echo(waiting_line(past, name, waiting), err=True)
+    for line in waiting_lines(past, name, waiting):
+        click.echo(line, err=True)
     for id_, log in told:
         if len(told) > 1:
             out.line(f"==> {id_} <==")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from workflow.report.material import TaskPart
     from workflow.report.terminal import Terminal
     from workflow.run.folder import RunFolder
-    from workflow.run.past import PastRun
+    from workflow.run.past import PastRun, Unfinished
     from workflow.run.running import RunningNow
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -93,8 +93,8 @@ def tasks_of(past: PastRun, name: str) -> tuple[list[TaskPart], list[str]]:
     return found, list(names)
 
 
-def waiting_of(past: PastRun, name: str, running: Iterable[RunningNow]) -> list[str]:
-    """The ids of the tasks that are meant and of which nothing is known but that they were planned.
+def waiting_of(past: PastRun, name: str, running: Iterable[RunningNow]) -> list[Unfinished]:
+    """The tasks that are meant, have not ended, and are not among those of which it is known what they do.
 
     Raises UsageError.
     """
@@ -103,18 +103,27 @@ def waiting_of(past: PastRun, name: str, running: Iterable[RunningNow]) -> list[
 
     begun = {each.id for each in running}
     try:
-        return [each.id for each in unfinished(past) if matches(name, each.id, each.name) and each.id not in begun]
+        return [each for each in unfinished(past) if matches(name, each.id, each.name) and each.id not in begun]
     except Unreadable as error:
         raise click.UsageError(str(error)) from error
 
 
-def waiting_line(past: PastRun, name: str, waiting: Sequence[str]) -> str:
+def waiting_lines(past: PastRun, name: str, waiting: Sequence[Unfinished]) -> Iterator[str]:
     """What to say of them: of one by its id, of more by their number."""
-    who = waiting[0] if len(waiting) == 1 else f"{len(waiting)} instances of {name}"
-    if past.status == "running":
-        return f"{who} {'has' if len(waiting) == 1 else 'have'} not begun, or a moment ago"
-    if past.status == "killed":
-        return f"{who} had not begun when the run was killed, or at that moment"
+    for had_begun in (True, False):
+        ids = [each.id for each in waiting if each.had_begun is had_begun]
+        if ids:
+            who = ids[0] if len(ids) == 1 else f"{len(ids)} instances of {name}"
+            yield _waiting_line(past.status, who, one=len(ids) == 1, had_begun=had_begun)
+
+
+def _waiting_line(status: str, who: str, *, one: bool, had_begun: bool) -> str:
+    if status == "running":
+        has = "has" if one else "have"
+        return f"{who} {has} begun" if had_begun else f"{who} {has} not begun yet"
+    if status == "killed":
+        what = f"{'was' if one else 'were'} cut off" if had_begun else "had not begun"
+        return f"{who} {what} when the run was killed"
     return f"how {who} ended could not be written down"
 
 

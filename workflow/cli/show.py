@@ -21,7 +21,7 @@ from workflow.cli.looking import (
     the_run,
     the_state_dir,
     the_terminal,
-    waiting_line,
+    waiting_lines,
     waiting_of,
 )
 from workflow.run.exit_code import ExitCode
@@ -88,11 +88,13 @@ def _show_run(past: PastRun) -> int:
     begun = {each.id for each in running}
     try:
         found = digest(past.tasks)
-        waiting = [each.id for each in unfinished(past) if each.id not in begun] if past.status == KILLED else []
+        rest = [each for each in unfinished(past) if each.id not in begun] if past.status == KILLED else []
     except Unreadable as error:
         raise click.UsageError(str(error)) from error
     now = time.time()
     told = sorted(((each.id, each.attempt, max(0.0, now - each.started_at)) for each in running), key=lambda it: -it[2])
+    told += [(each.id, 1, 0.0) for each in rest if each.had_begun]
+    waiting = [each.id for each in rest if not each.had_begun]
     head = past.head
     if past.status == "running":
         head["duration_s"] = max(0.0, now - datetime.fromisoformat(head["started_at"]).timestamp())
@@ -121,8 +123,8 @@ def _show_task(past: PastRun, name: str) -> int:
     for now in running:
         for line in _running_lines(past, now, terminal):
             tell(line)
-    if waiting:
-        tell(waiting_line(past, name, waiting))
+    for line in waiting_lines(past, name, waiting):
+        tell(line)
     if not each_whole:
         tell(f"{len(found) + len(running)} instances; the id of one, after the run, shows all that is known of it")
     return ExitCode.SUCCEEDED

@@ -23,6 +23,8 @@ LISTED_MAX = 500
 """Failures that are named."""
 LIKE_MAX = 10
 """Failures that are named of those for which one stands."""
+CANCELLED_MAX = 50
+"""Tasks that are named of those that were cut off or had not begun when the run ended."""
 SLOWEST = 10
 _ERROR_LINES = 60
 _TAIL_LINES = 20
@@ -57,6 +59,7 @@ def markdown_pieces(material: Material, *, detailed: int = DETAILED_MAX, listed:
             yield f"- {_title(failure)}" + (f": {_span(said)}" if said else "") + "\n"
         if rest:
             yield f"- and {sum(1 + len(failure.like) for failure in rest):,} more\n"
+    yield from _cancelled(material, min(listed, CANCELLED_MAX))
     yield from _callbacks(material, listed)
     yield from _flaky(material, listed)
     yield from _slowest(material)
@@ -109,8 +112,7 @@ def _title(failure: Failure[TaskPart]) -> str:
     task = failure.task
     outcome = Outcome(task["outcome"])
     text = f"{SIGNS[outcome]} {_span(task['id'])} {outcome.value.replace('_', ' ')}"
-    if task["duration_s"] is not None:
-        text += f" after {human_s(task['duration_s'])}"
+    text += _after(task)
     if len(task["attempts"]) > 1:
         text += f", {len(task['attempts'])} attempts"
     if failure.like:
@@ -120,6 +122,13 @@ def _title(failure: Failure[TaskPart]) -> str:
     if failure.skipped:
         text += f" ({failure.skipped:,} skipped because of {'them' if failure.like else 'it'})"
     return text
+
+
+def _cancelled(material: Material, listed: int) -> Iterator[str]:
+    begun, waiting = material.cancelled
+    lines = [f"- {_span(task['id'])} was cut off{_after(task)}\n" for task in begun]
+    lines += [f"- {_span(task['id'])} had not begun\n" for task in waiting]
+    yield from _section("Cancelled", None, lines, listed)
 
 
 def _callbacks(material: Material, listed: int) -> Iterator[str]:
@@ -158,6 +167,10 @@ def _slowest(material: Material) -> Iterator[str]:
     for task in tasks[:SLOWEST]:
         cells = (_cell(task["id"]), human_s(task["duration_s"] or 0.0), str(len(task["attempts"])), *_used(task))
         yield f"| {' | '.join(cells)} |\n"
+
+
+def _after(task: TaskPart) -> str:
+    return "" if task["duration_s"] is None else f" after {human_s(task['duration_s'])}"
 
 
 def _used(task: TaskPart) -> tuple[str, str]:

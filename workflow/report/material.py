@@ -23,6 +23,9 @@ from workflow.report.records import RunRecord, TaskRecord, Verdict, count, headl
 from workflow.report.regular import read_regular
 from workflow.report.shapes import FORMAT, run_shape, task_shape
 
+CUT_OFF = "the run was killed before it ended"
+"""The reason of a task that had begun in a run that was killed; nobody was left to tell of its attempt."""
+
 
 class ErrorPart(TypedDict):
     """What went wrong."""
@@ -132,8 +135,17 @@ class Material:
     @property
     def ending(self) -> str | None:
         """Why the run ended before all tasks had run, which those that it did not run say."""
+        if self.document["run"]["status"] == "killed":
+            return "it was killed"
         tasks = self.document["tasks"]
         return next((task["reason"] for task in tasks if task["outcome"] == Outcome.CANCELLED and task["reason"]), None)
+
+    @property
+    def cancelled(self) -> tuple[list[TaskPart], list[TaskPart]]:
+        """What was cut off in the middle, and what had not begun, when the run ended before all tasks had run."""
+        tasks = [task for task in self.document["tasks"] if task["outcome"] == Outcome.CANCELLED]
+        begun = [task for task in tasks if task["attempts"] or task["reason"] == CUT_OFF]
+        return begun, [task for task in tasks if not task["attempts"] and task["reason"] != CUT_OFF]
 
     def allowed(self, task: TaskPart) -> bool:
         """Whether the task was allowed to fail."""

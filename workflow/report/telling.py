@@ -133,9 +133,9 @@ def run_lines(
     running: Sequence[tuple[str, int, float]],
     waiting: Sequence[str] = (),
 ) -> Iterator[str]:
-    """A run as a whole; ``running`` is the id, attempt and seconds of each task that runs now, or ran to the last.
+    """A run as a whole; ``running`` is the id, attempt and seconds of each task that runs now, or was cut off.
 
-    ``waiting`` are the ids of those of which nothing is known when it was killed.
+    ``waiting`` are the ids of those that had not begun when it was killed.
     """
     document = Document(format=1, run=run, counts={}, tasks=[])
     status = terminal.style(neutral(run["status"]).replace("_", " "), status_colour(run["status"]))
@@ -153,14 +153,14 @@ def run_lines(
     yield f"  with     {neutral(', '.join(facts))}"
     yield f"  folder   {neutral(shown(str(folder)))}"
     if running:
-        yield terminal.style("running:" if run["status"] == "running" else "when it was killed, there ran:", "bold")
+        yield terminal.style("running:" if run["status"] == "running" else "cut off when it was killed:", "bold")
         for id_, attempt, since_s in running[:LISTED_MAX]:
             again = f", attempt {attempt}" if attempt > 1 else ""
             yield f"  {neutral(id_)}" + (f" (for {human_s(since_s)}{again})" if run["status"] == "running" else again)
         if len(running) > LISTED_MAX:
             yield f"  … and {len(running) - LISTED_MAX} more"
     if waiting:
-        yield terminal.style("there had not begun, or at that moment:", "bold")
+        yield terminal.style("not begun when it was killed:", "bold")
         yield from (f"  {neutral(id_)}" for id_ in waiting[:LISTED_MAX])
         if len(waiting) > LISTED_MAX:
             yield f"  … and {len(waiting) - LISTED_MAX} more"

@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from workflow.outcome import Outcome
 from workflow.report.graph import read_graph
-from workflow.report.material import Document, Material, RunPart, TaskPart, Unreadable, read_material
+from workflow.report.material import CUT_OFF, Document, Material, RunPart, TaskPart, Unreadable, read_material
 from workflow.report.records import Verdict, iso
 from workflow.report.regular import open_regular, read_regular
 from workflow.report.shapes import FORMAT, run_shape
@@ -155,7 +155,7 @@ class Unfinished:
 
     id: str
     had_begun: bool
-    """As far as the run has told: of the last moment it has not."""
+    """As far as the run has told; of the moment before it was killed it may not have."""
 
     @property
     def name(self) -> str:
@@ -181,9 +181,9 @@ def _cut_off(task: Unfinished, status: str, log: str | None) -> TaskPart:
     if status != KILLED:
         reason = "how it ended could not be written down"
     elif task.had_begun:
-        reason = "the run was killed before it ended"
+        reason = CUT_OFF
     else:
-        reason = "the run was killed before it began, or at that moment"
+        reason = "the run was killed before it began"
     return TaskPart(
         id=task.id, name=task.name, matrix=None, outcome=Outcome.CANCELLED.value, reason=reason, flaky=False,
         carried_from=None, duration_s=None, attempts=[], callback=None, log=log,
