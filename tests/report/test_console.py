@@ -14,6 +14,7 @@ from workflow.report.console import Console
 from workflow.report.records import RunRecord, TaskRecord, Verdict
 from workflow.report.standing import RunningTask
 from workflow.report.terminal import Terminal
+from workflow.run.resume import _THERE
 
 
 def run_of(tasks: int) -> RunRecord:
@@ -334,6 +335,16 @@ def test_a_failed_callback_is_told_at_once() -> None:
     )
     seen.console.callback_failed("b", CallbackRecord("callback", Outcome.TIMED_OUT, None), 1.0)
     assert seen.text() == "pkg.mod:hook of a failed: KeyError: 'x'\ncallback of b reached its time limit\n"
+
+
+def test_why_tasks_run_again_is_told_in_words_for_every_way_to_have_ended() -> None:
+    """What was changed since may be as much as there are files: the rest is a number, and where to see more."""
+    seen = Seen()
+    ways = [f"it {how} there" for how in (*_THERE.values(), "did not end")]
+    seen.console.resumed("r", 5, dict.fromkeys(ways, 1), 0.0)
+    assert seen.text() == f"carried over from run r: 5; run again: 8 ({', '.join(f'{way}: 1' for way in ways)})\n"
+    seen.console.resumed("r", 5, {f"inputs: {n} changed": 1 for n in range(12)}, 0.0)
+    assert seen.text().endswith("inputs: 9 changed: 1, for other reasons, which -v tells: 2)\n")
 
 
 def test_output_has_its_task_before_each_line() -> None:

@@ -30,8 +30,8 @@ TAILS_MAX = 20
 """Failures that show the end of their output, however alike they are, and kinds of failures of which the first does."""
 ON_SCREEN = 20
 """The last lines, of which a person is taken to see them still when the run has ended."""
-REASONS_MAX = 4
-"""Reasons why tasks run again that are told one by one; with ``verbose`` each task has told its own."""
+REASONS_MAX = 10
+"""Reasons why tasks run again that are told one by one: all ways to have ended, and room for what was changed since."""
 HEARTBEAT_S = 10.0
 SUMMARY_S = 2.0
 
@@ -112,7 +112,8 @@ class Console:
         """Say what became of completing a run: how many tasks were carried over, and why how many ran again."""
         most = sorted(again.items(), key=lambda each: -each[1])
         why = ", ".join(f"{neutral(reason)}: {number}" for reason, number in most[:REASONS_MAX])
-        more = f", other reasons: {sum(number for _, number in most[REASONS_MAX:])}" if len(most) > REASONS_MAX else ""
+        rest = sum(number for _, number in most[REASONS_MAX:])
+        more = f", for other reasons, which -v tells: {rest}" if rest else ""
         ran = f"run again: {sum(again.values())}" + (f" ({why}{more})" if why else "")
         self._say(f"carried over from run {run}: {carried}; {ran}", now)
         self._show()
