@@ -126,6 +126,18 @@ def test_an_empty_selection_says_what_was_asked_for_and_what_is_near(
     assert workflow("plan", "--tag", "slwo").stderr == "nothing is selected by --tag slwo; did you mean 'slow'?\n"
 
 
+def test_an_instance_that_is_named_by_its_values_as_the_file_has_them_is_told_by_its_id(
+    workflow: Callable[..., Any], pipeline: Callable[[str], Path]
+) -> None:
+    """Wherever a task is named."""
+    pipeline('[tasks.p]\ncmd = ["echo", "${matrix.url}"]\nmatrix.url = ["http://a/b", "http://a/c"]\n')
+    assert workflow("run", "-q").returncode == 0
+    for words in (("show",), ("logs",), ("logs", "-f"), ("plan", "--select"), ("run", "--select"), ("run", "--force")):
+        ran = workflow(*words, "p@http://a/b")
+        assert ran.returncode in {2, 3}, words
+        assert "did you mean 'p@http%3A%2F%2Fa%2Fb'?" in ran.stderr, words
+
+
 def test_one_selection_of_several_that_matches_nothing_is_told_and_nothing_runs(
     workflow: Callable[..., Any], pipeline: Callable[[str], Path]
 ) -> None:

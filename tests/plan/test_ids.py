@@ -8,7 +8,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow.plan.ids import LONGEST, instance_id
+from workflow.plan.ids import LONGEST, instance_id, meant
 
 _VALUES = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"])),
@@ -27,6 +27,15 @@ def test_values_stand_in_the_order_of_the_axes() -> None:
 def test_what_is_not_safe_is_percent_escaped() -> None:
     """The dash too, as it parts the values."""
     assert instance_id("a", ["x/y", "-", "é", "a.b_c=d+e", True]) == "a@x%2Fy-%2D-%C3%A9-a.b_c=d+e-true"
+
+
+@given(_ROWS)
+def test_who_types_the_values_as_they_are_is_told_the_id(row: list[object]) -> None:
+    """Where that is another one; however unlike the two look."""
+    values = [value if isinstance(value, str) else json.dumps(value) for value in row]
+    typed, id_ = f"t@{'-'.join(values)}", instance_id("t", row)
+    if typed != id_ and len(id_) < LONGEST and "%" not in typed:
+        assert meant(typed, ["t", id_]) == f"did you mean {id_!r}?"
 
 
 @given(_ROWS, _ROWS)

@@ -85,13 +85,13 @@ def selected(plan: Plan, globs: Sequence[str], tags: Sequence[str]) -> Plan | No
 
 def nothing_selected(plan: Plan, globs: Sequence[str], tags: Sequence[str]) -> None:
     """Say what was asked for, and what is near it."""
-    from workflow.diagnostics.suggest import did_you_mean
+    from workflow.plan.ids import meant
 
     ids = {*plan.tasks.names, *plan.tasks.ids()}
     known_tags = {str(tag) for task in plan.tasks.differing("tags") for tag in task.tags}
     asked = [("--select", glob, ids) for glob in globs] + [("--tag", tag, known_tags) for tag in tags]
     given = " ".join(f"{option} {shlex.quote(text)}" for option, text, _ in asked)
-    near = [found for _, text, known in asked if text not in known and (found := did_you_mean(text, known))]
+    near = [found for _, text, known in asked if text not in known and (found := meant(text, known))]
     click.echo(f"nothing is selected by {given}" + (f"; {' '.join(near)}" if near else ""), err=True)
 
 

@@ -67,9 +67,9 @@ def the_run(state_dir: Path, name: str | None) -> PastRun:
 
 def no_such_task(past: PastRun, name: str, known: Sequence[str]) -> click.UsageError:
     """What to raise for a task that the run has not."""
-    from workflow.diagnostics.suggest import did_you_mean
+    from workflow.plan.ids import meant
 
-    near = did_you_mean(name, known)
+    near = meant(name, known)
     return click.UsageError(f"there is no task {name!r} in the run {past.folder.id}" + (f", {near}" if near else ""))
 
 

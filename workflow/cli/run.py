@@ -216,11 +216,11 @@ def _left_out(name: str) -> bool:
 def _check_force(plan: Plan, glob: str) -> None:
     from itertools import chain
 
-    from workflow.diagnostics.suggest import did_you_mean
+    from workflow.plan.ids import meant
     from workflow.plan.select import matches
 
     if not matches(plan, glob):
-        near = did_you_mean(glob, dict.fromkeys(chain(plan.tasks.names, plan.tasks.ids())))
+        near = meant(glob, dict.fromkeys(chain(plan.tasks.names, plan.tasks.ids())))
         raise click.BadParameter(f"no task matches {glob!r}" + (f", {near}" if near else ""), param_hint="--force")
 
 

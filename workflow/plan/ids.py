@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from workflow.spec.reference import as_text
 
@@ -31,6 +31,16 @@ def joined_id(name: str, parts: str) -> str:
         return whole
     digest = hashlib.sha256(whole.encode()).hexdigest()[:20]
     return f"{whole[: LONGEST - 21]}~{digest}"
+
+
+def meant(typed: str, known: Collection[str]) -> str | None:
+    """The known id whose values are these as the file has them, or else the one nearest: ``did you mean 'a@%2F'?``."""
+    from urllib.parse import unquote
+
+    from workflow.diagnostics.suggest import did_you_mean
+
+    id_ = next((each for each in known if "%" in each and unquote(each) == typed), None)
+    return did_you_mean(typed, known) if id_ is None else f"did you mean {id_!r}?"
 
 
 def escaped(text: str) -> str:
