@@ -98,6 +98,9 @@ OF_FILE: Mapping[str, str] = {
 
 def meant_key(key: str, known: Sequence[str], words: Mapping[str, str]) -> Meant | None:
     """Which of the known keys was meant: one that is spelled otherwise, or that another tool calls so."""
+    table, dot, _ = key.partition(".")
+    if dot and table in known:
+        return Meant(f"did you mean {key} without quotes?", f"write {key} = …; within quotes a dot is part of the name")
     plain = _plain(key)
     for name in known:
         if plain == _plain(name) and key != name:
