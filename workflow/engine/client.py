@@ -52,8 +52,8 @@ from workflow.engine.channel import (
 )
 from workflow.engine.frames import body_of, options_of, owed_frame, pack_options, with_attempt, with_file
 from workflow.engine.handle import Handle
+from workflow.engine.importing import STARTED_BY_IMPORT
 from workflow.engine.output import log_file_name
-from workflow.engine.resolve import STARTED_BY_IMPORT
 from workflow.engine.vigil import GIVE_UP, LOOK_S, WAKE, Vigil
 from workflow.errors import EngineError
 from workflow.failpoints import ARMED, halves, reached
@@ -234,8 +234,11 @@ class Client:
 
     # -- start and end ---------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Start the processes.  Returns at once; what is pushed waits for them.  Raises EngineError."""
+    def start(self, program: str | None = None) -> None:
+        """Start the processes.  Returns at once; what is pushed waits for them.  Raises EngineError.
+
+        ``program`` is the module whose own code does this, if there is one that they may import.
+        """
         config = self._config
         if not sys.executable or getattr(sys, "frozen", False):
             message = (
@@ -267,7 +270,7 @@ class Client:
                 theirs.callback(channel.close)
                 file = system.anonymous_file("workflow-config")
                 theirs.callback(os.close, file)
-                system.write_all(file, marshal_dumps(self._settings(control.fileno(), channel.fileno())))
+                system.write_all(file, marshal_dumps(self._settings(program, control.fileno(), channel.fileno())))
                 os.lseek(file, 0, os.SEEK_SET)
                 flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
                 self._mark = marks.new_mark()
@@ -304,7 +307,7 @@ class Client:
             message = f"the engine could not be started: {system.explain(error)}"
             raise EngineError(message) from error
 
-    def _settings(self, control: int, channel: int) -> dict[str, object]:
+    def _settings(self, program: str | None, control: int, channel: int) -> dict[str, object]:
         """What the engine's processes are told, in plain values."""
         config = self._config
         return {
@@ -318,6 +321,8 @@ class Client:
             "max_tasks_per_child": config.max_tasks_per_child,
             "preload": config.preload,
             "main": config.main,
+            "program": program,
+            "argv": [word for word in getattr(sys, "argv", ()) if isinstance(word, str)],
             "path": _import_path(config.path),
             "initializer": config.initializer,
             "initializer_s": config.initializer_s,
