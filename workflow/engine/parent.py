@@ -9,9 +9,11 @@ import weakref
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from workflow.engine.client import Client, Config, Running, Stack
+from workflow.engine.client import Client
 from workflow.engine.importing import refuse_start
+from workflow.engine.lookout import Running, Stack
 from workflow.engine.own_module import name_of_main, name_of_starter, why_main_has_no_name
+from workflow.engine.process_tree import Config
 from workflow.engine.system import usable_cpus
 from workflow.errors import NEEDS_POSIX, EngineError, WorkflowError
 from workflow.info_task import POOL_MAX, InfoTask, shown

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from workflow.engine import parent
 from workflow.engine.calls import Called, pack_in_memory
-from workflow.engine.client import Client, Config
+from workflow.engine.client import Client
 from workflow.engine.importing import end_import_of_program
 from workflow.engine.own_module import name_of_starter
+from workflow.engine.process_tree import Config
 from workflow.errors import NEEDS_POSIX, EngineError, ExecutorBroken, WorkflowError
 
 if TYPE_CHECKING:
