@@ -171,6 +171,9 @@ class WorkflowExecutor(Executor):
         try:
             payload = pack_call(fn, args, kwargs)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # pickling runs the user's code
+            from workflow.engine.blame import blame
+
+            blame(error, fn, args, kwargs)
             return refused(error, self._pool.client)
         try:
             future: TaskFuture[T] = push(PATH, self._timeout, self._packed_options, payload, TaskFuture)

@@ -197,7 +197,8 @@ class Pipeline:
 
         ``call`` and ``module`` may be the function, or the class, itself: it has to be found under its name in a
         module, for its name is what a worker gets.  Where that module is the program's own script, the script is
-        imported by the workers: what it does belongs below ``if __name__ == "__main__":``.  ``if`` is written ``if_``.
+        imported by the workers: what it does belongs below ``if __name__ == "__main__":``; without that it is imported
+        down to where it runs the pipeline.  ``if`` is written ``if_``.
 
         Mistakes are told when it is run, or by ``ids``.
         """
@@ -325,11 +326,13 @@ class Pipeline:
     ) -> tuple[Plan, RunOptions]:
         """What is to be run, and how.  Raises TypeError and ValueError for what cannot be meant."""
         from workflow.diagnostics.suggest import did_you_mean
+        from workflow.engine.importing import refuse_start
         from workflow.run.conductor import RunOptions
         from workflow.run.folder import STATE_DIR
         from workflow.run.results import taken_by_others
         from workflow.run.resume import Resume
 
+        refuse_start("what runs the pipeline")  # before there is a run, and before the file is read in each worker
         for name in unknown:
             near = did_you_mean(name, _RUN_KEYS)
             raise TypeError(
@@ -364,7 +367,6 @@ class Pipeline:
             resume=None if resume is False else Resume(None if resume is True else resume),
             keep_results=taken_by_others(whole.tasks) if whole is not plan else frozenset(),
         )
-        _check_not_imported()
         return plan, options
 
 
@@ -514,7 +516,7 @@ def _name(target: Any, separator: str, place: str) -> str:
     module, name = getattr(target, "__module__", None), getattr(target, "__qualname__", "")
     where = "has no name"
     if module == "__main__":
-        from workflow.engine.parent import name_of_main, why_main_has_no_name
+        from workflow.engine.own_module import name_of_main, why_main_has_no_name
 
         module, where = name_of_main(), f"{why_main_has_no_name()}, and has no name"
     if not module or not name or not all(part.isidentifier() for part in f"{module}.{name}".split(".")):
@@ -524,15 +526,3 @@ def _name(target: Any, separator: str, place: str) -> str:
         )
         raise TypeError(message)
     return f"{module}{separator}{name}"
-
-
-def _check_not_imported() -> None:
-    """Refuse, before there is a run, what the engine would refuse."""
-    from workflow.engine import resolve
-
-    if resolve.importing:
-        message = (
-            f"{resolve.STARTED_BY_IMPORT}{resolve.importing[-1]!r} was imported for a task: the program starts itself "
-            'over and over; put what runs the pipeline under `if __name__ == "__main__":`'
-        )
-        raise RuntimeError(message)

@@ -124,6 +124,45 @@ def test_what_cannot_be_pickled_is_the_futures_exception(executor: WorkflowExecu
     assert executor.submit(called.identity, 1).result() == 1
 
 
+def test_what_of_a_call_cannot_be_pickled_is_named(executor: WorkflowExecutor) -> None:
+    """Pickle only says of which type it is."""
+    lock = threading.Lock()
+    with pytest.raises(TypeError, match=r"argument 2 refuses to be pickled; .* initializer"):
+        executor.submit(called.die_with, 1, lock).result()  # type: ignore[call-arg, arg-type]
+    with pytest.raises(TypeError, match="the argument 'key' refuses"):
+        executor.submit(called.initialize, key=lock).result()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"'lock', which .*<lambda> has from around it, refuses"):
+        executor.submit(lambda: lock).result()
+
+
+MAIN = """
+import functools, threading
+from workflow import WorkflowExecutor
+lock = threading.Lock()
+@functools.lru_cache(maxsize=3, typed=True)
+def cached(number):
+    return number * 2
+def twice(number): return cached(number) + cached.cache_parameters()["maxsize"]
+def locked():
+    def inner():
+        with lock: pass
+    return inner
+with WorkflowExecutor(1) as executor:
+    print(executor.submit(cached, 3).result(), executor.submit(twice, 3).result())
+    print(executor.submit(functools.partial(locked)).exception())
+"""
+
+
+def test_functions_of_a_program_may_be_cached_and_what_they_mention_is_named(program: Program) -> None:
+    """Behind ``lru_cache`` stands the function; a lock that one mentions cannot travel."""
+    done = program(MAIN)
+    doubled, refused = done.stdout.splitlines()
+    assert doubled == "6 9", done.stderr
+    assert refused.startswith(
+        "cannot pickle '_thread.lock' object: the global name 'lock', which locked uses, refuses to be pickled; what "
+    )
+
+
 def test_a_call_that_crashes_ends_alone(executor: WorkflowExecutor) -> None:
     """The executor stays usable, and so does every other call."""
     others = [executor.submit(called.identity, number) for number in range(20)]

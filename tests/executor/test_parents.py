@@ -264,8 +264,26 @@ def test_a_module_that_uses_an_executor_while_a_worker_imports_it_is_refused(pro
     (tmp_path / "endless.py").write_text(
         "import os\nfrom workflow import WorkflowExecutor\n"
         "def work(): return 1\n"
-        "executor = WorkflowExecutor(1)\nprint(executor.submit(work).result())\n"
+        "if os.environ.get('PROGRAM') != str(os.getpid()):\n"
+        "    executor = WorkflowExecutor(1)\n    print(executor.submit(work).result())\n"
     )
-    done = program("import endless", code=1, limit=20)
+    done = program(
+        "import os\nos.environ['PROGRAM'] = str(os.getpid())\nimport endless\nfrom workflow import WorkflowExecutor\n"
+        "print(WorkflowExecutor(1).submit(endless.work).result())",
+        code=1,
+        limit=20,
+    )
     assert "RuntimeError: an executor was used while 'endless' was imported for a call" in done.stderr
     assert done.stdout == ""
+
+
+def test_a_module_that_uses_an_executor_when_it_is_imported_is_imported_by_workers_down_to_there(
+    program: Program, tmp_path: Path
+) -> None:
+    """When it is the one that started this pool: its functions stand above."""
+    (tmp_path / "brief.py").write_text(
+        "from workflow import WorkflowExecutor\ndef work(): return 1\n"
+        "with WorkflowExecutor(1) as executor: print(executor.submit(work).result())\n"
+    )
+    done = program("import brief")
+    assert (done.stdout, done.stderr) == ("1\n", "")

@@ -14,6 +14,7 @@ import time
 import types
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -590,29 +591,259 @@ def test_a_program_without_an_interpreter_to_start_is_told_so(
         MultiProcess(1).start()
 
 
-UNGUARDED = """
-from workflow import InfoTask, Model, MultiProcess
+SNIPPET = """
+from workflow import MultiProcess, InfoTask, Model
+
 class Demo(Model):
-    def runnable(self, number): return number
-mp = MultiProcess(2)
+    def runnable(self, *args):
+        if args[0]["test"] == 3: raise ValueError(args)
+        return args
+    def callback(self, result): print("result", result)
+    def error_callback(self, error): print("error", error)
+
+mp = MultiProcess(5)
 mp.start()
-handles = [mp.push(InfoTask("__main__.Demo", 10, number)) for number in range(20)]
+for i in range(10):
+    mp.push(InfoTask("example.Demo", 10, {"test": i}, {"error": i}))
 mp.stop()
-print(*{type(handle.exception()).__name__ for handle in handles})
 """
 
 
-def test_a_program_without_the_main_guard_is_told_so_by_its_handles_and_once_on_stderr(
+@pytest.mark.parametrize("how", [["example.py"], ["-m", "example"], ["-c", "import example"]])
+def test_a_program_that_is_nothing_but_class_pool_and_pushes_runs_and_ends(
+    tmp_path: Path, python: Program, how: list[str]
+) -> None:
+    """Without a guard: as a script, as a module, and imported by a session; callbacks, too, find the class."""
+    (tmp_path / "example.py").write_text(SNIPPET)
+    said, complained = python(tmp_path, *how).communicate(timeout=30)
+    pairs = [({"test": number}, {"error": number}) for number in range(10)]
+    told = [f"{'error' if number == 3 else 'result'} {pair}" for number, pair in enumerate(pairs)]
+    assert (sorted(said.splitlines()), complained) == (sorted(told), "")
+
+
+UNGUARDED = """
+import asyncio, os, pickle, sys, time
+from workflow import InfoTask, Model, MultiProcess, WorkflowExecutor
+class Point:
+    def __init__(self, x): self.x = x
+class Refused(Exception): pass
+class Demo(Model):
+    def runnable(self, point):
+        if point.x < 0: raise Refused(point.x)
+        return Point(point.x + 1)
+def use(mp):
+    with open("below", "a") as below: below.write("once")
+    handles = [mp.push(InfoTask(name, 10, Point(x))) for name in ("demo.Demo", "__main__.Demo") for x in (-1, 1, 2)]
+    print(*(type(h.exception()) is Refused if h.exception() else h.result().x + isinstance(h.result(), Point)
+            for h in handles))
+def main():
+    with MultiProcess(2) as mp: use(mp)
+async def amain():
+    main()
+"""
+STARTS = {
+    "start": "mp = MultiProcess(2)\nmp.start()\nuse(mp)\nmp.stop()",
+    "with": "with MultiProcess(2) as mp: use(mp)",
+    "function": "main()",
+    "asyncio": "asyncio.run(amain())",
+    "except Exception": "try: main()\nexcept Exception as error: print(error)",
+    "except": "try: main()\nexcept:\n    print('stopped')\n    raise",
+    "exit": "try: main()\nfinally: sys.exit()",
+    "return": "def swallow():\n    try: main()\n    finally: return\nswallow()",
+    "executor": "print(WorkflowExecutor(1).submit(abs, -1).result())\nmain()",
+}
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_whatever_stands_below_the_start_of_a_pool_is_done_by_the_program_alone(
+    tmp_path: Path, python: Program, start: str
+) -> None:
+    """However it starts it; and what comes back, of its own classes, is of these, for the program imports nothing."""
+    (tmp_path / "demo.py").write_text(UNGUARDED + STARTS[start])
+    program = python(tmp_path, "demo.py")
+    said, complained = program.communicate(timeout=30)
+    lines = [line for line in said.splitlines() if line != "stopped"]  # `except:` and `finally` are passed by each
+    told = ["1"] * (start == "executor") + ["True 3 4 True 3 4"]
+    assert (lines, complained, program.returncode) == (told, "", 0)
+    assert (tmp_path / "below").read_text() == "once"
+
+
+MORTAL = """
+import os, signal, sys, time
+from workflow import InfoTask, Model, MultiProcess
+print(*sys.argv, __name__, flush=True)
+class Demo(Model):
+    def runnable(self, mark):
+        if mark and not os.path.exists(mark):
+            open(mark, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return os.getpid()
+    def callback(self, pid): print("called", flush=True)
+mp = MultiProcess(1{options})
+mp.start()
+def run(mark, **options):
+    handle = mp.push(InfoTask("demo.Demo", 20, mark, **options))
+    while handle.callback is None: time.sleep(0.001)
+    os.kill(mp._client.dispatcher_pid, signal.SIGKILL)
+    return handle.result()
+workers = {{run(""), run("mark", retries=1), run("", isolate=True)}}
+mp.stop()
+print(len(workers))
+"""
+
+
+@pytest.mark.parametrize("options", ["", ", preload=['demo']"], ids=["forks of nothing", "forks of a template"])
+def test_a_process_that_takes_the_place_of_another_imports_such_a_program_again(
+    tmp_path: Path, python: Program, options: str
+) -> None:
+    """A worker, a dispatcher; with what the program was called with.  Forks of one that has, do not."""
+    (tmp_path / "demo.py").write_text(MORTAL.format(options=options))
+    said, complained = python(tmp_path, "demo.py", "an", "argument").communicate(timeout=50)
+    assert complained == ""
+    first, *lines, workers = said.splitlines()
+    assert first == "demo.py an argument __main__"
+    assert int(workers) >= 2
+    assert lines.count("called") == 3
+    dispatchers, templates = 3, 1
+    assert lines.count("demo.py an argument demo") == dispatchers + (templates if options else int(workers))
+
+
+SPREAD = {
+    "pkg/__init__.py": "",
+    "pkg/lib.py": """
+        from workflow import Model
+        from pkg.prog import FACTOR
+        import pkg.prog
+        class Times(Model):
+            def runnable(self, number): return number * FACTOR + pkg.prog.FACTOR
+            def callback(self, result): print("called", flush=True)
+    """,
+    "pkg/prog.py": """
+        from workflow import InfoTask, Model, MultiProcess, WorkflowExecutor
+        FACTOR = 2
+        def twice(number): return FACTOR * number
+        class Nests(Model):
+            def runnable(self, number):
+                with WorkflowExecutor(1) as executor, MultiProcess(1) as mp:
+                    found = mp.push(InfoTask("pkg.lib.Times", 10, number)).result()
+                    return found + executor.submit(twice, number).result()
+        with MultiProcess(2) as mp:
+            names = "pkg.lib.Times", "__main__.Nests"
+            print(*(mp.push(InfoTask(name, 20, 10)).result() for name in names), flush=True)
+    """,
+}
+
+
+def test_such_a_program_is_imported_so_by_whoever_does(tmp_path: Path, python: Program) -> None:
+    """By another module, and in pools that its tasks start."""
+    for name, text in SPREAD.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(dedent(text))
+    said, complained = python(tmp_path, "-m", "pkg.prog").communicate(timeout=50)
+    assert (sorted(said.splitlines()), complained) == (["22 42", "called", "called"], "")
+
+
+@pytest.mark.parametrize("place", ["above", "finally"])
+def test_an_import_that_hangs_beside_the_start_of_the_pool_has_the_limit_of_its_task(
+    tmp_path: Path, python: Program, place: str
+) -> None:
+    above, below = ("hang()", "pass") if place == "above" else ("pass", "hang()")
+    (tmp_path / "demo.py").write_text(
+        "import time\nfrom workflow import InfoTask, Model, MultiProcess\n"
+        "class Demo(Model):\n    def runnable(self): open('ran', 'w').close()\n"
+        "def hang():\n    if __name__ != '__main__': time.sleep(1000)\n"
+        f"{above}\ntry:\n    with MultiProcess(1) as mp: handle = mp.push(InfoTask('demo.Demo', 0.3, grace=20))\n"
+        f"finally: {below}\nprint(handle.outcome, handle.exception())\n"
+    )
+    said, complained = python(tmp_path, "demo.py").communicate(timeout=30)
+    assert said == "timed_out task 1: killed at its limit of 0.3 s, while its module was imported\n"
+    assert complained == ""
+    assert not (tmp_path / "ran").exists()
+
+
+BELOW = """
+import pickle, sys
+from workflow import InfoTask, Model, MultiProcess
+class Above(Model):
+    def runnable(self, what):
+        if what == "name": return helper()
+        if what == "attribute": return sys.modules["demo"].helper()
+        if what == "import":
+            from demo import helper as found
+        return pickle.loads(b"cdemo\\nPoint\\n.")
+    def error_callback(self, error): helper()
+mp = MultiProcess(2)
+mp.start()
+def helper(): pass
+class Point: pass
+class Below(Model):
+    def runnable(self): pass
+tasks = [InfoTask("demo.Above", 10, what) for what in ("name", "attribute", "import", "pickle", Point())]
+handles = [mp.push(task) for task in (*tasks, InfoTask("demo.Below", 10), InfoTask("demo.Bellow", 10))]
+mp.stop()
+for handle in handles: print(type(handle.exception()).__name__, handle.exception())
+print(handles[0].callback.error.message)
+"""
+
+
+def test_what_a_task_needs_of_the_program_and_stands_below_the_start_of_the_pool_is_told_so(
     tmp_path: Path, python: Program
 ) -> None:
-    """Its workers import it and would start pools of their own, without end; it may never look at a handle."""
-    (tmp_path / "demo.py").write_text(UNGUARDED)
+    """In the error, and once on stderr where no task of the class can run: the program may never look at a handle."""
+    (tmp_path / "demo.py").write_text(BELOW)
     said, complained = python(tmp_path, "demo.py").communicate(timeout=30)
-    assert said == "RuntimeError\n"
-    assert complained == (
-        "workflow: tasks fail: a pool was started while 'demo' was imported for a task: the program starts itself over "
-        'and over; put what starts it under `if __name__ == "__main__":`\n'
+    lines = said.splitlines()
+    hint = (
+        " ('demo' was imported down to line 13, where it starts its pool; put what its tasks need above that, or what "
+        'starts the pool under `if __name__ == "__main__":`)'
     )
+    assert lines[0] == f"NameError name 'helper' is not defined{hint}"
+    assert lines[1] == f"AttributeError module 'demo' has no attribute 'helper'{hint}"
+    assert lines[2].startswith("ImportError cannot import name 'helper' from 'demo'")
+    assert lines[3].startswith("AttributeError ")
+    assert "Point" in lines[3]
+    assert all(line.endswith(hint) for line in lines[2:4])
+    refusal = (
+        "a pool was started while 'demo' was imported for a task, which ends there, in line 13: 'NAME' does not stand "
+        'above it; put it there, or what starts the pool under `if __name__ == "__main__":`'
+    )
+    assert lines[4] == f"RuntimeError {refusal.replace('NAME', 'Point')}"
+    assert lines[5] == f"RuntimeError {refusal.replace('NAME', 'Below')}"
+    assert lines[6].startswith("RuntimeError ")
+    assert lines[7] == f"name 'helper' is not defined{hint}"
+    (complaint,) = complained.splitlines()
+    assert complaint.startswith("workflow: tasks fail: a pool was started while 'demo' was imported for a task, which")
+
+
+STARTS_ONE = """
+from workflow import InfoTask, Model, MultiProcess
+class Demo(Model):
+    def runnable(self): pass
+with MultiProcess(1) as mp: print(type(mp.push(InfoTask("{name}.Demo", 10)).exception()).__name__, flush=True)
+"""
+REFUSAL = (
+    "workflow: tasks fail: a pool was started while '{}' was imported for a task: the program starts itself over and "
+    'over; put what starts it under `if __name__ == "__main__":`\n'
+)
+
+
+@pytest.mark.parametrize("by", ["a session", "a guarded program", "the program's own import"])
+def test_another_module_that_starts_a_pool_when_it_is_imported_for_a_task_is_refused(
+    tmp_path: Path, python: Program, by: str
+) -> None:
+    """It would be started over and over; only the module that started this pool is imported down to there."""
+    (tmp_path / "other.py").write_text(STARTS_ONE.format(name="other"))
+    program = STARTS_ONE.format(name="other").replace("class Demo", "class Mine")
+    if by == "a guarded program":
+        program = program.replace("with", "if __name__ == '__main__':\n  with")
+    if by == "the program's own import":
+        program = "import other" + STARTS_ONE.format(name="demo")
+    (tmp_path / "demo.py").write_text(program)
+    how = ["-c", program] if by == "a session" else ["demo.py"]
+    said, complained = python(tmp_path, *how).communicate(timeout=30)
+    name = "demo" if by == "the program's own import" else "other"
+    assert said.splitlines()[-1] == "RuntimeError"
+    assert complained == REFUSAL.format(name)
 
 
 def test_a_task_that_fails_with_such_words_is_no_such_program(tmp_path: Path, python: Program) -> None:
@@ -622,6 +853,7 @@ def test_a_task_that_fails_with_such_words_is_no_such_program(tmp_path: Path, py
     (tmp_path / "lib.py").write_text(code)
     push = "from workflow import *\nwith MultiProcess(1) as mp: mp.push(InfoTask('lib.Demo', 10))\n"
     assert python(tmp_path, "-c", push).communicate(timeout=30) == ("", "")
-    (tmp_path / "demo.py").write_text(UNGUARDED)
+    (tmp_path / "demo.py").write_text(BELOW)
     closed = python(tmp_path, "demo.py", prefix=["sh", "-c", 'exec "$@" 2>&-', "sh"])
-    assert closed.communicate(timeout=30) == ("RuntimeError\n", "")
+    said, complained = closed.communicate(timeout=30)
+    assert (len(said.splitlines()), complained) == (8, "")

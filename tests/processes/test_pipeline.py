@@ -392,19 +392,31 @@ SCRIPT = """
 
 @pytest.mark.parametrize("guarded", [True, False])
 def test_functions_of_the_script_itself_are_tasks(tmp_path: Path, guarded: bool) -> None:
-    """Below the usual guard; without it the task fails, and says why, instead of going on for ever."""
+    """Below the usual guard, and without it: then they stand above the run, to where the workers import the script."""
     guard, indent = ('if __name__ == "__main__":', "    ") if guarded else ("", "")
     text = dedent(SCRIPT).replace("{guard}\npipeline", f"{guard}\n{indent}pipeline").format(guard=guard, indent=indent)
     (tmp_path / "script.py").write_text(text)
     done = subprocess.run(
         [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False
     )
-    if guarded:
-        assert (done.stdout.split(), done.stderr) == (["succeeded"], "")
-    else:
-        assert done.stdout.startswith("failed")
-        assert "put what runs the pipeline under `if __name__" in done.stdout
-        assert len(list((tmp_path / ".workflow" / "runs").iterdir())) == 1
+    assert (done.stdout.split(), done.stderr) == (["succeeded"], "")
+    assert len(list((tmp_path / ".workflow" / "runs").iterdir())) == 1
+
+
+def test_a_module_that_runs_a_pipeline_when_it_is_imported_for_a_task_is_refused(tmp_path: Path) -> None:
+    """It would go on for ever: the task fails, and says why."""
+    (tmp_path / "other.py").write_text(dedent(SCRIPT).format(guard="", indent=""))
+    code = (
+        "from workflow import Pipeline\n"
+        "report = Pipeline('outer').task('double', call='other:double', args=[21], timeout='20s').run()\n"
+        "print(report.outcome('double'), report['double'].attempts[-1].error.message)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.stdout.startswith("failed a pool was started while 'other' was imported for a task"), done.stderr
+    assert "put what runs the pipeline under `if __name__" in done.stdout
+    assert len(list((tmp_path / ".workflow" / "runs").iterdir())) == 1
 
 
 def test_the_keys_that_a_type_checker_knows_are_those_of_the_file() -> None:

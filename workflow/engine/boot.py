@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from types import ModuleType
 
 from workflow.engine import system
 from workflow.engine.channel import packet_from
@@ -30,7 +28,6 @@ def become_worker(
     system.name_process("worker")
     system.adopt_orphans()
     system.keep_only({tasks, answers, stack_file})
-    stand_in_for_main(config["main"])
     if config["authkey"] is not None:
         from workflow.engine.authkey import AuthKey
 
@@ -48,23 +45,3 @@ def become_worker(
         config["apart"],
         config["initializer"],
     ).run()
-
-
-def stand_in_for_main(name: str | None) -> None:
-    """Have ``__main__`` stand for the program's own module, loaded under its own name when somebody looks.
-
-    Arguments made of a script's own classes name ``__main__`` in their pickles.  The script is imported, not run
-    again: under its own name its ``if __name__ == "__main__"`` part stays out.
-    """
-    module = ModuleType("__main__")
-    if name is not None:
-
-        def find(attribute: str) -> object:
-            if attribute.startswith("__"):
-                raise AttributeError(attribute)
-            from workflow.engine.resolve import import_module
-
-            return getattr(import_module(name), attribute)
-
-        module.__getattr__ = find  # type: ignore[method-assign]
-    sys.modules["__main__"] = module

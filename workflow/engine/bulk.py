@@ -359,8 +359,10 @@ class Arrived:
             buffers = [bytearray(buffer) for buffer in self._pristine]
         # As views, which know more of what a bytearray knows than mappings do.
         buffers = [memoryview(buffer) for buffer in buffers]
+        from workflow.engine.own_module import loads_from_main
+
         with memoryview(self._pickle) as pickled:
-            return loads(pickled, buffers=buffers)
+            return loads_from_main(pickled, buffers=buffers)
 
     def pickled(self) -> bytes:
         """As one pickle, as it arrived."""

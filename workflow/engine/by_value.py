@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import ChainMap
+from collections.abc import Callable
+from functools import _lru_cache_wrapper, lru_cache
 from types import CodeType
 from typing import Any, ClassVar
 
@@ -20,9 +22,20 @@ def _reduce_with_file(code: CodeType) -> tuple[Any, ...]:
     return (make, tuple(code.co_filename if part == _FILE else part for part in parts), *more)
 
 
+def _cached(function: Callable[..., object], maxsize: int | None, typed: bool) -> object:
+    return lru_cache(maxsize, typed)(function)
+
+
+def _reduce_cached(function: Any) -> str | tuple[Any, ...]:
+    """A function behind ``lru_cache``: by name where it can be imported, or else it and what it was made with."""
+    if function.__module__ not in ("__main__", "__mp_main__"):
+        return str(function.__qualname__)
+    return _cached, (function.__wrapped__, *function.cache_parameters().values())
+
+
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
     dispatch_table: ClassVar[ChainMap[Any, Any]] = ChainMap(
-        {CodeType: _reduce_with_file}, cloudpickle.Pickler.dispatch_table
+        {CodeType: _reduce_with_file, _lru_cache_wrapper: _reduce_cached}, cloudpickle.Pickler.dispatch_table
     )
 
 

@@ -344,7 +344,9 @@ def _takes_task(function: object) -> bool:
 
 def _problem(error: BaseException) -> tuple[str, str, str | None, None]:
     from workflow.engine.describe import message_of, traceback_of, type_name
+    from workflow.engine.importing import say_what_is_missing
 
+    say_what_is_missing(error)
     return type_name(type(error)), message_of(error, "callback"), traceback_of(error), None
 
 

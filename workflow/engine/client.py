@@ -42,10 +42,10 @@ from workflow.engine.channel import (
 )
 from workflow.engine.frames import body_of, options_of, owed_frame, pack_options, with_attempt, with_file
 from workflow.engine.handle import Handle
+from workflow.engine.importing import STARTED_BY_IMPORT
 from workflow.engine.lookout import Lookout, Running, Stack
 from workflow.engine.outgoing import FLUSH_BYTES, Outgoing
 from workflow.engine.process_tree import Config, ProcessTree
-from workflow.engine.resolve import STARTED_BY_IMPORT
 from workflow.engine.vigil import LOOK_S
 from workflow.errors import EngineError
 from workflow.failpoints import ARMED, reached
@@ -129,9 +129,12 @@ class Client:
 
     # -- start and end ---------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Start the processes.  Returns at once; what is pushed waits for them.  Raises EngineError."""
-        self._tree = ProcessTree(self._config)
+    def start(self, program: str | None = None) -> None:
+        """Start the processes.  Returns at once; what is pushed waits for them.  Raises EngineError.
+
+        ``program`` is the module whose own code does this, if there is one that they may import.
+        """
+        self._tree = ProcessTree(self._config._replace(program=program))
         self._out.channel = self._tree.channel
         self._lookout = Lookout(self._tree, self._table, self.log_dir)
         self._start_threads()

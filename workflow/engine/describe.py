@@ -11,6 +11,7 @@ import traceback
 from _pickle import dumps, loads
 
 from workflow import messages
+from workflow.engine.importing import say_what_is_missing
 
 _MAX_TEXT = 200_000
 """Characters of a traceback that are kept; head and tail."""
@@ -19,6 +20,7 @@ _HERE = os.path.dirname(__file__)
 
 def pack_exception(error: BaseException, stage: str) -> bytes:
     """What lies behind the header of an attempt that raised."""
+    say_what_is_missing(error)
     return messages.pack_error(
         type_name(type(error)),
         message_of(error, stage),

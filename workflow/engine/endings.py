@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from marshal import dumps
-from pickle import loads
 
 from workflow import messages
 from workflow.engine import scoreboard
@@ -195,6 +194,7 @@ def exception_from(frame: bytes, task_id: str, reason: str | None = None, label:
     exits or hangs does so in the caller.
     """
     from workflow import errors
+    from workflow.engine.own_module import loads_from_main
 
     status = frame[4]
     _notes, body = body_of(frame)
@@ -204,7 +204,7 @@ def exception_from(frame: bytes, task_id: str, reason: str | None = None, label:
     if status == messages.FAILED:
         if pickled is not None:
             try:
-                error = loads(pickled)
+                error = loads_from_main(pickled)
             except Exception:  # noqa: BLE001
                 error = None
             if isinstance(error, BaseException):

@@ -21,6 +21,7 @@ from workflow import messages
 from workflow.engine.endings import exception_from
 from workflow.engine.frames import body_of, options_of
 from workflow.engine.output import log_file_name
+from workflow.engine.own_module import CLASS, loads_from_main
 from workflow.errors import EngineError
 from workflow.messages import ANSWER, RETURNED, STATUSES, TICKET_BITS
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, LogRange, Outcome
@@ -310,7 +311,12 @@ class Handle(Future[R]):
                     if self._failure is not None:
                         self._exception = self._engine_error(self._failure)
                     elif frame[4] == messages.SUCCEEDED:
-                        self._result = loads(body_of(frame)[1]) if self._arrived is None else self._arrived.load()
+                        if self._arrived is not None:
+                            self._result = self._arrived.load()
+                        elif frame.find(CLASS, RETURNED.size) >= 0:
+                            self._result = loads_from_main(body_of(frame)[1])
+                        else:
+                            self._result = loads(body_of(frame)[1])
                     else:
                         self._exception = exception_from(frame, self.id, self._why_cancelled(), self._label())
                 except BaseException as error:  # noqa: BLE001

@@ -10,6 +10,7 @@ from workflow import messages
 from workflow.engine import processes, scoreboard, system
 from workflow.engine.answers import answer_pair
 from workflow.engine.channel import DONT_WAIT, packet_pair, receive_message, send_message
+from workflow.engine.importing import know_program
 from workflow.engine.seat import Seat
 from workflow.failpoints import ARMED, reached
 from workflow.restarts import FORK_S, PRELOAD_S, START_S, TEMPLATES_MAX, Restarts
@@ -146,6 +147,7 @@ class Nursery:
     def _become_worker(self, slot: int, tasks: int, answers: int, stack_file: int) -> NoReturn:
         try:
             become_child(self._warden)
+            know_program(self._config)
             from workflow.engine.boot import become_worker
 
             become_worker(self._config, tasks, answers, self._words, slot, stack_file)
@@ -163,6 +165,7 @@ class Nursery:
                 become_child(self._warden)
                 system.name_process("template")
                 system.keep_only({theirs.fileno(), *self._stacks.descriptors()})
+                know_program(self._config)
                 from workflow.engine.template import run_template
 
                 run_template(self._config, theirs, self._words, self._warden)

@@ -9,9 +9,10 @@ import weakref
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from workflow.engine import resolve
 from workflow.engine.client import Client
+from workflow.engine.importing import refuse_start
 from workflow.engine.lookout import Running, Stack
+from workflow.engine.own_module import name_of_main, name_of_starter, why_main_has_no_name
 from workflow.engine.process_tree import Config
 from workflow.engine.system import usable_cpus
 from workflow.errors import NEEDS_POSIX, EngineError, WorkflowError
@@ -114,23 +115,22 @@ class MultiProcess:
     def start(self) -> None:
         """Start the pool.  Does nothing when it runs.
 
-        Raises RuntimeError after ``stop``, and in a module that is imported for a task: a script that starts a pool
-        without an ``if __name__ == "__main__":`` would start another one in every worker.  Its tasks fail with that,
-        and the program says so once on stderr, for it may never look at them.  Raises EngineError when the processes
-        cannot be started.
+        The module whose own code comes here, as it is run or imported, is imported by the engine's processes down to
+        this call, unless that stands under ``if __name__ == "__main__":``: the classes of its tasks, and what those
+        need, stand above.  What is above is done there too, and ``finally`` and ``with`` around this call.
+
+        Raises RuntimeError after ``stop``, and in any other module that is imported for a task, which would start
+        another pool in every worker.  Its tasks fail with that, as those do whose class stands below this call, and
+        the program says so once on stderr, for it may never look at them.  Raises EngineError when the processes cannot
+        be started.
         """
         self._check_owner()
         if self._state == "stopped":
             message = "this pool was stopped, and cannot be started again; make a new MultiProcess"
             raise RuntimeError(message)
         if self._state == "new":
-            if resolve.importing:
-                message = (
-                    f"{resolve.STARTED_BY_IMPORT}{resolve.importing[-1]!r} was imported for a task: the program starts "
-                    'itself over and over; put what starts it under `if __name__ == "__main__":`'
-                )
-                raise RuntimeError(message)
-            self._client.start()
+            refuse_start()
+            self._client.start(name_of_starter())
             self._state = "running"
             started.add(self._client)
             # A pool that nobody holds any more completes what was pushed, and ends.
@@ -295,24 +295,6 @@ def complete(client: Client, why: str) -> None:
         raise
     finally:
         client.shut_down()
-
-
-def name_of_main() -> str | None:
-    """The name under which the running program can be imported; None where there is none, as in a session."""
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        name = str(spec.name)
-        return name if name != "__main__" else None  # of a folder or an archive that was run
-    # Through links, for the folder that Python puts on the import path is that of the file itself.
-    name, suffix = os.path.splitext(os.path.basename(os.path.realpath(str(getattr(main, "__file__", "")))))
-    return name if suffix in (".py", ".pyc") and "." not in name else None
-
-
-def why_main_has_no_name() -> str:
-    """Of something in ``__main__``: where it is instead."""
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
-    return "was typed into a session" if file is None or str(file).startswith("<") else f"stands in {file}"
 
 
 def count(name: str, value: object, most: int | None = None, *, least: int = 1) -> int:

@@ -56,6 +56,8 @@ class Config(NamedTuple):
     path: tuple[str, ...]
     env: Mapping[str, str] | None
     main: str | None
+    program: str | None = None
+    """The module whose own code starts it, which they import down to there."""
     apart: bool = False
     """Whether large buffers in results stay apart from their pickles: not where callbacks or files take those."""
     initializer: bytes | None = None
@@ -139,6 +141,8 @@ class ProcessTree:
             "max_tasks_per_child": config.max_tasks_per_child,
             "preload": config.preload,
             "main": config.main,
+            "program": config.program,
+            "argv": [word for word in getattr(sys, "argv", ()) if isinstance(word, str)],
             "path": _import_path(config.path),
             "initializer": config.initializer,
             "initializer_s": config.initializer_s,

@@ -7,31 +7,15 @@ bounded time: in a worker, under the task's limit, or in the callback thread, un
 from __future__ import annotations
 
 import sys
-from importlib import import_module as _import_module
 from types import ModuleType
+
+from workflow.engine.importing import import_module, refuse_what_is_below
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from workflow.model import Model
-
-
-importing: list[str] = []
-"""Modules whose import, for a task, is going on in this process: a pool must not be started from there."""
-
-
-STARTED_BY_IMPORT = "a pool was started while "
-"""How the refusal of that begins; whoever finds it in the error of a task can tell the program."""
-
-
-def import_module(name: str) -> ModuleType:
-    """Import a module for a task."""
-    importing.append(name)
-    try:
-        return _import_module(name)
-    finally:
-        importing.pop()
 
 
 def resolve_model(path: str) -> type[Model]:
@@ -119,9 +103,11 @@ def _walk(module: ModuleType, names: list[str], target: str) -> object:
         try:
             found = getattr(found, name)
         except AttributeError:
+            suggestion = _suggestion(name, dir(found))
+            refuse_what_is_below(found, name, suggestion)
             origin = getattr(module, "__file__", None)
             where = f", in {origin}" if origin else ""
-            message = f"{target[:end]!r} has no {name!r} (of {target!r}{where}){_suggestion(name, dir(found))}"
+            message = f"{target[:end]!r} has no {name!r} (of {target!r}{where}){suggestion}"
             raise ImportError(message, name=module.__name__, path=origin) from None
         end += 1 + len(name)
     return found

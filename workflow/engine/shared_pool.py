@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from workflow.engine import parent
 from workflow.engine.calls import Called, pack_in_memory
 from workflow.engine.client import Client
+from workflow.engine.importing import end_import_of_program
+from workflow.engine.own_module import name_of_starter
 from workflow.engine.process_tree import Config
 from workflow.errors import NEEDS_POSIX, EngineError, ExecutorBroken, WorkflowError
 
@@ -84,6 +86,7 @@ class SharedPool:
                 message = "a signal handler submits, and has interrupted the first submit() while it starts the engine"
                 raise RuntimeError(message)
             if self.push is None:
+                end_import_of_program()
                 _refuse_in_an_import()
                 self._starting = True
                 try:
@@ -99,7 +102,7 @@ class SharedPool:
         key = bytes(multiprocessing.current_process().authkey)
         client = Client(self._config._replace(initializer=packed, authkey=key), None)
         try:
-            client.start()
+            client.start(name_of_starter())
         except EngineError as error:
             raise ExecutorBroken(str(error)) from error.__cause__
         _engines.add(client)

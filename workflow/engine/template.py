@@ -31,10 +31,8 @@ _NAMED = 17
 
 def run_template(config: dict[str, Any], warden: Socket, words: memoryview, warden_pid: int) -> NoReturn:
     """Import what is to be preloaded, then fork a worker at each request.  Called in a fork of the warden."""
-    from workflow.engine.boot import stand_in_for_main
-    from workflow.engine.resolve import import_module
+    from workflow.engine.importing import import_module
 
-    stand_in_for_main(config["main"])
     for name in config["preload"]:
         try:
             import_module(name)

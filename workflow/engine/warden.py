@@ -24,6 +24,7 @@ from collections import deque
 from workflow import messages
 from workflow.engine import processes, scoreboard, system
 from workflow.engine.channel import DONT_WAIT, packet_from, packet_pair, receive_message, send_message, stream_from
+from workflow.engine.importing import know_program
 from workflow.engine.nursery import CannotGoOn, Nursery, become_child
 from workflow.engine.sentences import Sentences
 from workflow.engine.stacks import StackFiles
@@ -264,6 +265,7 @@ class Warden:
                 {orders.fileno(), channel, *self._stacks.descriptors()}
                 | {descriptor for seat in seats for descriptor in (seat.tasks, seat.answers)}
             )
+            know_program(self._config)
             from workflow.engine.dispatcher import Dispatcher
 
             Dispatcher(self._config, stream_from(channel), orders, self._words, seats, epoch).run()

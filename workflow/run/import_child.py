@@ -18,7 +18,8 @@ from typing import IO, Any, NamedTuple
 
 from workflow.diagnostics.suggest import did_you_mean
 from workflow.engine import system
-from workflow.engine.resolve import import_module, resolve_function, resolve_model
+from workflow.engine.importing import import_module
+from workflow.engine.resolve import resolve_function, resolve_model
 from workflow.model import Model
 
 _LONGEST = 300
