@@ -27,9 +27,9 @@ GOOD = TaskRecord("good", "good", {"n": 'a"}, "outcome": "x'}, Outcome.SUCCEEDED
 BAD_CALLBACK = CallbackRecord("callback", Outcome.FAILED, ErrorRecord("ValueError", '"callback": null, "log": '))
 RECORDS = [
     GOOD,
-    replace(GOOD, id="long", attempts=(replace(ATTEMPT, duration_s=9.0),)),
-    replace(GOOD, id='odd"\\', attempts=(replace(ATTEMPT, duration_s=3.0),)),
-    replace(GOOD, id="flaky", attempts=(replace(ATTEMPT, outcome=Outcome.FAILED), replace(ATTEMPT, number=2))),
+    replace(GOOD, id="long", attempts=(ATTEMPT._replace(duration_s=9.0),)),
+    replace(GOOD, id='odd"\\', attempts=(ATTEMPT._replace(duration_s=3.0),)),
+    replace(GOOD, id="flaky", attempts=(ATTEMPT._replace(outcome=Outcome.FAILED), ATTEMPT._replace(number=2))),
     replace(GOOD, id="called", callback=CallbackRecord("callback", Outcome.SUCCEEDED)),
     replace(GOOD, id="miscalled", callback=BAD_CALLBACK),
     replace(GOOD, id="failed", outcome=Outcome.FAILED, reason='"outcome": "succeeded", "reason": null'),
@@ -129,7 +129,7 @@ def test_nothing_that_a_task_says_steers_a_terminal(tmp_path: Path, escape: str)
     error = ErrorRecord(
         f"a{escape}", f"b{escape}", f"Traceback\nc{escape}", f"Thread 0x1 (most recent call first):\nd{escape}"
     )
-    attempt = replace(ATTEMPT, outcome=Outcome.FAILED, error=error)
+    attempt = ATTEMPT._replace(outcome=Outcome.FAILED, error=error)
     record = replace(
         GOOD, id=f"i{escape}", matrix={f"m{escape}": escape}, reason=f"r{escape}", outcome=Outcome.FAILED,
         attempts=(attempt,), callback=CallbackRecord(f"k{escape}", Outcome.FAILED, error), log="log",

@@ -23,7 +23,7 @@ from typing import Any, cast
 
 from workflow.plan.expand import Rows, comparable
 from workflow.plan.graph import Edge
-from workflow.plan.plan import Json, Kind, Need, PlannedTask
+from workflow.plan.plan import Kind, Need, PlannedTask
 from workflow.plan.tasks import NOTHING_TAKEN, Group, Ids, Listed, Whole
 from workflow.spec import checks, values
 from workflow.spec.condition import Answers, Senseless

@@ -29,7 +29,7 @@ from workflow.report.graph import graph_of
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
 from workflow.report.shapes import attempt_of, callback_of
 from workflow.report.standing import RunningTask
-from workflow.report.texts import callback_text, quoted, task_head
+from workflow.report.texts import EndingTexts, callback_text, ending_texts, quoted, task_head
 from workflow.report.whereabouts import of_the_task
 from workflow.run.database import Unusable
 from workflow.run.ending import Ending, write_ending
@@ -129,25 +129,26 @@ class Book:
     ) -> None:
         """Take in a task that was pushed."""
         record = self._record(number, outcome, reason)
-        record.attempts = _masked_attempts(handle.attempts, self._mask)
+        record.attempts = attempts = _masked_attempts(handle.attempts, self._mask)
         try:
-            record.log = self._logs.keep(record.id, record.attempts)
+            record.log = self._logs.keep(record.id, attempts)
         except OSError as error:
             self._cannot(error, self._folder.logs / f"{record.id}.log")
         if outcome.is_failure:
-            record.tail = tail(record.attempts, mask=self._mask)
+            record.tail = tail(attempts, mask=self._mask)
         if self._console.verbose:
-            self._show(record.id, self._streams.last(record.id, record.attempts))
-        for attempt in record.attempts:
+            self._show(record.id, self._streams.last(record.id, attempts))
+        for attempt in attempts:
             self._logs.let_go(attempt.log)
-        if self._tasks[number].warn_after_s is None:
-            self._events.task_ended(record, time.time())
+        ending = ending_texts(record)
+        if self._tasks.value(number, "warn_after_s") is None:
+            self._events.task_ended(record, time.time(), ending)
         else:
-            self._tell_attempts(number, record.attempts)
+            self._tell_attempts(number, attempts)
             self._events.task_finished(record, time.time())
         if self._mask:  # what stands there is not masked, and nobody else is to read it
-            record.attempts = tuple(replace(attempt, log=None) for attempt in record.attempts)
-        self._add(number, record, known)
+            record.attempts = tuple(attempt._replace(log=None) for attempt in attempts)
+        self._add(number, record, known, ending)
 
     def task_concluded(
         self,
@@ -341,19 +342,19 @@ class Book:
 
     def _record(self, number: int, outcome: Outcome, reason: str | None) -> TaskRecord:
         task = self._tasks[number]
-        told = self._mask.maybe(reason)
+        told = None if reason is None else self._mask.text(reason)
         return TaskRecord(task.id, task.name, task.matrix, outcome, told, allow_failure=task.allow_failure)
 
-    def _add(self, number: int, record: TaskRecord, known: Known) -> None:
+    def _add(self, number: int, record: TaskRecord, known: Known, ending: EndingTexts | None = None) -> None:
         self.records[number] = record
         self._unannounced.append(record)
-        self._ended.append(_row(number, record, known))
+        self._ended.append(_row(number, record, known, ending))
 
     def _cannot(self, error: OSError, path: Path) -> None:
         self.problem = self.problem or disk_problem(error, path)
 
 
-def _row(number: int, record: TaskRecord, known: Known) -> EndedRow:
+def _row(number: int, record: TaskRecord, known: Known, ending: EndingTexts | None) -> EndedRow:
     parts, result, outputs = known
     return EndedRow(
         place=number,
@@ -361,7 +362,7 @@ def _row(number: int, record: TaskRecord, known: Known) -> EndedRow:
         outcome=record.outcome,
         key=None if parts is None else key_of(parts),
         parts=None if parts is None else _parts_text(parts),
-        head=task_head(record),
+        head=task_head(record, ending),
         log=record.log,
         callback=None if record.callback is None else callback_text(record.callback),
         result=None if isinstance(result, Stored) else result,
@@ -378,7 +379,7 @@ def _masked_attempts(attempts: tuple[Attempt, ...], mask: Mask) -> tuple[Attempt
     if not mask:
         return attempts
     return tuple(
-        attempt if attempt.error is None else replace(attempt, error=_masked_error(attempt.error, mask))
+        attempt if attempt.error is None else attempt._replace(error=_masked_error(attempt.error, mask))
         for attempt in attempts
     )
 
