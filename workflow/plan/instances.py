@@ -88,11 +88,13 @@ class Instances(Whole):
     def views(self) -> Iterator[PlannedTask]:
         view = SimpleNamespace(**self.shared)
         known = view.__dict__
+        alike = self.alike("needs") and self.alike("skipped")
         for number, (id_, matrix) in enumerate(self.rows):
-            skipped = self.is_skipped(number)
-            needs, used = self._needs(number, id_, matrix, skipped=skipped)
+            if not (alike and number):
+                known["skipped"] = skipped = self.is_skipped(number)
+                known["needs"], known["uses_results"] = self._needs(number, id_, matrix, skipped=skipped)
             known.update(self._maker.filled(id_, matrix))
-            known.update(id=id_, matrix=matrix, needs=needs, uses_results=used, skipped=skipped)
+            known["id"], known["matrix"] = id_, matrix
             yield cast("PlannedTask", view)
 
     def _task(self, number: int, id_: str, matrix: Mapping[str, object]) -> PlannedTask:

@@ -150,12 +150,15 @@ def _task_lines(plan: Plan) -> Iterator[str]:
     for group in plan.tasks.groups:
         own = [field for field in _FIELDS if field not in group.shared]
         look, changes = attrgetter(*own), [_CHANGES[field] for field in own]
+        others = ""
         for number, task in enumerate(group.views()):
             if number:
                 found = look(task)
                 for keys in compress(changes, map(is_not, found, before)):
                     for key in keys:
                         written[key] = _WRITERS[key](task)
+                    if keys[-1] >= _ALWAYS:
+                        others = "".join([f",{each}" for each in written[_ALWAYS:] if each])
                 before = found
             else:
                 found = _RAW(task)
@@ -166,7 +169,8 @@ def _task_lines(plan: Plan) -> Iterator[str]:
                 else:
                     written = [write(task) for write in _WRITERS]
                 before = look(task)
-            yield "{" + ",".join(filter(None, written)) + "}"
+                others = "".join([f",{each}" for each in written[_ALWAYS:] if each])
+            yield f"{{{','.join(written[:_ALWAYS])}{others}}}"
         if task is not None:
             before = _RAW(task)
 
@@ -264,6 +268,8 @@ _CHANGES = {
     for field in _FIELDS
 }
 """Of each field, the places of the keys that are made of it."""
+_ALWAYS = next(number for number, key in enumerate(_WRITTEN) if key in DEFAULTS)
+"""How many keys stand first, and in every line."""
 
 
 def _writer(key: str) -> Callable[[PlannedTask], str]:
@@ -331,9 +337,10 @@ def _encoded(value: object, text: Callable[[str], str] = _string) -> str:
     if kind is int:
         return str(value)
     if isinstance(value, (tuple, list)):
-        return "[" + ",".join([_encoded(each, text) for each in value]) + "]"
-    if isinstance(value, Mapping):
-        return "{" + ",".join([f"{_string(key)}:{_encoded(each, text)}" for key, each in value.items()]) + "}"
+        return f"[{','.join([str(each) if type(each) is int else _encoded(each, text) for each in value])}]"
+    if kind is dict or isinstance(value, Mapping):
+        items = cast("Mapping[str, object]", value).items()
+        return f"{{{','.join([f'{_string(key)}:{_encoded(each, text)}' for key, each in items])}}}" if items else "{}"
     return _string(str(value)) if kind is Template else _line(value)
 
 

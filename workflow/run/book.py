@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from workflow.engine import processes
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
-from workflow.plan.key import Parts, key_of
+from workflow.plan.key import Parts, key_of, parts_text
 from workflow.plan.tasks import Tasks
 from workflow.report.console import Console
 from workflow.report.events import EventLog
@@ -29,7 +29,7 @@ from workflow.report.graph import graph_of
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
 from workflow.report.shapes import attempt_of, callback_of
 from workflow.report.standing import RunningTask
-from workflow.report.texts import EndingTexts, callback_text, ending_texts, quoted, task_head
+from workflow.report.texts import EndingTexts, callback_text, ending_texts, task_head
 from workflow.report.whereabouts import of_the_task
 from workflow.run.database import Unusable
 from workflow.run.ending import Ending, write_ending
@@ -82,6 +82,7 @@ class Book:
         self._console = console
         self._secrets = secrets
         self._mask = secrets.mask
+        self._masks = bool(secrets.mask)
         self._streams = Streams(max_log_bytes, self._mask)
         self._logs = Logs(
             folder.logs, tasks=len(tasks), max_bytes=max_log_bytes, mask=self._mask, memory=secrets.folder
@@ -129,7 +130,8 @@ class Book:
     ) -> None:
         """Take in a task that was pushed."""
         record = self._record(number, outcome, reason)
-        record.attempts = attempts = _masked_attempts(handle.attempts, self._mask)
+        attempts = _masked_attempts(handle.attempts, self._mask) if self._masks else handle.attempts
+        record.attempts = attempts
         try:
             record.log = self._logs.keep(record.id, attempts)
         except OSError as error:
@@ -146,7 +148,7 @@ class Book:
         else:
             self._tell_attempts(number, attempts)
             self._events.task_finished(record, time.time())
-        if self._mask:  # what stands there is not masked, and nobody else is to read it
+        if self._masks:  # what stands there is not masked, and nobody else is to read it
             record.attempts = tuple(attempt._replace(log=None) for attempt in attempts)
         self._add(number, record, known, ending)
 
@@ -225,7 +227,7 @@ class Book:
             shown.append(RunningTask(task, attempt.attempt, attempt.started_at, name, slow))
             seen.append((shown[-1], attempt.pid, None if self._mask else attempt.log))
             if before:
-                self._tell_attempts(number, _masked_attempts(before, self._mask))
+                self._tell_attempts(number, _masked_attempts(before, self._mask) if self._masks else before)
             if len(before) == attempt.attempt - 1:  # or else what is known of them is on its way, and comes first
                 self._events.task_started(task, attempt.attempt, attempt.started_at, attempt.pid)
                 if slow:
@@ -361,7 +363,7 @@ def _row(number: int, record: TaskRecord, known: Known, ending: EndingTexts | No
         task=record.id,
         outcome=record.outcome,
         key=None if parts is None else key_of(parts),
-        parts=None if parts is None else _parts_text(parts),
+        parts=None if parts is None else parts_text(parts),
         head=task_head(record, ending),
         log=record.log,
         callback=None if record.callback is None else callback_text(record.callback),
@@ -371,13 +373,7 @@ def _row(number: int, record: TaskRecord, known: Known, ending: EndingTexts | No
     )
 
 
-def _parts_text(parts: Parts) -> str:
-    return "{" + ", ".join([f"{quoted(part)}: {quoted(told)}" for part, told in parts.items()]) + "}"
-
-
 def _masked_attempts(attempts: tuple[Attempt, ...], mask: Mask) -> tuple[Attempt, ...]:
-    if not mask:
-        return attempts
     return tuple(
         attempt if attempt.error is None else attempt._replace(error=_masked_error(attempt.error, mask))
         for attempt in attempts
