@@ -10,11 +10,12 @@ account, now or later, holds one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from workflow.plan.tasks import Tasks
 from workflow.report.console import Console
 from workflow.report.events import EventLog
 from workflow.report.graph import graph_of
+from workflow.report.json_report import record_text
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
 from workflow.report.shapes import attempt_of, callback_of
 from workflow.report.standing import RunningTask
@@ -310,11 +312,25 @@ class Book:
         self.records = dict(sorted(self.records.items()))
         graph = graph_of(self._tasks)
         ending = write_ending(
-            run, verdict, self.records, self._events, self._folder, graph, copies, self._finish_run
+            run, verdict, self.records, self._events, self._folder, graph, copies, self._finish_run, self._texts
         )  # fmt: skip
         report = None if ending.report is None else str(ending.report)
         self._console.run_ended(tuple(self.records.values()), ending.verdict, report)
         return ending
+
+    def _texts(self) -> Iterator[str]:
+        """The tasks as ``report.json`` has them: as they stand in the ledger, and where that cannot be read, anew."""
+        numbers = sorted(self.records)
+        done = 0
+        if self._run is not None and not self._ended and not self._settled:
+            with contextlib.suppress(Unusable):
+                for number, (place, text) in zip(numbers, self._ledger.texts(self._run), strict=False):
+                    if place != number:
+                        break
+                    done += 1
+                    yield text
+        for number in numbers[done:]:
+            yield record_text(self.records[number])
 
     def _slow(self, number: int, attempt: int, started_at: float, running_s: float) -> None:
         """Take in that an attempt is slow, which is told once."""

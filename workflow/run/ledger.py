@@ -251,16 +251,26 @@ class Ledger(Database):
 
     def ended(self, run: int) -> Iterator[EndedRow]:
         """How its tasks ended, in the order of the plan; not all of it in memory."""
-        after, until = run * PLACES - 1, (run + 1) * PLACES
-        while self._has_runs:
+        for rows in self._pieces(run, _ENDED):
             with self._told():
-                query = f"SELECT {_ENDED} FROM ended WHERE at > ? AND at < ? ORDER BY at LIMIT ?"  # noqa: S608  of ours
-                rows = self._db.execute(query, (after, until, _PIECE)).fetchall()
                 found = [_ended(run, *row) for row in rows]
             yield from found
-            if len(found) < _PIECE:
+
+    def texts(self, run: int) -> Iterator[tuple[int, str]]:
+        """The same, as places in the plan, and what ``report.json`` says of the task there."""
+        for rows in self._pieces(run, "at, head, callback, log"):
+            yield from [(at - run * PLACES, task_text(head, callback, log)) for at, head, callback, log in rows]
+
+    def _pieces(self, run: int, columns: str) -> Iterator[list[Any]]:
+        after, until = run * PLACES - 1, (run + 1) * PLACES
+        query = f"SELECT {columns} FROM ended WHERE at > ? AND at < ? ORDER BY at LIMIT ?"  # noqa: S608  of ours
+        while self._has_runs:
+            with self._told():
+                rows = self._db.execute(query, (after, until, _PIECE)).fetchall()
+            yield rows
+            if len(rows) < _PIECE:
                 return
-            after = run * PLACES + found[-1].place
+            after = rows[-1][0]
 
     def forget(self, runs: Iterable[int]) -> None:
         """Delete what is known of runs; what they left on the disk is somebody else's to delete."""
