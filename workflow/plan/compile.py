@@ -146,7 +146,7 @@ class _Pattern:
             _, arguments, _ = _what_runs(task.kind, task.target, (), {})
             env = {**(self._env or {}), "WORKFLOW_SEED": str(seed)}
             return self._made.like(arguments, id=task.id, seed=None, env=env, retries=retries)
-        if not _is_filled(task.args) or not _is_filled(task.kwargs.values()):
+        if not _is_filled(task.args) or (task.kwargs and not _is_filled(task.kwargs.values())):
             return None
         module, arguments, keywords = _what_runs(task.kind, task.target, task.args, task.kwargs)
         if keywords or module != self._made.module or self._keywords:
@@ -221,7 +221,7 @@ def _path(root: str, path: str) -> str:
 
 
 def _table(value: object) -> dict[str, object]:
-    return dict(value) if isinstance(value, Mapping) else {}
+    return dict(value) if type(value) is dict or isinstance(value, Mapping) else {}
 
 
 def _what_runs(

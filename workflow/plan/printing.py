@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import compress, islice
 from math import inf
 from operator import attrgetter, is_not
@@ -340,15 +341,27 @@ def _encoded(value: object, text: Callable[[str], str] = _string) -> str:
         return f"[{','.join([str(each) if type(each) is int else _encoded(each, text) for each in value])}]"
     if kind is dict or isinstance(value, Mapping):
         items = cast("Mapping[str, object]", value).items()
-        return f"{{{','.join([f'{_string(key)}:{_encoded(each, text)}' for key, each in items])}}}" if items else "{}"
+        told = [f"{_string(key)}:{each if type(each) is int else _encoded(each, text)}" for key, each in items]
+        return f"{{{','.join(told)}}}"
     return _string(str(value)) if kind is Template else _line(value)
+
+
+_target_text = lru_cache(100)(_string_written)
+
+
+def _args_text(task: PlannedTask) -> str:
+    """Its arguments; of a function, which all instances have alike, what it is called is written once."""
+    if task.kind == "call" and type(task.target) is str:
+        kwargs = _encoded(task.kwargs, _string_written) if task.kwargs else "{}"
+        return f"[{_target_text(task.target)},{_encoded(task.args, _string_written)},{kwargs}]"
+    return _encoded(_args(task), _string_written)
 
 
 _WRITERS: list[Callable[[PlannedTask], str]] = [
     {
         "id": lambda task: '"id":' + _string(task.id),
         "matrix": lambda task: '"matrix":' + _encoded(task.matrix),
-        "args": lambda task: '"args":' + _encoded(_args(task), _string_written),
+        "args": lambda task: '"args":' + _args_text(task),
         "kwargs": lambda task: '"kwargs":' + _encoded(_kwargs(task), _string_written),
     }.get(key, _writer(key))
     for key in _WRITTEN

@@ -309,7 +309,7 @@ class Book:
             self._console.resumed(earlier.run.run.id, earlier.carried, earlier.again, time.monotonic())
         self._logs.remove_shared()
         self._running_file.remove()
-        self.records = dict(sorted(self.records.items()))
+        self.records = {number: self.records[number] for number in sorted(self.records)}
         graph = graph_of(self._tasks)
         ending = write_ending(
             run, verdict, self.records, self._events, self._folder, graph, copies, self._finish_run, self._texts

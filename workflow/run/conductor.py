@@ -344,9 +344,9 @@ class _Conductor:
             reason = dropped if outcome is Outcome.CANCELLED and dropped is not None else reason
         parts = self._parts.pop(number, None)
         result = self._results.take(task, outcome, handle)
-        look = self._cache.look(task) if succeeded else None
+        look = self._cache.look(task) if succeeded and task.outputs else None
         self._book.task_ended(number, handle, outcome, reason, Known(parts, result, look_digest(look)))
-        if succeeded:
+        if succeeded and task.outputs:
             self._cache.note(task, parts, look, handle.pickled_result)
         del self._handles[handle.number]
         if self._retrying:
