@@ -183,9 +183,8 @@ _STARTED, _FINISHED, _ENDED = map(_head, ("task_started", "attempt_finished", "t
 
 
 def _ending(record: TaskRecord, ending: EndingTexts) -> str:
-    return (
-        f'{ending.how}, "duration_s": {ending.took}, "attempts": {len(record.attempts)}, "log": {text_of(record.log)}'
-    )
+    how, took = ending
+    return f'{how}, "duration_s": {took}, "attempts": {len(record.attempts)}, "log": {text_of(record.log)}'
 
 
 def _write(descriptor: int, data: bytes, name: str) -> None:

@@ -12,7 +12,6 @@ import json
 import math
 from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii
-from typing import NamedTuple
 
 from workflow.outcome import Attempt, CallbackRecord, Outcome
 from workflow.report.records import TaskRecord, iso
@@ -74,23 +73,18 @@ def callback_text(callback: CallbackRecord) -> str:
     return encode(callback_shape(callback))
 
 
-class EndingTexts(NamedTuple):
-    """What an event and the report both say of how a task ended: made once, for both."""
-
-    how: str
-    """The fields of it."""
-    took: str
-    """The value of ``duration_s``."""
+EndingTexts = tuple[str, str]
+"""What an event and the report both say of how a task ended: the fields of it, and the value of ``duration_s``."""
 
 
 def ending_texts(record: TaskRecord) -> EndingTexts:
-    """Answer them."""
+    """Answer them, made once for both."""
     duration_s = record.duration_s
     how = (
         f'"outcome": {_OUTCOMES[record.outcome]}, "reason": {text_of(record.reason)}, '
         f'"flaky": {"true" if record.flaky else "false"}'
     )
-    return EndingTexts(how, "null" if duration_s is None else repr(round(duration_s, 6)))
+    return how, "null" if duration_s is None else repr(round(duration_s, 6))
 
 
 def task_head(record: TaskRecord, ending: EndingTexts | None = None) -> str:

@@ -23,6 +23,7 @@ from typing import NamedTuple
 from workflow.engine import processes
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
 from workflow.plan.key import Parts, key_of, parts_text
+from workflow.plan.plan import PlannedTask
 from workflow.plan.tasks import Tasks
 from workflow.report.console import Console
 from workflow.report.events import EventLog
@@ -131,7 +132,8 @@ class Book:
         self, number: int, handle: EngineHandle, outcome: Outcome, reason: str | None, known: Known = NOTHING_KNOWN
     ) -> None:
         """Take in a task that was pushed."""
-        record = self._record(number, outcome, reason)
+        task = self._tasks[number]
+        record = self._record(task, outcome, reason)
         attempts = _masked_attempts(handle.attempts, self._mask) if self._masks else handle.attempts
         record.attempts = attempts
         try:
@@ -145,7 +147,7 @@ class Book:
         for attempt in attempts:
             self._logs.let_go(attempt.log)
         ending = ending_texts(record)
-        if self._tasks.value(number, "warn_after_s") is None:
+        if task.warn_after_s is None:
             self._events.task_ended(record, time.time(), ending)
         else:
             self._tell_attempts(number, attempts)
@@ -163,7 +165,7 @@ class Book:
         known: Known = NOTHING_KNOWN,
     ) -> None:
         """Take in a task that the engine never had."""
-        record = self._record(number, outcome, reason)
+        record = self._record(self._tasks[number], outcome, reason)
         record.cause = None if cause is None else self._tasks[cause].id
         if outcome.is_failure:
             try:
@@ -175,7 +177,7 @@ class Book:
 
     def task_carried(self, number: int, carried: Carried, carried_from: str, known: Known) -> None:
         """Take in a task that an earlier run has run.  Raises ValueError when what is known of it is spoiled."""
-        record = self._record(number, Outcome.SUCCEEDED, None)
+        record = self._record(self._tasks[number], Outcome.SUCCEEDED, None)
         try:
             told = json.loads(carried.row.text)
             record.reason = told["reason"]
@@ -358,8 +360,7 @@ class Book:
             else:
                 self._console.output(task, piece, time.monotonic())
 
-    def _record(self, number: int, outcome: Outcome, reason: str | None) -> TaskRecord:
-        task = self._tasks[number]
+    def _record(self, task: PlannedTask, outcome: Outcome, reason: str | None) -> TaskRecord:
         told = None if reason is None else self._mask.text(reason)
         return TaskRecord(task.id, task.name, task.matrix, outcome, told, allow_failure=task.allow_failure)
 

@@ -193,7 +193,7 @@ class Ledger(Database):
             self._db.executemany(
                 "INSERT INTO ended (at, task, outcome, key, parts, head, log, callback, result, stored, outputs) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(base + row.place, row.task, row.outcome.value, *row[3:]) for row in ended],
+                [(base + place, task, _NAMES[outcome], *rest) for place, task, outcome, *rest in ended],
             )
             if settled:
                 self._db.executemany(
@@ -354,6 +354,7 @@ def _below(folder: str, path: str) -> str | None:
     return None if relative == "." or relative.split("/", 1)[0] == ".." else relative
 
 
+_NAMES = {outcome: outcome.value for outcome in Outcome}
 _HOME = "home"
 """Among the facts of a run: where the ledger lies below the folder of the pipeline."""
 _HERE = "//"
