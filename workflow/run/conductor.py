@@ -311,10 +311,11 @@ class _Conductor:
         effects += self._hear()
         for item in items:
             if isinstance(item, (Ended, Settled)):
-                if item.handle.number in self._handles:  # whichever of the two comes first
-                    effects += self._task_ended(item.handle)
+                handle = item.handle
+                if handle.number in self._handles:  # whichever of the two comes first
+                    effects += self._task_ended(handle)
                 if isinstance(item, Settled):
-                    self._book.task_settled(self._tasks.pop(item.handle.number), item.handle)
+                    self._book.task_settled(self._tasks.pop(handle.number), handle)
             elif isinstance(item, Held):
                 effects += self._held(item.handle)
             elif isinstance(item, Judged):
