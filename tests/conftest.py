@@ -30,6 +30,14 @@ OPENED_ONCE = ("/dev/urandom", "/dev/null")
 """What Python or a library opens at first use and keeps."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what cannot hold while coverage is measured in every process: it takes memory, and needs its files."""
+    if "COVERAGE_PROCESS_CONFIG" in os.environ:
+        for item in items:
+            if item.get_closest_marker("unmeasured"):
+                item.add_marker(pytest.mark.skip(reason="coverage is measured"))
+
+
 @pytest.fixture(autouse=True)
 def nothing_left(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory

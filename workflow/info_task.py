@@ -382,7 +382,21 @@ def check_text(name: str, value: object) -> str:
     if not value or "\0" in value:
         message = f"{name} must not be empty or hold a NUL, as {shown(value)} does"
         raise ValueError(message)
+    if not _is_encodable(value):
+        message = f"{name} must be text that the system can hold, and {shown(value)} has half of a character in it"
+        raise ValueError(message)
     return value
+
+
+def _is_encodable(text: str) -> bool:
+    """Whether it can become bytes: of names that are no UTF-8, what Python makes of them can."""
+    if text.isascii():
+        return True
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _folder(name: str, value: object) -> str:
@@ -407,7 +421,7 @@ def _env(_name: str, value: object) -> dict[str, str | None]:
         if not isinstance(key, str) or not (text is None or isinstance(text, str)):
             message = f"env maps names to text, or to None for removal, not {shown(key)} to {shown(text)}"
             raise TypeError(message)
-        if not key or "=" in key or "\0" in key or "\0" in (text or ""):
+        if not key or "=" in key or "\0" in key or "\0" in (text or "") or not _is_encodable(key + (text or "")):
             message = f"env cannot hold {shown(key)} = {shown(text)}"
             raise ValueError(message)
     return dict(value)

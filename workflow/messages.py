@@ -18,6 +18,7 @@ from struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
     from typing import Any
 
 # -- frames towards the worker -------------------------------------------------------------------------------------
@@ -89,6 +90,19 @@ SENTENCED = 64
 def pack_told(status: int, body: bytes, ticket: int = 0, log: tuple[int, int, int] = (0, 0, 0)) -> bytes:
     """A frame that is not about an attempt's end."""
     return RETURNED.pack(RETURNED.size + len(body), status, 0, 0, ticket, 0, 0, 0, *log) + body
+
+
+BUILT_IN = frozenset(
+    (b"workflow.tasks.Call", b"workflow.tasks.Command", b"workflow.tasks.Shell", b"workflow.engine.calls.Called")
+)
+"""Paths of the Models of ours, which have no callbacks: that is known before they are loaded."""
+
+
+def unseen_flags(path: bytes, options: Container[str]) -> int:
+    """What is known of the error callback of a task whose class was not loaded, and will not be."""
+    if "on_failure" in options:
+        return HAS_ERROR_CALLBACK
+    return 0 if path in BUILT_IN else UNRESOLVED
 
 
 def owes_callback(status: int, flags: int) -> bool:

@@ -24,7 +24,7 @@ import os
 import sys
 import time
 
-from workflow.engine import processes
+from workflow.engine import processes, system
 from workflow.engine.attempt_notes import Terminated, notes
 from workflow.engine.program import KEPT_BYTES, Program
 from workflow.engine.resolve import resolve_function
@@ -213,7 +213,7 @@ def _why_not_started(program: str, error: OSError) -> str:
         return start + "it is neither a program for this machine nor a script with a #! line"
     if error.errno == errno.E2BIG:
         return start + "its arguments and environment are longer than this system allows; pass them in a file"
-    return start + os.strerror(error.errno or 0)
+    return start + system.explain(OSError(error.errno, os.strerror(error.errno or 0)))
 
 
 def _hint(code: int) -> str:

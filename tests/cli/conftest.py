@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def environ() -> dict[str, str]:
     """Answer an environment in which nothing of this machine steers the command."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WORKFLOW_", "COV", "GITHUB_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WORKFLOW_", "GITHUB_"))}
     for name in ("CI", "NO_COLOR", "FORCE_COLOR"):
         kept.pop(name, None)
     return {**kept, "PYTHONPATH": str(ROOT)}

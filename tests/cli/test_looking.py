@@ -371,25 +371,74 @@ def test_a_run_that_was_killed_is_seen_and_has_reports(
     shown = workflow("show").stdout
     assert re.search(r": gated, killed after [\d.]+s\n", shown), shown
     assert "when it was killed, there ran:\n" in shown
+    assert "there had not begun, or at that moment:\n  later\n" in shown
     assert shown.endswith("1 succeeded, 3 without an end\n")
     assert workflow("show", "talk").stdout == "talk was running when the run was killed\n    | begun\n"
     assert workflow("show", "first").stdout.startswith("first succeeded")
-    assert workflow("show", "later").stdout == "later had not ended when the run was killed\n"
+    assert workflow("show", "later").stdout == "later had not begun when the run was killed, or at that moment\n"
+    assert "did you mean 'later'?" in workflow("show", "latre").stderr
     assert workflow("logs", "talk").stdout == "begun\n"
+    logs = workflow("logs", "later")
+    assert (logs.stdout, logs.stderr) == ("", "later had not begun when the run was killed, or at that moment\n")
     assert workflow("logs", "-f", "first").stdout == "one\n"
     made = workflow("report", "x.json", "x.html", "x.xml", "x.md", "x.trace.json")
     assert (made.returncode, made.stderr) == (0, "")
     report = Report.model_validate_json((tmp_path / "x.json").read_bytes())
     assert report.run.status == "killed"
     assert {task.id: task.outcome.value for task in report.tasks} == {
-        "first": "succeeded", "talk": "cancelled", "talks@1": "cancelled",
+        "first": "succeeded", "talk": "cancelled", "talks@1": "cancelled", "later": "cancelled",
     }  # fmt: skip
+    assert [task.reason for task in report.tasks if task.id in ("talk", "later")] == [
+        "the run was killed before it ended", "the run was killed before it began, or at that moment",
+    ]  # fmt: skip
+    assert [task.id for task in report.tasks] == ["first", "talk", "talks@1", "later"]
+    graph = json.loads((tmp_path / ".workflow/latest/graph.json").read_bytes())
+    assert graph["later"]["needs"] == [{"task": "talk", "status": "success"}]
     manifest = Manifest.model_validate_json((tmp_path / ".workflow/latest/manifest.json").read_bytes())
     assert manifest.tasks == 4
     assert manifest.resolved is not None
     assert set(manifest.resolved["tasks"]) == {"first", "talk", "talks", "later"}
     assert manifest.plan_hash == report.run.plan_hash
     assert workflow("runs", "--keep", "0").stdout.startswith("deleted 1 run")
+
+
+def test_what_is_followed_when_the_run_is_killed_is_shown_to_its_end(
+    workflow: Workflow,
+    start: Callable[..., subprocess.Popen[bytes]],
+    going_on: Callable[..., subprocess.Popen[bytes]],
+    tmp_path: Path,
+) -> None:
+    """The run has said of only so much of its output that it is there."""
+    run = going_on()
+    follower = start("logs", "-f", "talk")
+    assert follower.stdout is not None
+    assert follower.stdout.readline() == b"begun\n"
+    file, offset, _ = next(task["log"] for task in told(tmp_path) if task["id"] == "talk")
+    run.send_signal(signal.SIGSTOP)
+    (tmp_path / "gate").touch()
+    until(lambda: Path(file).read_bytes()[offset:] == b"begun\nmore\nend")
+    assert workflow("logs", "talk").stdout == "begun\n"
+    run.send_signal(signal.SIGKILL)
+    run.wait(timeout=20)
+    assert follower.communicate(timeout=20)[0] == b"more\nend"
+    assert follower.returncode == 0
+
+
+def test_a_log_with_something_else_in_its_place_is_told_and_not_read(
+    workflow: Workflow, pipeline: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """A link may lead anywhere, and a pipe would be waited for without end."""
+    pipeline('[tasks.a]\ncmd = ["echo", "a"]\n[tasks.b]\ncmd = ["echo", "b"]\n[tasks.c]\ncmd = ["echo", "c"]\n')
+    assert workflow("run", "-q").returncode == 0
+    logs = tmp_path / ".workflow/latest/logs"
+    for name in ("a", "b", "c"):
+        (logs / f"{name}.log").unlink()
+    (logs / "a.log").symlink_to("/etc/hostname")
+    os.mkfifo(logs / "b.log")
+    for name in ("a", "b", "c"):
+        done = workflow("logs", name)
+        assert done.stdout == ""
+        assert done.stderr.startswith(f"{name}: its log is gone, or something else is in its place: ")
 
 
 @pytest.mark.parametrize(

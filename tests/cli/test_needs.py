@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 MODULE = """\
 import json
 import subprocess
@@ -110,6 +112,7 @@ def test_a_result_without_a_form_as_text_goes_to_python_and_not_into_a_command(
     )
 
 
+@pytest.mark.unmeasured
 def test_two_hundred_large_results_do_not_stay_in_the_parents_memory(
     pipeline: Callable[[str], Path], tmp_path: Path, environ: dict[str, str]
 ) -> None:

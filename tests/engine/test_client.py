@@ -6,8 +6,9 @@ import itertools
 
 import pytest
 
-from workflow.engine import client as client_module
-from workflow.engine.client import Client, Config
+from workflow.engine import outgoing
+from workflow.engine.client import Client
+from workflow.engine.process_tree import Config
 
 CONFIG = Config(
     pool=1,
@@ -66,7 +67,7 @@ class Ending:
 
     def _pass(self) -> None:
         if self._moment == self._says_at:
-            self._client._ending = True
+            self._client._out.ending = True
         if self._moment == self._wakes_at:
             self._is_set = True
         self._moment += 1
@@ -77,14 +78,14 @@ def test_the_sender_ends_whenever_the_pool_does(monkeypatch: pytest.MonkeyPatch)
     waits_for_ever, sent = [], set()
     for says_at, wakes_at in itertools.combinations_with_replacement(range(MOMENTS), 2):
         client = Client(CONFIG, None)
-        client._buffer.append(b"a frame")
+        client._out.frames.append(b"a frame")
         ending = Ending(client, says_at, wakes_at)
         with monkeypatch.context() as patch:
-            patch.setattr(client, "_wake", ending)
-            patch.setattr(client, "_channel", ending, raising=False)
-            patch.setattr(client_module, "time", ending)
+            patch.setattr(client._out, "_bell", ending)
+            patch.setattr(client._out, "channel", ending, raising=False)
+            patch.setattr(outgoing, "time", ending)
             try:
-                client._send_until_end()
+                client._out.send_until_end()
             except NobodyWillWakeIt:
                 waits_for_ever.append((says_at, wakes_at))
         sent.add(tuple(ending.sent))

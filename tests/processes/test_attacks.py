@@ -21,7 +21,7 @@ Wait = Callable[[Callable[[], bool]], None]
 def test_commands_die_with_the_guardian(pool: MultiProcess, wait_until: Wait) -> None:
     """Their processes are in sessions of their own, and have no parent that dies with it."""
     handles = [pool.push(InfoTask("workflow.tasks.Shell", 100, "sleep 1000 & sleep 1000")) for _ in range(2)]
-    guardian = pool._client._guardian.pid
+    guardian = pool._client._tree.guardian.pid
     wait_until(lambda: len(processes.descendants(guardian)) >= 10)
     everybody = processes.descendants(guardian)
     processes.signal_process(guardian, signal.SIGKILL)

@@ -132,3 +132,37 @@ def test_a_hook_that_cannot_be_called_says_why(pool: MultiProcess, hook: str, me
     assert handle.callback.outcome is Outcome.FAILED
     assert handle.callback.error is not None
     assert message in handle.callback.error.message
+
+
+SLOW = """
+import sys, time
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "workflow.tasks": time.sleep(1000)
+sys.meta_path.insert(0, Slow())
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "named"),
+    [
+        (InfoTask("workflow.tasks.Command", 0.3, ["true"], grace=0.1), None),
+        (InfoTask("workflow.tasks.Call", 0.3, "os:getpid", grace=0.1, on_failure="os:nothing"), "os:nothing"),
+        (InfoTask("hangs_at_import.Thing", 0.3, grace=0.1), "error_callback"),
+    ],
+)
+def test_of_a_task_that_ended_before_its_class_was_seen_a_callback_is_told_of_only_if_it_may_have_one(
+    monkeypatch: pytest.MonkeyPatch,
+    make_pool: Callable[..., MultiProcess],
+    tmp_path: Path,
+    task: InfoTask,
+    named: str | None,
+) -> None:
+    """A command has none, and nobody is to hear that it was not called."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    mp = make_pool(1)
+    handle = mp.push(task)
+    mp.stop()
+    assert "while its module was imported" in str(handle.exception())
+    assert (handle.callback and handle.callback.name) == named

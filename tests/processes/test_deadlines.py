@@ -125,3 +125,17 @@ def test_a_task_that_is_cancelled_while_it_waits_gets_its_error_callback(
     mp.stop()
     assert handle.callback is not None
     assert (handle.callback.name, handle.callback.outcome) == ("error_callback", Outcome.SUCCEEDED)
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_a_command_that_is_cancelled_while_it_waits_says_so(make_pool: Any, wait_until: Wait, *, kill: bool) -> None:
+    """It has no callback by which that could be told."""
+    mp: MultiProcess = make_pool(1)
+    policy = RetryPolicy(max=5, delay_s=30, jitter=False)
+    handle = mp.push(InfoTask("workflow.tasks.Command", 20, ["false"], retries=policy))
+    wait_until(lambda: bool(handle.attempts))
+    if kill:
+        os.kill(mp._client.dispatcher_pid, signal.SIGKILL)
+    handle.cancel()
+    with pytest.raises(TaskCancelled, match="it was cancelled while it waited for another attempt"):
+        handle.result(20)

@@ -23,7 +23,7 @@ Wait = Callable[[Callable[[], bool]], None]
 def parts(mp: MultiProcess) -> tuple[int, int, int, list[int]]:
     """Guardian, warden, dispatcher and workers, once they are there."""
     mp.push(InfoTask("victims.Echo", 20)).result(20)
-    guardian = mp._client._guardian.pid
+    guardian = mp._client._tree.guardian.pid
     (warden,) = processes.children(guardian)
     dispatcher = mp._client.dispatcher_pid
     return guardian, warden, dispatcher, [pid for pid in processes.children(warden) if pid != dispatcher]
@@ -150,7 +150,7 @@ mp = MultiProcess(2)
 mp.start()
 {push}
 while len(mp.running()) < {running}: time.sleep(0.001)
-print(mp._client._guardian.pid, flush=True)
+print(mp._client._tree.guardian.pid, flush=True)
 time.sleep(1000)
 """
 

@@ -35,7 +35,7 @@ class Size(NamedTuple):
 
 
 def measure(mp: MultiProcess) -> Size:
-    guardian, warden = mp._client._guards()
+    guardian, warden = mp._client._tree.guards()
     pids = {"parent": os.getpid(), "guardian": guardian, "warden": warden, "dispatcher": mp._client.dispatcher_pid}
     below = psutil.Process(guardian).children(recursive=True)
     return Size(

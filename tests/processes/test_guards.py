@@ -34,7 +34,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def guards(mp: MultiProcess) -> dict[str, int]:
     mp.push(InfoTask("victims.Echo", 20)).result(20)
-    guardian, warden = mp._client._guards()
+    guardian, warden = mp._client._tree.guards()
     return {"guardian": guardian, "warden": warden}
 
 

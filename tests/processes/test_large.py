@@ -42,7 +42,7 @@ def files_of(pid: int) -> int:
 
 def engine(mp: Any) -> list[int]:
     """This process, the dispatcher and the workers."""
-    (warden,) = processes.children(mp._client._guardian.pid)
+    (warden,) = processes.children(mp._client._tree.guardian.pid)
     return [os.getpid(), *processes.children(warden)]
 
 

@@ -19,8 +19,7 @@ from typing import Any
 import pytest
 
 from workflow import EngineError, Handle, InfoTask, MultiProcess, Outcome, TaskCancelled
-from workflow.engine import client as client_module
-from workflow.engine import processes
+from workflow.engine import outgoing, processes
 
 Program = Callable[..., "subprocess.Popen[str]"]
 Wait = Callable[[Callable[[], bool]], None]
@@ -91,19 +90,19 @@ def test_a_pool_that_ends_while_its_sender_lingers_wakes_it(
     """Woken for a push, the sender thread waits a moment for more: what it is told in that moment, it hears."""
     mp = make_pool(1)
     client = mp._client
-    lingers, told, wake = threading.Event(), threading.Event(), client._wake.set
+    lingers, told, wake = threading.Event(), threading.Event(), client._out._bell.set
 
     def tell() -> None:
         wake()
-        if client._ending:
+        if client._out.ending:
             told.set()
 
     def linger(_seconds: float) -> None:
         lingers.set()
         told.wait(10)
 
-    monkeypatch.setattr(client_module, "time", types.SimpleNamespace(monotonic=time.monotonic, sleep=linger))
-    monkeypatch.setattr(client._wake, "set", tell)
+    monkeypatch.setattr(outgoing, "time", types.SimpleNamespace(monotonic=time.monotonic, sleep=linger))
+    monkeypatch.setattr(client._out._bell, "set", tell)
     wake()
     assert lingers.wait(10)
     stop = threading.Thread(target=mp.stop, daemon=True)
@@ -467,18 +466,18 @@ def test_a_push_that_is_interrupted_in_the_middle_of_a_write_loses_nothing_and_d
     """By Ctrl-C, say: nobody knows how much of it the dispatcher has, so another is told everything."""
     mp = make_pool(2)
     mp.push(InfoTask("victims.Echo", 20, 1)).result(20)
-    client, real = mp._client, mp._client._channel
+    out, real = mp._client._out, mp._client._out.channel
 
     class Interrupted:
         def __getattr__(self, name: str) -> Any:
             return getattr(real, name)
 
         def send(self, data: memoryview, flags: int) -> int:
-            client._channel = real
+            out.channel = real
             real.send(data[: len(data) // 2], flags)
             raise KeyboardInterrupt
 
-    client._channel = Interrupted()  # type: ignore[assignment]
+    out.channel = Interrupted()  # type: ignore[assignment]
     with pytest.raises(KeyboardInterrupt):
         mp.push(InfoTask("victims.Echo", 20, 2))
     handles = [mp.push(InfoTask("victims.Echo", 20, number)) for number in range(100)]
@@ -487,11 +486,40 @@ def test_a_push_that_is_interrupted_in_the_middle_of_a_write_loses_nothing_and_d
     assert capfd.readouterr().err == ""
 
 
+def test_a_push_that_is_interrupted_as_it_takes_the_right_to_write_does_not_keep_it(
+    make_pool: Callable[..., MultiProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interruption comes when the lock has just been taken, and before anybody knows of it."""
+    mp = make_pool(1)
+    mp.push(InfoTask("victims.Echo", 20, 1)).result(20)
+    out, real = mp._client._out, mp._client._out.writing
+
+    class Interrupting:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+        def acquire(self, *, blocking: bool) -> bool:
+            assert real.acquire(blocking=blocking)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(out, "writing", Interrupting())
+        with pytest.raises(KeyboardInterrupt):
+            mp.push(InfoTask("victims.Echo", 20, 2))
+    assert not out.is_writing()
+    assert mp.push(InfoTask("victims.Echo", 20, 3)).result(20) == 3
+    pushed: list[Handle] = []
+    other = threading.Thread(target=lambda: pushed.append(mp.push(InfoTask("victims.Echo", 20, 4))))
+    other.start()
+    other.join(20)
+    assert pushed[0].result(20) == 4
+
+
 def test_who_rings_the_sender_may_be_interrupted() -> None:
     """An Event would stay locked: whoever rings next, and the one who waits, would hang."""
-    from workflow.engine.client import _Bell
+    from workflow.engine.outgoing import Bell
 
-    bell = _Bell()
+    bell = Bell()
     locks = [each for each in vars(bell).values() if hasattr(each, "acquire") or hasattr(each, "notify")]
     assert locks == []
     bell.set()

@@ -16,7 +16,10 @@ import pytest
 from workflow import EngineError, InfoTask, MultiProcess
 from workflow.engine import processes
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits are set as Linux has them")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="limits are set as Linux has them"),
+    pytest.mark.unmeasured,
+]
 
 Program = Callable[..., "subprocess.Popen[str]"]
 Wait = Callable[[Callable[[], bool]], None]
@@ -172,7 +175,7 @@ def test_a_warden_without_descriptors_ends_the_engine_with_a_reason(make_pool: C
     """It cannot replace the only worker."""
     mp = make_pool(1)
     mp.push(InfoTask("victims.Echo", 20)).result(20)
-    (warden,) = processes.children(mp._client._guardian.pid)
+    (warden,) = processes.children(mp._client._tree.guardian.pid)
     starve(warden)
     mp.push(InfoTask("victims.Crash", 20, "kill"))
     after = mp.push(InfoTask("victims.Echo", 20))

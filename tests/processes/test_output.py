@@ -126,8 +126,8 @@ def test_the_middle_of_a_flood_is_cut_out_of_nothing_else(
     log = folder / "worker-1.0.log"
     log.rename(folder / "moved")
     log.symlink_to(precious)
-    looks = mp._client._words[scoreboard.BEAT]
-    wait_until(lambda: mp._client._words[scoreboard.BEAT] > looks + 20)
+    looks = mp._client._tree.words[scoreboard.BEAT]
+    wait_until(lambda: mp._client._tree.words[scoreboard.BEAT] > looks + 20)
     handle.cancel()
     mp.stop()
     assert precious.read_bytes() == b"mine" * 100_000

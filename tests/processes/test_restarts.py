@@ -141,9 +141,9 @@ def test_a_worker_that_hangs_before_it_is_ready_is_ended(monkeypatch: pytest.Mon
 
 def shortened(monkeypatch: pytest.MonkeyPatch, **numbers: Any) -> None:
     """Have the engine's processes use other numbers: they read ``workflow.restarts`` when they start."""
-    from workflow.engine import client
+    from workflow.engine import process_tree
 
     lines = "".join(
         f"\nimport workflow.restarts; workflow.restarts.{name} = {value}" for name, value in numbers.items()
     )
-    monkeypatch.setattr(client, "_BOOT", client._BOOT.replace("main(config)", f"{lines}\nmain(config)"))
+    monkeypatch.setattr(process_tree, "_BOOT", process_tree._BOOT.replace("main(config)", f"{lines}\nmain(config)"))

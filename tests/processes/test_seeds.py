@@ -55,6 +55,7 @@ def test_numpy_is_seeded_where_it_is_loaded_and_loaded_by_nobody_else(make_pool:
     assert draw(mp, "numpy.random", seed=8) == [8]
 
 
+@pytest.mark.unmeasured
 def test_without_a_seed_nothing_is_seeded(make_pool: Any) -> None:
     """Not by an attempt with one before it either."""
     mp = make_pool(1)

@@ -40,7 +40,7 @@ def test_a_handler_pushes_in_the_middle_of_a_push(
     """Inside each of the locks, also where a push would have to wait for room: all tasks end."""
     mp = make_pool(1, max_pending=most)
     pushed: list[Handle] = []
-    place = Handle if method == "__init__" else mp._client
+    place = Handle if method == "__init__" else mp._client._out
     interrupted(place, method, lambda: pushed.append(mp.push(InfoTask("victims.Echo", 30, "handler"))))
     handle = mp.push(InfoTask("victims.Echo", 30, "program"))
     assert handle.result(30) == "program"
@@ -63,7 +63,7 @@ def test_a_handler_that_waits_in_the_middle_of_a_push_is_told_so(
                 way()
             refused.append(str(raised.value))
 
-    interrupted(Handle if method == "__init__" else mp._client, method, wait)
+    interrupted(Handle if method == "__init__" else mp._client._out, method, wait)
     handle = mp.push(InfoTask("victims.Echo", 30, "program"))
     mp._client._flush()
     assert handle.result(30) == "program"
@@ -85,7 +85,7 @@ def test_a_handler_submits_and_cancels_in_the_middle_of_a_submit(interrupted: Ca
         assert executor.submit(abs, -4).result(30) == 4
         assert futures[0].result(30) == 2
         assert futures[1].cancelled()
-        interrupted(executor._pool.client, "_end_processes", executor.shutdown)
+        interrupted(executor._pool.client._tree, "await_end", executor.shutdown)
 
 
 def test_a_handler_that_submits_while_the_engine_starts_is_told_so(interrupted: Callable[..., None]) -> None:

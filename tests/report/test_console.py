@@ -84,15 +84,26 @@ def test_a_small_run_has_a_line_a_change() -> None:
         seen.text()
         == """\
 run 20261124-021222-000-abcdef: audit, 12 tasks, pool of 2
-[ 1/12] succeeded  0.25s  fetch@a
-[ 2/12] failed     0.25s  parse: ValueError: invalid
+[ 1/12] succeeded        0.25s  fetch@a
+[ 2/12] failed           0.25s  parse: ValueError: invalid
     | reading
     | line 2\\x07
     log: /here/.workflow/runs/1/logs/parse.log
-[ 3/12] skipped           report: it needs parse, which failed
-[ 4/12] crashed    0.25s  odd: ValueError: SIGSEGV (allowed)
+[ 3/12] skipped                 report: it needs parse, which failed
+[ 4/12] crashed          0.25s  odd: ValueError: SIGSEGV (allowed)
 """
     )
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_all_outcomes_have_a_column_of_one_width(outcome: Outcome) -> None:
+    """What stands behind is found at the same place in every line."""
+    seen = Seen("verbose")
+    seen.console.run_started(run_of(2), 0.0)
+    seen.text()
+    seen.console.slow("the-task", 1, 60.0, 0.5)
+    seen.console.tasks_ended([ended("the-task", outcome)], 1.0)
+    assert [line.index("the-task") for line in seen.text().splitlines()] == [30, 30]
 
 
 def test_the_end_names_root_causes_first_and_where_to_look() -> None:
@@ -127,23 +138,39 @@ report: /here/.workflow/runs/1/report.json
     )
 
 
-def test_the_end_of_a_long_run_says_once_more_where_the_first_failures_were(tmp_path: Path) -> None:
-    """And what they printed last: what was said when they failed has gone by."""
+@pytest.mark.parametrize("verbosity", ["quiet", "normal", "verbose"])
+@pytest.mark.parametrize("lines", [0, 100])
+def test_the_end_says_once_more_what_went_wrong_where_that_has_gone_by(
+    tmp_path: Path, verbosity: Any, lines: int
+) -> None:
+    """Of the first failures, where they were and what they printed last; be the run of two tasks or of thousands."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "root.log").write_text("one\n" * 9 + "last \x1b[2J words\n--- error ---\nValueError: no\n")
     traceback = 'Traceback (most recent call last):\n  File "/here/job.py", line 7, in load\nValueError: no\n'
     error = ErrorRecord("ValueError", "no", traceback)
     attempt = Attempt(1, Outcome.FAILED, 100.0, 0.25, 7, error=error)
-    root = ended("root", Outcome.FAILED, attempts=(attempt,), log="logs/root.log")
-    others = [ended(f"t{n}", Outcome.FAILED, "no") for n in range(4)]
+    root = ended("root", Outcome.FAILED, attempts=(attempt,), log="logs/root.log", tail=("last words",))
+    seen = Seen(verbosity)
+    seen.console.run_started(replace(run_of(2), folder=str(tmp_path)), 0.0)
+    seen.console.tasks_ended([root], 1.0)
+    seen.console.engine_said(["a line"] * lines, 1.0)
+    seen.text()
+    seen.console.run_ended([root, ended("good")], Verdict(1, "failed", None, 10.0, 65.0), None)
+    retold = "    at job.py:7 in load\n" + "    | one\n" * 4 + "    | last \\x1b[2J words\n"
+    assert (retold in seen.text()) == (lines == 100)
+
+
+def test_the_end_says_once_more_what_was_not_told_in_full(tmp_path: Path) -> None:
+    """And of not more than three failures, or of what they stand for."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "x.log").write_text("why\n")
     seen = Seen("quiet")
-    seen.console.run_started(replace(run_of(11), folder=str(tmp_path)), 0.0)
-    for good in (6, 5):  # with five, what was said is still to be seen
-        records = [root, *others, *(ended(f"g{n}") for n in range(good))]
-        seen.text()
-        seen.console.run_ended(records, Verdict(1, "failed", None, 10.0, 65.0), None)
-        retold = "    at job.py:7 in load\n" + "    | one\n" * 4 + "    | last \\x1b[2J words\n"
-        assert (retold in seen.text()) == (good == 6)
+    seen.console.run_started(replace(run_of(1000), folder=str(tmp_path)), 0.0)
+    records = [ended(f"t{n}", Outcome.FAILED, "x" * n, log="logs/x.log") for n in range(1000)]
+    seen.console.tasks_ended(records, 1.0)
+    seen.text()
+    seen.console.run_ended(records, Verdict(1, "failed", None, 10.0, 65.0), None)
+    assert seen.text().count("    | why\n") == 3
 
 
 def test_instances_that_went_wrong_alike_do_not_hide_what_else_there_is() -> None:
@@ -158,11 +185,18 @@ def test_instances_that_went_wrong_alike_do_not_hide_what_else_there_is() -> Non
     seen.console.run_ended([*same, lone, *skipped], Verdict(1, "failed", None, 10.0, 65.0), None)
     assert seen.text().splitlines()[1:4] == [
         "what went wrong:",
-        "  same@0 failed: ValueError: no (so did 29 more of same) (2 skipped because of them)",
+        "  same@0 failed: ValueError: no (and 29 more like it: same@1, same@2, …) (2 skipped because of them)",
         "  lone crashed: ValueError: died",
     ]
     seen.console.run_ended([*same[:19], lone], Verdict(1, "failed", None, 10.0, 65.0), None)
     assert len(seen.text().splitlines()) == 2 + 20 + 1  # each is named while they are few
+    odd = [ended(f"odd{'x' * n}", Outcome.FAILED, f"{'x' * n} is odd") for n in range(30)]
+    seen.console.run_ended([*odd, lone, *same], Verdict(1, "failed", None, 10.0, 65.0), None)
+    lines = seen.text().splitlines()
+    assert "  lone crashed: ValueError: died" in lines
+    assert (
+        lines[-2] == "  … and 12 more, in the report"
+    )  # of 61 there are 18 odd ones, the lone one, and 30 that are alike
 
 
 def test_an_ended_run_says_why_it_did_not_end_by_itself() -> None:
@@ -195,7 +229,7 @@ def test_a_large_run_counts_successes_and_still_names_failures() -> None:
         seen.text()
         == """\
 [ 668/1000] 668 succeeded
-[ 998/1000] failed     0.25s  bad: ValueError: no
+[ 998/1000] failed           0.25s  bad: ValueError: no
 [1000/1000] 998 succeeded, 1 failed, 1 skipped
 """
     )
@@ -209,7 +243,7 @@ def test_quiet_says_failures_and_the_end() -> None:
     seen.console.still([], 100.0, 100.0)
     assert seen.text() == ""
     seen.console.tasks_ended([ended("b", Outcome.FAILED, "no")], 1.0)
-    assert seen.text() == "[2/2] failed     0.25s  b: ValueError: no\n"
+    assert seen.text() == "[2/2] failed           0.25s  b: ValueError: no\n"
 
 
 def test_a_sign_of_life_comes_when_nothing_was_said_for_ten_seconds() -> None:
@@ -229,12 +263,52 @@ def test_a_sign_of_life_comes_when_nothing_was_said_for_ten_seconds() -> None:
     assert seen.text() == ""
 
 
-def test_only_the_first_failures_show_their_output() -> None:
+def alike(number: int, said: str = "no", **more: Any) -> list[TaskRecord]:
+    return [replace(ended(f"t@{n}", Outcome.FAILED, said, tail=("why",), **more), name="t") for n in range(number)]
+
+
+def test_only_the_first_failures_that_are_alike_show_their_output() -> None:
     """A hundred times the same traceback helps nobody."""
     seen = Seen()
     seen.console.run_started(run_of(100), 0.0)
-    seen.console.tasks_ended([ended(f"t{number}", Outcome.FAILED, "no", tail=("why",)) for number in range(100)], 1.0)
+    seen.console.tasks_ended(alike(100), 1.0)
     assert seen.text().count("    | why\n") == 20
+
+
+@pytest.mark.parametrize("before", [20, 1000])
+def test_the_first_failure_of_a_kind_shows_its_output_whenever_it_comes(before: int) -> None:
+    """The one that crashed is not hidden by those before it; nor is another word, or another task."""
+    seen = Seen("quiet")
+    seen.console.run_started(run_of(before + 40), 0.0)
+    seen.console.tasks_ended(alike(before), 1.0)
+    seen.text()
+    log = {"log": "logs/x.log"}
+    seen.console.tasks_ended([ended("lone", Outcome.CRASHED, "died", tail=("last words",), **log)], 2.0)
+    width = len(str(before + 40))
+    assert (
+        seen.text()
+        == f"""\
+[{before + 1:>{width}}/{before + 40}] crashed          0.25s  lone: ValueError: died
+    | last words
+    log: /here/.workflow/runs/1/logs/x.log
+"""
+    )
+    seen.console.tasks_ended([*alike(1, "no disk"), *alike(1, "no disk")], 3.0)
+    assert seen.text().count("    | why\n") == 1
+    seen.console.tasks_ended([ended("other", Outcome.FAILED, "no", tail=("why",))], 3.0)
+    assert "    | why\n" in seen.text()
+
+
+def test_kinds_of_failures_too_many_to_read_do_not_each_show_their_output() -> None:
+    """When everything goes wrong in a way of its own, that is no news after a while."""
+    seen = Seen("quiet")
+    seen.console.run_started(run_of(1000), 0.0)
+    records = [ended(f"t{n}", Outcome.FAILED, "x" * n, tail=("why",), log="logs/x.log") for n in range(1000)]
+    seen.console.tasks_ended(records, 1.0)
+    text = seen.text()
+    assert text.count("    | why\n") == 20
+    assert text.count("    log: ") == 200
+    assert not any(record.tail for record in records)  # nobody will show them
 
 
 def test_failures_too_many_to_read_are_counted() -> None:
@@ -242,10 +316,14 @@ def test_failures_too_many_to_read_are_counted() -> None:
     seen = Seen()
     seen.console.run_started(run_of(1000), 0.0)
     seen.text()
-    seen.console.tasks_ended([ended(f"t{number}", Outcome.FAILED, "no") for number in range(1000)], 1.0)
+    seen.console.tasks_ended(alike(1000, log="logs/x.log"), 1.0)
     lines = seen.text().splitlines()
-    assert len(lines) == 202
-    assert lines[-2:] == ["further failures are counted, and named in the report", "[1000/1000] 1000 failed"]
+    assert len(lines) == 200 + 20 + 200 + 2
+    assert lines[-3:] == [
+        "    log: /here/.workflow/runs/1/logs/x.log",
+        "of further failures those of a new kind are told; all are counted, and named in the report",
+        "[1000/1000] 1000 failed",
+    ]
 
 
 def test_a_failed_callback_is_told_at_once() -> None:
@@ -274,7 +352,7 @@ def test_colour_stands_around_outcomes() -> None:
     seen.console.run_started(run_of(1), 0.0)
     seen.text()
     seen.console.tasks_ended([ended("a")], 1.0)
-    assert seen.text() == "[1/1] \x1b[32msucceeded\x1b[0m  0.25s  a\n"
+    assert seen.text() == "[1/1] \x1b[32msucceeded      \x1b[0m  0.25s  a\n"
 
 
 @pytest.mark.parametrize(
@@ -327,7 +405,7 @@ def test_a_failure_says_where_it_was_and_what_it_came_from() -> None:
     assert (
         seen.text()
         == """\
-[1/1] failed     0.25s  a: ValueError: outer (left 1 process behind, killed)
+[1/1] failed           0.25s  a: ValueError: outer (left 1 process behind, killed)
     at feeds.py:12 in fetch
     caused by KeyError: 'inner' at feeds.py:3 in inner
     log: /here/.workflow/runs/1/logs/a.log
@@ -355,8 +433,8 @@ def test_slow_attempts_have_a_line_each_up_to_a_number_of_them() -> None:
     for number in range(300):
         console.slow(f"t{number}", 1 + number % 2, 75.0, 1.0)
     lines = stream.getvalue().splitlines()
-    assert lines[1] == "[  0/500] SLOW       1m15s  t0"
-    assert lines[2] == "[  0/500] SLOW       1m15s  t1 (attempt 2)"
+    assert lines[1] == "[  0/500] SLOW             1m15s  t0"
+    assert lines[2] == "[  0/500] SLOW             1m15s  t1 (attempt 2)"
     assert lines[-1] == "further slow tasks are named in the events"
     assert len(lines) == 202
     quiet = io.StringIO()

@@ -61,6 +61,14 @@ def test_ten_of_each_the_worst_first(material: Callable[..., Any], record: Any) 
     assert "2 skipped because of it" in found[0]["message"]
 
 
+def test_failures_that_are_alike_have_one_annotation(material: Callable[..., Any], record: Any) -> None:
+    """Else the one that crashed would be dropped."""
+    records = [record(f"t@{n}", "failed") for n in range(30)]
+    found = [parsed(line) for line in annotation_lines(material(*records, record("u", "crashed")), {})]
+    assert [each["title"] for each in found] == ["t@0 failed", "u crashed"]
+    assert found[0]["message"] == "ValueError: bad\nand 29 more like it: t@1, t@2, …"
+
+
 def test_no_message_ends_its_command(material: Callable[..., Any], record: Any, hostile: tuple[str, ...]) -> None:
     """One line each, and the runner finds the parts again."""
     records = [record(f"t{n},:%0A{text}", "failed", message=f"{text}\n::error::x") for n, text in enumerate(hostile)]

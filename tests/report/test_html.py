@@ -107,6 +107,24 @@ def test_what_went_wrong_is_there_without_a_script(material: Callable[..., Any],
     assert 'raise ValueError("bad")' in words
 
 
+def test_what_went_wrong_alike_is_told_once(material: Callable[..., Any], record: Any) -> None:
+    """So that the one that crashed is seen behind ten thousand; what has no room is counted."""
+    same = [record(f"t@{n}", "failed", message=f"no host {n}") for n in range(10_000)]
+    page = Page("".join(html_pieces(material(*same, record("u", "crashed")))))
+    words = re.sub(r"\s+", " ", "".join(page.words))
+    assert "t@0 failed after 0.25s and 9,999 more like it" in words
+    assert f"Like it: {', '.join(f't@{n}' for n in range(1, 21))} and 9,979 more" in words
+    assert "u crashed after 0.25s" in words
+    assert "in the table below" not in words
+    opened = [given["data-open"] for _, given in page.elements if "data-open" in given]
+    assert opened == [*(f"t@{n}" for n in range(1, 21)), "t@0", "u"]
+    odd = [record(f"t{'x' * n}", "failed") for n in range(40)]
+    words = "".join(Page("".join(html_pieces(material(*odd, *same, record("u", "crashed"))))).words)
+    assert "u crashed after" in words
+    assert "t@0 failed after" in words
+    assert "and 22 more, in the table below" in words
+
+
 def test_a_run_in_which_all_went_well_says_so(material: Callable[..., Any], record: Any) -> None:
     """And has no heading for what went wrong."""
     page = Page("".join(html_pieces(material(record("a"), record("b", "succeeded", "failed")))))

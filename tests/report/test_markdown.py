@@ -81,7 +81,24 @@ def test_a_block_is_longer_than_what_it_holds() -> None:
 
 def test_a_thousand_failures_stay_readable(material: Callable[..., Any], record: Any) -> None:
     """Some in detail, more by name, the others as a number."""
-    text = "".join(markdown_pieces(material(*[record(f"t@{n}", "failed") for n in range(1000)])))
+    text = "".join(markdown_pieces(material(*[record(f"t{n}", "failed") for n in range(1000)])))
     assert text.count("### ") == 50
     assert text.count("\n- ❌") == 500
     assert "- and 450 more" in text
+
+
+def test_what_went_wrong_alike_is_told_once(material: Callable[..., Any], record: Any) -> None:
+    """So that the one that crashed is seen behind ten thousand; with the ids of some, and how many there are."""
+    same = [record(f"t@{n}", "failed", message=f"no host {n}") for n in range(10_000)]
+    skipped = [record(f"s{n}", "skipped", reason=f"it needs t@{n}, which failed") for n in range(3)]
+    made = material(*same, record("u", "crashed"), *skipped)
+    text = "".join(markdown_pieces(made))
+    assert re.findall("### (.*)", text) == [
+        "❌ `t@0` failed after 0.25s (and 9,999 more like it) (3 skipped because of them)",
+        "💥 `u` crashed after 0.25s",
+    ]
+    assert f"\nLike it: {', '.join(f'`t@{n}`' for n in range(1, 11))}, …\n" in text
+    assert "more\n" not in text
+    (line,) = re.findall("- (💥.*)", "".join(markdown_pieces(made, detailed=0, listed=2)))
+    assert line == "💥 `u` crashed after 0.25s: `ValueError: bad`"
+    assert "- and 1 more\n" in "".join(markdown_pieces(made, detailed=0, listed=1))

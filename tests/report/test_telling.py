@@ -14,9 +14,9 @@ import pytest
 
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
 from workflow.report.json_report import task_text
-from workflow.report.material import TaskPart
+from workflow.report.material import RunPart, TaskPart
 from workflow.report.records import TaskRecord
-from workflow.report.telling import digest, task_lines
+from workflow.report.telling import digest, run_lines, task_lines
 from workflow.report.terminal import Terminal
 from workflow.report.texts import callback_text, task_head
 from workflow.report.whereabouts import _OURS, of_the_user
@@ -70,6 +70,33 @@ def test_what_is_read_off_a_text_is_what_is_in_it() -> None:
     assert sorted(short.slowest)[-2:] == [(3.0, -3, 'odd"\\'), (9.0, -2, "long")]
     plain = [record.id for record in RECORDS if digest(lambda wanted: []).plain(written(record).encode())]
     assert plain == ["good", "long", 'odd"\\', "never"]
+
+
+def test_of_a_run_what_went_wrong_alike_is_told_once(tmp_path: Path) -> None:
+    """So that the one that crashed is seen behind ten thousand; what has no room is counted."""
+    bad = replace(ATTEMPT, outcome=Outcome.FAILED, error=ErrorRecord("ValueError", "no host"))
+    same = [replace(GOOD, id=f"t@{n}", name="t", outcome=Outcome.FAILED, attempts=(bad,)) for n in range(10_000)]
+    lone = replace(GOOD, id="lone", name="lone", outcome=Outcome.CRASHED, attempts=(bad,), log=None)
+    after = replace(GOOD, id="after", outcome=Outcome.SKIPPED, attempts=(), reason="it needs t@7, which failed")
+    log = f"    log: {tmp_path}/logs/x"
+    assert what_went_wrong([*same, lone, after], tmp_path) == [
+        "  t@0 failed: ValueError: no host (and 9999 more like it: t@1, t@2, …) (1 skipped because of them)",
+        log,
+        "  lone crashed: ValueError: no host",
+    ]
+    odd = [replace(GOOD, id=f"o{n}", name=f"o{n}", outcome=Outcome.FAILED, attempts=(bad,)) for n in range(30)]
+    lines = what_went_wrong([*odd, *same, lone], tmp_path)
+    assert lines[-2:] == ["  lone crashed: ValueError: no host", "  … and 12 more"]
+    assert len(lines) == 20 + 19 + 1
+
+
+def what_went_wrong(records: list[TaskRecord], folder: Path) -> list[str]:
+    run = cast("RunPart", {"id": "1", "name": "x", "file": "/here/x", "status": "failed", "exit_code": 1, "git": None,
+                           "started_at": "2026-01-01T00:00:00+00:00", "duration_s": 1.0, "argv": [], "host": "h",
+                           "seed": 1, "pool": 1, "version": "0", "python": "3"})  # fmt: skip
+    terminal = Terminal(io.StringIO(), environ={})
+    lines = list(run_lines(terminal, run, len(records), digest(tasks(records, asked=True)), folder, None, ()))
+    return lines[lines.index("what went wrong:") + 1 : lines.index("slowest:")]
 
 
 CHAINED = f"""Traceback (most recent call last):

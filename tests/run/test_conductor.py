@@ -431,6 +431,16 @@ def test_a_read_only_place_is_one_clear_error(
         go(make_plan(make_task("a")), state_dir=tmp_path / "taken" / "state")
 
 
+def test_a_folder_where_the_link_to_the_newest_run_should_be_is_refused(
+    go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask], tmp_path: Path
+) -> None:
+    """Nothing is run, and no folder is left of it."""
+    (tmp_path / "state" / "latest").mkdir(parents=True)
+    with pytest.raises(StateError, match=r"latest is a folder.*: rename it"):
+        go(make_plan(make_task("a")), state_dir=tmp_path / "state")
+    assert not (tmp_path / "state" / "runs").exists()
+
+
 def test_a_disk_that_fills_up_ends_the_run_as_broken(
     go: Callable[..., Any], make_plan: Callable[..., Plan], make_task: Callable[..., PlannedTask]
 ) -> None:
@@ -466,6 +476,27 @@ def test_what_the_disk_does_not_take_is_told_after_the_reason(
         told = [number for number, line in enumerate(lines) if line.startswith("[")]
         assert len(told) == len(tasks)
         assert min(told) > reason
+
+
+def test_what_could_not_be_recorded_is_told_with_what_becomes_of_it(
+    go: Callable[..., Any],
+    make_plan: Callable[..., Plan],
+    make_task: Callable[..., PlannedTask],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The tasks did end as the result says; whoever takes the run up again must know that it will not know that."""
+
+    def full(*_: object) -> None:
+        raise Unusable("cannot write runs.db: database or disk is full")
+
+    monkeypatch.setattr(Ledger, "record_ended", full)
+    for tasks, lost in (([make_task("a")], "1 task"), ([make_task("a"), make_task("b", ["a"])], "2 tasks")):
+        ran = go(make_plan(*tasks))
+        told = f"cannot write runs.db: database or disk is full; how {lost} ended is not recorded, and --resume runs "
+        assert ran.result.problem == f"{told}them again"
+        assert ran.result.verdict.reason in (ran.result.problem, None)
+        assert ran.result.exit_code is ExitCode.BROKEN
+        assert ran.result.problem in ran.text
 
 
 def test_a_copy_of_the_report_is_the_report(

@@ -25,6 +25,7 @@ from workflow.run import retention
 from workflow.run.folder import RunFolder, StateError, hold, new_run_folder
 from workflow.run.ledger import EndedRow, Ledger, Made
 from workflow.run.past import KILLED, RUNNING, PastRun, material_of_past, past_run, past_runs
+from workflow.run.planned import read_planned, write_planned
 from workflow.run.running import EVERY_S, RunningFile, read_running
 
 GOOD = TaskRecord(
@@ -156,9 +157,36 @@ def test_a_report_is_made_of_a_killed_run_and_not_of_one_that_goes_on(state: Sta
     ]
     assert made.counts[Outcome.CANCELLED] == 1
     assert "".join(trace_pieces(material))
+    write_planned(folder.path, ["x@2", "a", "c", "d"])
+    planned = material_of_past(past_run(folder, state.path)).document["tasks"]
+    assert [(task["id"], task["name"], task["outcome"], task["reason"]) for task in planned] == [
+        ("x@2", "x", "cancelled", "the run was killed before it began, or at that moment"),
+        ("a", "a", "succeeded", None),
+        ("c", "c", "cancelled", "the run was killed before it ended"),
+        ("d", "d", "cancelled", "the run was killed before it began, or at that moment"),
+    ]
     alive = state.run(GOOD, report=False, alive=True)
     with pytest.raises(Unreadable, match="goes on"):
         material_of_past(past_run(alive, state.path))
+
+
+def test_of_a_run_that_could_not_write_its_report_all_planned_tasks_are_told(state: State) -> None:
+    """It ended by itself, and the ledger has room for that, but not for how all tasks ended."""
+    folder = state.run(GOOD)
+    folder.report.unlink()
+    write_planned(folder.path, ["a", "b@1"])
+    material = material_of_past(past_run(folder, state.path))
+    assert [(task["id"], task["reason"]) for task in material.document["tasks"]] == [
+        ("a", None), ("b@1", "how it ended could not be written down"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\n", b"", b"no end of line"])
+def test_a_list_of_planned_tasks_that_is_none_is_left_aside(tmp_path: Path, content: bytes | None) -> None:
+    """Nothing is known then of what never began."""
+    if content is not None:
+        (tmp_path / "planned.txt").write_bytes(content)
+    assert read_planned(tmp_path) == []
 
 
 def part_of(file: str, offset: int, size: int) -> LogRange:

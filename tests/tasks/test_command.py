@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import pickle
 import resource
@@ -229,6 +230,17 @@ def test_arguments_beyond_the_systems_limit_say_so() -> None:
     """The next step is in the message."""
     with pytest.raises(CommandNotStarted, match="pass them in a file"):
         Command().runnable(["true", "x" * 3_000_000])
+
+
+def test_a_limit_that_a_user_can_raise_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of processes, here."""
+
+    def refused(*_: object, **__: object) -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), "true")
+
+    monkeypatch.setattr(os, "posix_spawnp", refused)
+    with pytest.raises(CommandNotStarted, match=r"^cannot start 'true': Resource .* \(no more processes .* ulimit -u"):
+        Command().runnable(["true"])
 
 
 def test_the_output_is_passed_on_while_it_runs(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ from workflow.cli.looking import (
     tasks_of,
     the_run,
     the_state_dir,
+    waiting_line,
+    waiting_of,
 )
 from workflow.run.exit_code import ExitCode
 
@@ -127,32 +129,46 @@ def _print(past: PastRun, name: str, out: _Out) -> int:
     now = [each for each in (() if past.is_over else read_running(past.folder.path)) if each.id not in ended]
     now = [each for each in now if matches(name, each.id, each.id.partition("@")[0])]
     told = [(task["id"], task["log"]) for task in found] + [(each.id, log_of(each, past)) for each in now]
-    if not told:
-        planned = [] if past.is_over else names_planned(past.folder.manifest)
-        if name.partition("@")[0] not in planned:
-            raise no_such_task(past, name, [*known, *planned])
-        click.echo(f"{name} has not begun, or a moment ago", err=True)
+    waiting = waiting_of(past, name, now)
+    if not told and not waiting:
+        raise no_such_task(past, name, [*known, *names_planned(past.folder)])
+    if waiting:
+        click.echo(waiting_line(past, name, waiting), err=True)
     for id_, log in told:
         if len(told) > 1:
             out.line(f"==> {id_} <==")
-        for piece in _pieces(past.folder.path, log):
+        there = _whole(past.folder.path, log)
+        for piece in there or ():
             out.write(piece, id_)
         out.end(id_)
+        if there is None:
+            place = past.folder.path / str(log)
+            click.echo(f"{id_}: its log is gone, or something else is in its place: {place}", err=True)
     for each in now:
         if each.file is None and past.status == "running":
             click.echo(f"{each.id}: {_SECRET}", err=True)
     return ExitCode.SUCCEEDED
 
 
+def _whole(folder: Path, log: str | None) -> Iterator[bytes] | None:
+    """A log as it is, from the run's folder; None where there is one no more."""
+    from workflow.report.tails import log_range
+
+    if log is None:
+        return iter(())
+    part = log_range(folder, log)
+    return None if part is None else _read(*part)
+
+
 def _pieces(folder: Path, log: str | None, skip: int = 0) -> Iterator[bytes]:
-    """A log as it is, from the run's folder; nothing where it is gone, or is none."""
+    """What is there of a log now, from the run's folder."""
     from workflow.report.tails import log_range
 
     part = log_range(folder, log)
-    if part is None:
-        return
-    descriptor, first, last = part
-    first += skip
+    return iter(()) if part is None else _read(part[0], part[1] + skip, part[2])
+
+
+def _read(descriptor: int, first: int, last: int) -> Iterator[bytes]:
     try:
         while first < last:
             data = os.pread(descriptor, min(_CHUNK, last - first), first)
@@ -184,8 +200,8 @@ class _Following:
         from workflow.run.past import past_run
         from workflow.run.running import read_running
 
-        planned = names_planned(self._past.folder.manifest)
-        if planned and self._name.partition("@")[0] not in planned:
+        planned = names_planned(self._past.folder)
+        if planned and self._name not in planned:
             raise no_such_task(self._past, self._name, planned)
         while True:
             alive = is_alive(self._folder)  # before what it wrote is read: nothing comes after that
@@ -199,8 +215,14 @@ class _Following:
             if not alive:
                 break
             time.sleep(LOOK_S)
+        self._past = past_run(self._past.folder, self._folder.parent.parent)
         if not self._shown and not self._ended:
-            return _print(past_run(self._past.folder, self._folder.parent.parent), self._name, self._out)
+            return _print(self._past, self._name, self._out)
+        if self._past.status == "killed":
+            for each in read_running(self._folder):  # what it printed since the run looked at it last
+                self._grown(each)
+                self._out.end(each.id, self._prefix(each.id))
+            click.echo("the run was killed", err=True)
         return ExitCode.SUCCEEDED
 
     def _prefix(self, id_: str) -> str:

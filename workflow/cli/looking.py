@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +15,9 @@ from workflow.cli.arguments import DEFAULT_FILE
 if TYPE_CHECKING:
     from workflow.report.material import TaskPart
     from workflow.report.terminal import Terminal
+    from workflow.run.folder import RunFolder
     from workflow.run.past import PastRun
+    from workflow.run.running import RunningNow
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,7 +55,8 @@ def is_run(word: str) -> bool:
 
 def the_run(state_dir: Path, name: str | None) -> PastRun:
     """The run that is meant.  Raises UsageError."""
-    from workflow.run.lookup import LATEST, NoSuchRun, find_run
+    from workflow.run.folder import LATEST
+    from workflow.run.lookup import NoSuchRun, find_run
     from workflow.run.past import past_run
 
     try:
@@ -90,9 +93,34 @@ def tasks_of(past: PastRun, name: str) -> tuple[list[TaskPart], list[str]]:
     return found, list(names)
 
 
-def names_planned(manifest: Path) -> list[str]:
-    """The names of all tasks of the file that a run is of, as far as they are known."""
+def waiting_of(past: PastRun, name: str, running: Iterable[RunningNow]) -> list[str]:
+    """The ids of the tasks that are meant and of which nothing is known but that they were planned.
+
+    Raises UsageError.
+    """
+    from workflow.report.material import Unreadable
+    from workflow.run.past import unfinished
+
+    begun = {each.id for each in running}
     try:
-        return list(map(str, json.loads(manifest.read_bytes())["resolved"]["tasks"]))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return []
+        return [each.id for each in unfinished(past) if matches(name, each.id, each.name) and each.id not in begun]
+    except Unreadable as error:
+        raise click.UsageError(str(error)) from error
+
+
+def waiting_line(past: PastRun, name: str, waiting: Sequence[str]) -> str:
+    """What to say of them: of one by its id, of more by their number."""
+    who = waiting[0] if len(waiting) == 1 else f"{len(waiting)} instances of {name}"
+    if past.status == "running":
+        return f"{who} {'has' if len(waiting) == 1 else 'have'} not begun, or a moment ago"
+    if past.status == "killed":
+        return f"{who} had not begun when the run was killed, or at that moment"
+    return f"how {who} ended could not be written down"
+
+
+def names_planned(folder: RunFolder) -> list[str]:
+    """The names and ids of all tasks of a run without a report, as far as they are known."""
+    from workflow.run.planned import read_planned
+
+    ids = read_planned(folder.path)
+    return list(dict.fromkeys([*(id_.partition("@")[0] for id_ in ids), *ids]))

@@ -21,6 +21,8 @@ from workflow.cli.looking import (
     the_run,
     the_state_dir,
     the_terminal,
+    waiting_line,
+    waiting_of,
 )
 from workflow.run.exit_code import ExitCode
 
@@ -80,19 +82,23 @@ def _show_run(past: PastRun) -> int:
     from workflow.report.graph import read_graph
     from workflow.report.material import Unreadable
     from workflow.report.telling import digest, run_lines
+    from workflow.run.past import KILLED, unfinished
 
+    running = [] if past.is_over else _running(past)
+    begun = {each.id for each in running}
     try:
         found = digest(past.tasks)
+        waiting = [each.id for each in unfinished(past) if each.id not in begun] if past.status == KILLED else []
     except Unreadable as error:
         raise click.UsageError(str(error)) from error
     now = time.time()
-    running = [] if past.is_over else _running(past)
     told = sorted(((each.id, each.attempt, max(0.0, now - each.started_at)) for each in running), key=lambda it: -it[2])
     head = past.head
     if past.status == "running":
         head["duration_s"] = max(0.0, now - datetime.fromisoformat(head["started_at"]).timestamp())
     folder = past.folder
-    for line in run_lines(the_terminal(), head, past.planned, found, folder.path, read_graph(folder.graph), told):
+    graph = read_graph(folder.graph)
+    for line in run_lines(the_terminal(), head, past.planned, found, folder.path, graph, told, waiting):
         tell(line)
     return ExitCode.SUCCEEDED
 
@@ -105,8 +111,9 @@ def _show_task(past: PastRun, name: str) -> int:
     running = [] if past.is_over else [each for each in _running(past) if name in (each.id, each.id.partition("@")[0])]
     ended = {task["id"] for task in found}
     running = [each for each in running if each.id not in ended]
-    if not found and not running:
-        return _not_begun(past, name, known)
+    waiting = waiting_of(past, name, running)
+    if not found and not running and not waiting:
+        raise no_such_task(past, name, [*known, *names_planned(past.folder)])
     each_whole = len(found) + len(running) <= EACH_MAX
     for task in found:
         for line in task_lines(terminal, task, past.folder.path) if each_whole else [task_line(terminal, task)]:
@@ -114,6 +121,8 @@ def _show_task(past: PastRun, name: str) -> int:
     for now in running:
         for line in _running_lines(past, now, terminal):
             tell(line)
+    if waiting:
+        tell(waiting_line(past, name, waiting))
     if not each_whole:
         tell(f"{len(found) + len(running)} instances; the id of one, after the run, shows all that is known of it")
     return ExitCode.SUCCEEDED
@@ -140,18 +149,6 @@ def _running_lines(past: PastRun, now: RunningNow, terminal: Terminal) -> list[s
     tail = output_tail(past.folder.path, log_of(now, past), failed=False, lines=TAIL_LINES, max_bytes=TAIL_BYTES)
     rows = [] if tail is None else tail.text.split("\n")
     return lines + [terminal.style("    | ", "dim") + neutral(row) for row in rows]
-
-
-def _not_begun(past: PastRun, name: str, known: list[str]) -> int:
-    """A task of the file that the run has not come to, or none of it at all."""
-    planned = names_planned(past.folder.manifest) if not past.is_over else []
-    if name.partition("@")[0] not in planned:
-        raise no_such_task(past, name, [*known, *planned])
-    if past.status == "running":
-        tell(f"{name} has not begun, or a moment ago")
-    else:
-        tell(f"{name} had not ended when the run was killed")
-    return ExitCode.SUCCEEDED
 
 
 # Where values come from

@@ -119,19 +119,34 @@ class HasLarge(Exception):  # no error: it says that there is a better way
 
 def pack(value: object) -> bytes | File:
     """Arguments, pickled; in a file when they are large and there is room for one.  Raises what pickling raises."""
-    if not is_large(value):
+    return pack_by(value, _pickled, write, large=is_large(value))
+
+
+def pack_by(
+    value: object,
+    in_memory: Callable[[object, Callable[[Any], bool] | None], bytes],
+    in_file: Callable[[object], File],
+    *,
+    large: bool,
+) -> bytes | File:
+    """The same, by other picklers; the first is told what to ask about each buffer."""
+    if not large:
         try:
-            packed = dumps(value, 5, buffer_callback=refuse_large)
+            packed = in_memory(value, refuse_large)
         except HasLarge:
             pass
         else:
             return packed if len(packed) < LARGE else put_aside(packed)
     if may_open():
         try:
-            return write(value)
+            return in_file(value)
         except NoRoom:
             pass
-    return dumps(value, 5)
+    return in_memory(value, None)
+
+
+def _pickled(value: object, on_buffer: Callable[[Any], bool] | None) -> bytes:
+    return dumps(value, 5, buffer_callback=on_buffer)
 
 
 def put_aside(packed: bytes) -> bytes | File:

@@ -16,17 +16,7 @@ import sys
 from _io import BytesIO
 from _pickle import dumps
 
-from workflow.engine.bulk import (
-    LARGE,
-    SMALL_KINDS,
-    HasLarge,
-    NoRoom,
-    is_large,
-    may_open,
-    put_aside,
-    refuse_large,
-    write,
-)
+from workflow.engine.bulk import SMALL_KINDS, HasLarge, NoRoom, is_large, pack_by, write
 from workflow.model import Model
 
 TYPE_CHECKING = False
@@ -95,19 +85,8 @@ def pack_call(function: Callable[..., object], args: tuple[object, ...], kwargs:
 
 def _pack(call: tuple[Callable[..., object], tuple[object, ...], dict[str, Any]]) -> bytes | File:
     _function, args, kwargs = call
-    if not is_large(args) and not (kwargs and is_large(kwargs)):
-        try:
-            packed = pack_in_memory(call, refuse_large)
-        except HasLarge:
-            pass
-        else:
-            return packed if len(packed) < LARGE else put_aside(packed)
-    if may_open():
-        try:
-            return _write(call)
-        except NoRoom:
-            pass
-    return pack_in_memory(call)
+    large = is_large(args) or (bool(kwargs) and is_large(kwargs))
+    return pack_by(call, pack_in_memory, _write, large=large)
 
 
 def pack_in_memory(call: object, on_buffer: Callable[[Any], bool] | None = None) -> bytes:

@@ -4,13 +4,11 @@ The table is what makes the dispatcher replaceable.  A task is in it from ``push
 stays known until its callback has been told of; a new dispatcher is told all of it.  An answer about a task that the
 table does not hold, or about an attempt that has ended, is a repetition and is dropped.
 
-Whoever pushes writes to the dispatcher itself when there is enough for a write, without ever blocking; what is left
-is written by the sender thread.  The reader thread takes answers, ends handles, and puts a new dispatcher in place of
-a dead one.  The program may have any threads: processes are started by exec, never by fork.
+Whoever pushes adds a frame to what goes to the dispatcher (``outgoing``).  The reader thread takes answers, ends
+handles, and puts a new dispatcher in place of a dead one.
 
 Ctrl-C may interrupt whoever pushes between any two steps, with what it was doing half done.  Locks are therefore taken
-by ``with`` alone and never through what is written in Python (an Event's lock would stay locked for ever).  Of a write
-that was interrupted nobody knows how far it came: its dispatcher is sent away, and the next one is told everything.
+by ``with`` alone and never through what is written in Python (an Event's lock would stay locked for ever).
 
 A signal handler of the program's, which interrupts in the same way, may push and cancel.  So the locks that it would
 otherwise wait for are reentrant, and every step under them leaves what a push can go on from.  What it must not do is
@@ -20,43 +18,37 @@ that costs a few nanoseconds more; to queue what handlers push, for whoever retu
 
 from __future__ import annotations
 
-import errno
 import os
 import select
-import subprocess
 import sys
 import threading
 import time
-from _queue import SimpleQueue
 from array import array
-from collections import deque
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from itertools import count
-from marshal import dumps as marshal_dumps
 from marshal import loads as marshal_loads
 from pickle import dumps
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from workflow import messages
-from workflow.engine import marks, processes, scoreboard, system
+from workflow.engine import system
 from workflow.engine.bulk import LARGE, SMALL_KINDS, Arrived, File, pack
 from workflow.engine.channel import (
-    DONT_WAIT,
     SHUT_WR,
-    packet_pair,
     receive_into,
     receive_message,
     send_message,
-    send_some,
     stream_pair,
 )
 from workflow.engine.frames import body_of, options_of, owed_frame, pack_options, with_attempt, with_file
 from workflow.engine.handle import Handle
-from workflow.engine.output import log_file_name
+from workflow.engine.lookout import Lookout, Running, Stack
+from workflow.engine.outgoing import FLUSH_BYTES, Outgoing
+from workflow.engine.process_tree import Config, ProcessTree
 from workflow.engine.resolve import STARTED_BY_IMPORT
-from workflow.engine.vigil import GIVE_UP, LOOK_S, WAKE, Vigil
+from workflow.engine.vigil import LOOK_S
 from workflow.errors import EngineError
-from workflow.failpoints import ARMED, halves, reached
+from workflow.failpoints import ARMED, reached
 from workflow.messages import (
     ANSWER,
     HAS_CALLBACK,
@@ -70,93 +62,20 @@ from workflow.messages import (
     TICKET_BITS,
     UNRESOLVED,
 )
-from workflow.outcome import LogRange
 from workflow.restarts import DISPATCHERS_MAX, Restarts
 
 if TYPE_CHECKING:
-    import signal as _signal
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from workflow.info_task import InfoTask
 else:
-    import _signal
+    pass
 
 H = TypeVar("H", bound=Handle)
 
-_FLUSH_BYTES = 32 * 1024
-_CROWDED_S = 0.001
-_LINGER_S = 0.0005
-"""How long a few frames wait for more, while the pool has work: a wake-up costs ten times what a task does."""
-_STOP_S = 5.0
 _LAST_S = 1.0
 """How long a dispatcher whose warden has died may take to follow it."""
 _ATTEMPT = (1 << TICKET_BITS) - 1
-
-_BOOT = """\
-import sys
-try:
-    import marshal
-    with open({config}, "rb") as file: config = marshal.load(file)
-    sys.path[:] = config["path"]
-    from workflow.engine.guardian import main
-except Exception as error:
-    sys.exit(f"workflow: the first process of the engine could not start: {{type(error).__name__}}: {{error}}")
-main(config)
-"""
-
-
-class Stack(NamedTuple):
-    """Where an attempt is that goes on."""
-
-    number: int
-    """Of its task."""
-    id: str | None
-    """Of its task."""
-    attempt: int
-    """Counts from 1."""
-    pid: int
-    """The worker's."""
-    stack: str
-    """Of every thread, as faulthandler writes it; empty where the process wrote none: it is stopped, say."""
-
-
-class Running(NamedTuple):
-    """An attempt that is running now."""
-
-    number: int
-    id: str
-    attempt: int
-    pid: int
-    started_at: float
-    """Seconds since the epoch."""
-    stage: str
-    """``import``, ``arguments``, ``init``, ``run`` or ``result``."""
-    log: LogRange | None
-    """What it has written so far; size 0 is possible.  None when output is not captured."""
-
-
-class Config(NamedTuple):
-    """How an engine is set up; see ``MultiProcess``."""
-
-    pool: int
-    max_pending: int | None
-    log_dir: str | None
-    max_log: int | None
-    own_output: int | None
-    max_result: int | None
-    max_tasks_per_child: int | None
-    preload: tuple[str, ...]
-    path: tuple[str, ...]
-    env: Mapping[str, str] | None
-    main: str | None
-    apart: bool = False
-    """Whether large buffers in results stay apart from their pickles: not where callbacks or files take those."""
-    initializer: bytes | None = None
-    """A packed call that every worker makes first."""
-    initializer_s: float | None = None
-    """What it gets; None is no limit."""
-    authkey: bytes | None = None
-    """By which workers know the processes of the program's ``multiprocessing``."""
 
 
 class Client:
@@ -175,7 +94,6 @@ class Client:
         self._on_callback = on_callback
         self._on_retry = on_retry
         self._max_pending = config.max_pending
-        self._epoch_offset = time.time() - time.monotonic()
         self._table: dict[int, Handle] = {}
         self._owed: dict[int, Handle] = {}
         self._files: dict[int, File] = {}
@@ -186,23 +104,7 @@ class Client:
         """Held for the table, the buffer and the state; never while anything is sent or called."""
         self._idle = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
-        self._buffer: list[bytes] = []
-        self._buffered = 0
-        self._sending = threading.RLock()
-        """Held by the one who writes to the dispatcher."""
-        self._rest: bytes | memoryview = b""
-        """What is left of what was being written; a view, for it may be large."""
-        self._carried: File | None = None
-        """What goes with the first byte of that."""
-        self._behind: deque[tuple[bytes, File | None]] = deque()
-        """What is written next."""
-        self._crowded = False
-        """Whether no more descriptors may be on their way, so that waiting for room in the channel is of no use."""
-        self._halfway = False
-        """Whether it is not known, at this moment, what of it was written."""
-        self._wake = _Bell()
-        self._sender_due = False
-        """Whether the sender thread was woken by a push and has not begun to write."""
+        self._out = Outgoing(self._lock, self._files)
         self._cancelled: set[int] = set()
         self._asked: dict[int, int] = {}
         """By number: the attempt, a held retry, that a dispatcher asked for last."""
@@ -222,110 +124,32 @@ class Client:
         self._achieved: tuple[int, int, int] | None = None
         """What there was to show when a dispatcher died last."""
         self._last_words = ""
-        self._mark: marks.Mark | None = None
-        self._vigils = Vigil(), Vigil()
-        """Over the guardian and the warden."""
         self._ended = threading.Event()
-        self._asking = threading.Lock()  # one who asks for stacks at a time
-        self._request = 0
-        self._stacks: list[Stack] = []
-        self._stacks_heard = threading.Event()
         self.dispatcher_pid = 0
 
     # -- start and end ---------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the processes.  Returns at once; what is pushed waits for them.  Raises EngineError."""
-        config = self._config
-        if not sys.executable or getattr(sys, "frozen", False):
-            message = (
-                "the engine cannot be started: its processes are further runs of the Python interpreter, and "
-                f"sys.executable is {sys.executable!r}, which is none; a program that was frozen into one file, or "
-                "that embeds Python, can set sys.executable to one with the same version and modules, and sys.frozen "
-                "to False"
-            )
-            raise EngineError(message)
-        try:
-            os.getcwd()
-        except OSError:
-            message = "the engine cannot be started in a folder that has been deleted; change to one that exists"
-            raise EngineError(message) from None
-        system.fill_standard_descriptors()
-        with ExitStack() as theirs, ExitStack() as ours:
-            try:
-                self._board = system.anonymous_file("workflow-scoreboard")
-                ours.callback(os.close, self._board)
-                self._slots = 2 * config.pool + 8
-                os.ftruncate(self._board, scoreboard.size_for(self._slots))
-                self._words = scoreboard.map_words(self._board)
-                ours.callback(self._words.release)
-                self._control, control = packet_pair()
-                ours.callback(self._control.close)
-                theirs.callback(control.close)
-                self._channel, channel = stream_pair()
-                ours.callback(self._channel.close)
-                theirs.callback(channel.close)
-                file = system.anonymous_file("workflow-config")
-                theirs.callback(os.close, file)
-                system.write_all(file, marshal_dumps(self._settings(control.fileno(), channel.fileno())))
-                os.lseek(file, 0, os.SEEK_SET)
-                flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
-                self._mark = marks.new_mark()
-                environment = dict(os.environ if config.env is None else config.env)
-                if self._mark is not None:
-                    environment[marks.NAME] = self._mark.text()
-                self._guardian = subprocess.Popen(
-                    [sys.executable, *flags, "-c", _BOOT.format(config=file)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=config.own_output,
-                    stderr=config.own_output,
-                    env=environment,
-                    pass_fds=(control.fileno(), channel.fileno(), self._board, file),
-                    start_new_session=True,
-                )
-            except OSError as error:
-                message = f"the engine could not be started: {system.explain(error)}"
-                raise EngineError(message) from error
-            ours.pop_all()  # kept until shut_down
+        self._tree = ProcessTree(self._config)
+        self._out.channel = self._tree.channel
+        self._lookout = Lookout(self._tree, self._table, self.log_dir)
         self._start_threads()
 
     def _start_threads(self) -> None:
         self._threads = []
         self._reader = threading.Thread(target=self._read, name="workflow-reader", daemon=True)
-        sender = threading.Thread(target=self._send_rest, name="workflow-sender", daemon=True)
+        sender = threading.Thread(target=self._send, name="workflow-sender", daemon=True)
         try:
             for thread in (self._reader, sender):
                 thread.start()
                 self._threads.append(thread)
         except RuntimeError as error:
             self.shut_down()
-            self._ending = False
+            self._ending = self._out.ending = False
             self._ended.clear()
             message = f"the engine could not be started: {system.explain(error)}"
             raise EngineError(message) from error
-
-    def _settings(self, control: int, channel: int) -> dict[str, object]:
-        """What the engine's processes are told, in plain values."""
-        config = self._config
-        return {
-            "parent": os.getpid(),
-            "pool": config.pool,
-            "slots": self._slots,
-            "log_dir": config.log_dir,
-            "max_log": config.max_log,
-            "max_result": config.max_result,
-            "apart": config.apart,
-            "max_tasks_per_child": config.max_tasks_per_child,
-            "preload": config.preload,
-            "main": config.main,
-            "path": _import_path(config.path),
-            "initializer": config.initializer,
-            "initializer_s": config.initializer_s,
-            "authkey": config.authkey,
-            "control": control,
-            "channel": channel,
-            "scoreboard": self._board,
-        }
 
     def wait_idle(self, timeout: float | None) -> bool:
         """Until everything pushed has ended and every callback has been told of; whether that is so.
@@ -351,8 +175,8 @@ class Client:
 
     def is_interrupted(self) -> bool:
         """Whether this is called by a signal handler that has interrupted a push, or the like, in this thread."""
-        owned: bool = self._lock._is_owned() or self._sending._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
-        return owned
+        owned: bool = self._lock._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
+        return owned or self._out.is_writing()
 
     def check_may_wait(self) -> None:
         """Raises RuntimeError where waiting would be for ever."""
@@ -403,14 +227,16 @@ class Client:
                 self._ended.wait()
             return
         try:
-            self._end_processes()
+            self._out.ending = True
+            self._out.ring()
+            self._tree.quit()
+            self._tree.wake_stopped()
+            self._tree.await_end(failed=self.failure is not None)
             for thread in self._threads:
                 if thread is not threading.current_thread():
                     thread.join()
-            for channel in (self._channel, self._control):
-                channel.close()
-            self._words.release()
-            os.close(self._board)
+            self._out.channel.close()
+            self._tree.close()
         finally:
             self._ended.set()
 
@@ -427,39 +253,6 @@ class Client:
             idle = not self._table and not self._owed
         if idle:
             threading.Thread(target=self.shut_down, name="workflow-end", daemon=True).start()
-
-    def _end_processes(self) -> None:
-        self._wake.set()
-        try:
-            send_message(self._control, messages.encode(messages.Quit()), (), DONT_WAIT)
-        except OSError:
-            pass  # they have ended, or are about to
-        if any(processes.is_stopped(pid) for pid in (self._guardian.pid, self._words[scoreboard.WARDEN_PID])):
-            for pid in self._guards():
-                processes.signal_process(pid, _signal.SIGCONT)
-        self._await_end()
-
-    def _await_end(self) -> None:
-        """See that no process is left of the engine, whoever of those that should see to it is left himself."""
-        try:
-            code = self._guardian.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            for pid in reversed(self._guards()):
-                processes.signal_process(pid, _signal.SIGKILL)
-            code = self._guardian.wait()
-        if self._mark is not None and (code or self.failure is not None):
-            try:
-                marks.end_bearers(self._mark)
-            except OSError:
-                pass  # this program has no descriptor left to look with
-
-    def _guards(self) -> list[int]:
-        """The guardian and the warden, those of them that are there."""
-        if self._guardian.poll() is not None:
-            return []
-        # The guardian is our child, so its number is its own; the warden's is as long as it is the guardian's child.
-        warden = self._words[scoreboard.WARDEN_PID]
-        return [self._guardian.pid, *(pid for pid in processes.children(self._guardian.pid) if pid == warden)]
 
     # -- pushing ---------------------------------------------------------------------------------------------------
 
@@ -511,16 +304,16 @@ class Client:
             self._table[number] = handle
             if file is not None:
                 self._files[number] = file
-            self._buffer.append(frame)
-            self._buffered += length
-            flush = alone or self._buffered > _FLUSH_BYTES or file is not None
+            out = self._out
+            out.frames.append(frame)
+            out.size += length
+            flush = alone or out.size > FLUSH_BYTES or file is not None
         if ARMED:
             reached("parent.pushed")
         if flush:
             self._flush()
-        elif not self._sender_due:
-            self._sender_due = True
-            self._wake.set()
+        elif not out.due:
+            out.ring_once()
         return handle
 
     def _await_room(self) -> None:
@@ -528,7 +321,7 @@ class Client:
             return  # a done callback that pushes: only this thread makes room, so it must not wait for it
         most = self._max_pending or 0
         while len(self._table) >= most and self.failure is None and not self._ending:
-            self._wake.set()
+            self._out.ring()
             self._room.wait()
 
     def cancel(self, number: int, reason: str) -> bool:
@@ -575,118 +368,22 @@ class Client:
                 handle.cancel()
 
     def _say(self, kind: int, number: int, seconds: float = 0.0, attempt: int = 0) -> None:
-        self._buffer.append(TASK.pack(TASK.size, kind, attempt, number, seconds, 0, 0))
-        self._buffered += TASK.size
+        self._out.frames.append(TASK.pack(TASK.size, kind, attempt, number, seconds, 0, 0))
+        self._out.size += TASK.size
 
     def _flush(self) -> None:
-        """Write what is buffered, as far as that goes without waiting."""
-        if self._foreign:
-            return  # the program itself writes it
-        mine = self._sending._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001  # a write that this interrupted
-        if not mine and self._sending.acquire(blocking=False):
-            try:
-                if self._write(DONT_WAIT):
-                    return
-            except BaseException:
-                if self._halfway:
-                    with suppress(OSError):
-                        self._channel.shutdown(SHUT_WR)  # the dispatcher leaves, and the reader puts another in place
-                raise
-            finally:
-                self._sending.release()
-        self._wake.set()
+        """Write what is to be written, as far as that goes without waiting."""
+        if not self._foreign:  # else the program itself writes it
+            self._out.flush()
 
-    def _write(self, flags: int) -> bool:
-        """With ``_sending`` held: whether everything is gone."""
-        while True:
-            if not self._rest and self._behind:
-                self._rest, self._carried = self._behind.popleft()
-            elif not self._rest:
-                with self._lock:
-                    if not self._buffer:
-                        return True
-                    self._halfway = True
-                    frames, self._buffer = self._buffer, []
-                    self._buffered = 0
-                self._take_next(frames)
-            self._halfway = True
-            view = memoryview(self._rest)
-            sent = 0
-            try:
-                if self._carried is not None:
-                    sent = self._send_carried(view, flags)
-                if ARMED and halves("parent.half_sent", view)[1]:
-                    sent = self._channel.send(view[: len(view) // 2], flags)
-                    reached("parent.half_sent")
-                while sent < len(view):
-                    sent += self._channel.send(view[sent:], flags)
-            except BlockingIOError:
-                self._rest = view[sent:]
-                self._halfway = False
-                return False
-            except OSError:
-                self._behind.clear()  # the dispatcher is dead: the next one is told everything
-            self._rest = b""
-            self._carried = None
-            self._halfway = False
+    # -- the sender thread -----------------------------------------------------------------------------------------
 
-    def _take_next(self, frames: list[bytes]) -> None:
-        """Have these written next: together, but for each that carries a descriptor."""
-        if not self._files:
-            self._rest = b"".join(frames)
-            return
-        together: list[bytes] = []
-        for frame in frames:
-            if frame[4] != PUSH_IN_FILE:
-                together.append(frame)
-                continue
-            if together:
-                self._behind.append((b"".join(together), None))
-                together = []
-            file = self._files.get(TASK.unpack_from(frame)[3])
-            if file is not None:  # else the engine has failed, and the task has ended
-                self._behind.append((frame, file))
-        if together:
-            self._behind.append((b"".join(together), None))
-
-    def _send_carried(self, view: memoryview, flags: int) -> int:
-        """Begin with what carries a descriptor, which must not be sent again; how much of it went with that."""
-        assert self._carried is not None
+    def _send(self) -> None:
+        """The sender thread."""
         try:
-            sent = send_some(self._channel, view, self._carried.descriptor, flags)
-        except BlockingIOError as error:
-            self._crowded = error.errno == errno.ETOOMANYREFS
-            raise
-        self._carried = None
-        return sent
-
-    def _send_rest(self) -> None:
-        """The sender thread: what pushing threads could not write, or did not find worth a write."""
-        try:
-            self._send_until_end()
+            self._out.send_until_end()
         except BaseException as error:  # noqa: BLE001  # without it, tasks would wait here for ever
             self._fail(f"its sender thread could not go on: {system.explain(error)}")
-
-    def _send_until_end(self) -> None:
-        while True:
-            self._wake.wait()
-            time.sleep(_LINGER_S)
-            self._wake.clear()
-            if self._ending:  # looked at behind the clearing: who ends sets this first, and then the event
-                return
-            self._sender_due = False  # before it writes: whoever saw the flag up had put his frame there
-            done = False
-            while not done and not self._ending:
-                with self._sending:
-                    done = self._write(DONT_WAIT)
-                if not done:
-                    # Not with the lock held: a dispatcher that is stopped would keep the next one from being told.
-                    poll = select.poll()
-                    poll.register(self._channel.fileno(), select.POLLOUT)
-                    poll.poll(50)
-                    if self._crowded:
-                        self._crowded = False
-                        time.sleep(_CROWDED_S)
 
     # -- the reader thread -----------------------------------------------------------------------------------------
 
@@ -697,20 +394,20 @@ class Client:
         except BaseException as error:  # noqa: BLE001  # without it, whoever waits for a task would wait for ever
             self._fail(f"its reader thread could not go on: {system.explain(error)}")
         if self.failure is not None:
-            self._await_end()
+            self._tree.await_end(failed=True)
 
     def _read_until_end(self) -> None:
         buffer = memoryview(bytearray(1 << 18))
         poll = select.poll()
-        control = self._control.fileno()
+        control = self._tree.control.fileno()
         poll.register(control, select.POLLIN)
-        channel = self._channel.fileno()
+        channel = self._out.channel.fileno()
         poll.register(channel, select.POLLIN)
         held = bytearray()
         descriptors: list[int] = []
         while not self._ending:
             ready = poll.poll(LOOK_S * 1000)
-            reason = self._look_at_guards()
+            reason = self._tree.look(time.monotonic())
             if reason is None and any(descriptor == control for descriptor, _events in ready):
                 reason = self._read_control()
             if reason is not None:
@@ -721,7 +418,7 @@ class Client:
             for descriptor, _events in ready:
                 if descriptor == control:
                     continue
-                count, more = receive_into(self._channel, buffer)
+                count, more = receive_into(self._out.channel, buffer)
                 descriptors += more  # they come with the first byte of their frame, the rest may come later
                 if count:
                     held += buffer[:count]
@@ -735,7 +432,7 @@ class Client:
                     poll.unregister(channel)
                     if not self._replace_dispatcher():
                         return
-                    channel = self._channel.fileno()
+                    channel = self._out.channel.fileno()
                     poll.register(channel, select.POLLIN)
 
     def _read_last(self, buffer: memoryview, held: bytearray, descriptors: list[int]) -> None:
@@ -744,10 +441,10 @@ class Client:
         What it passed on counts, and it may have begun the callback: a task is not cancelled behind that.
         """
         poll = select.poll()
-        poll.register(self._channel.fileno(), select.POLLIN)
+        poll.register(self._out.channel.fileno(), select.POLLIN)
         end = time.monotonic() + _LAST_S
         while (left_s := end - time.monotonic()) > 0 and poll.poll(left_s * 1000):
-            count, more = receive_into(self._channel, buffer)
+            count, more = receive_into(self._out.channel, buffer)
             descriptors += more
             if not count:
                 return
@@ -858,48 +555,19 @@ class Client:
 
     def _read_control(self) -> str | None:
         """Hear what the warden says; why the engine cannot go on, if it cannot; nothing when it was to end."""
-        data, _ = receive_message(self._control)
+        data, _ = receive_message(self._tree.control)
         if not data:
-            return "" if self._ending else self._why_it_ended()
+            return "" if self._ending else self._tree.why_it_ended(had_dispatcher=bool(self.dispatcher_pid))
         fact = messages.decode(data)
         if isinstance(fact, messages.DispatcherForked):
             self.dispatcher_pid = fact.pid
         elif isinstance(fact, messages.LastWords):
             self._last_words = fact.reason
         elif isinstance(fact, (messages.StackTold, messages.StacksTold)):
-            self._heard_stacks(fact)
+            self._lookout.heard(fact)
         elif isinstance(fact, messages.WardenFailed):
             return str(fact.reason)
         return None
-
-    def _look_at_guards(self) -> str | None:
-        """Wake who guards the others and was stopped; why the engine cannot go on, if it cannot."""
-        now = time.monotonic()
-        if not self._vigils[0].due(now):
-            return None
-        warden = self._words[scoreboard.WARDEN_PID]
-        if not warden or self._guardian.poll() is not None:
-            return None  # it has not begun yet, or it has ended: that is told in another way
-        looks = ("guardian", self._guardian.pid, None), ("warden", warden, self._words[scoreboard.BEAT])
-        for (name, pid, beat), vigil in zip(looks, self._vigils, strict=True):
-            verdict = vigil.look(now, stopped=processes.is_stopped(pid), beat=beat)
-            if verdict == WAKE and pid in self._guards():
-                processes.signal_process(pid, _signal.SIGCONT)
-            elif verdict == GIVE_UP:
-                for guard in reversed(self._guards()):
-                    processes.signal_process(guard, _signal.SIGKILL)
-                return f"its {name}, process {pid}, was stopped or moved no more; all were ended"
-        return None
-
-    def _why_it_ended(self) -> str:
-        """The warden's channel is closed, and nobody said why."""
-        if self.dispatcher_pid:
-            return "its warden died, so no process of it could be trusted any more; all were ended"
-        try:
-            code = self._guardian.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            return "its first process did not start the others"
-        return f"its first process could not start the others, and ended with code {code}"
 
     def _replace_dispatcher(self) -> bool:
         """Have the warden fork a new dispatcher, and tell it all that pends."""
@@ -914,33 +582,21 @@ class Client:
             return False
         self._epoch += 1
         ours, theirs = stream_pair()
-        with self._sending:
-            # In this order: the sender thread looks at it without the lock, and must never find it closed.
-            old, self._channel = self._channel, ours
-            old.close()
-            self._rest = b""
-            self._carried = None
-            self._behind.clear()
-            self._halfway = False
+        with self._out.writing:
+            self._out.start_over(ours)
             with self._lock:
                 snapshot = self._snapshot()
-                self._buffer.clear()
-                self._buffered = 0
+                self._out.forget()
             try:
                 send_message(
-                    self._control, messages.encode(messages.ReplaceDispatcher(self._epoch)), (theirs.fileno(),)
+                    self._tree.control, messages.encode(messages.ReplaceDispatcher(self._epoch)), (theirs.fileno(),)
                 )
             except OSError:
                 theirs.close()
                 return True  # the warden is gone too: the control channel says so next
             theirs.close()
             try:
-                for frame in snapshot:
-                    if frame[4] == PUSH_IN_FILE:
-                        send_message(ours, frame[:1], (self._files[TASK.unpack_from(frame)[3]].descriptor,))
-                        ours.sendall(memoryview(frame)[1:])
-                    else:
-                        ours.sendall(frame)
+                self._out.send_all(snapshot)
             except ConnectionError:
                 pass  # it died as well: its channel says so next
             except OSError:
@@ -995,88 +651,26 @@ class Client:
             )
         for handle in owed:
             handle._told = ("crashed", ("EngineError", self.failure, None, None), (0, 0, 0))  # noqa: SLF001
-        try:
-            send_message(self._control, messages.encode(messages.Quit()), (), DONT_WAIT)
-        except OSError:
-            pass
+        self._tree.quit()
         self._settle_down([*pending, *owed])
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
     def running(self) -> tuple[Running, ...]:
-        """What every worker is doing now, from shared memory: asks nobody, and waits for nobody."""
-        found = []
-        words = self._words
-        for slot in range(1, self._slots + 1):
-            base = slot * scoreboard.WORDS
-            state = words[base]
-            if state & 3 != scoreboard.RUNNING or not words[base + scoreboard.PID]:
-                continue
-            ticket = state >> 2
-            handle = self._table.get(ticket >> TICKET_BITS)
-            row = words[base : base + scoreboard.WORDS].tolist()
-            if handle is None or row[0] != state:
-                continue
-            found.append(
-                Running(
-                    handle.number,
-                    handle.id,
-                    ticket & _ATTEMPT,
-                    row[scoreboard.PID],
-                    self.epoch_s(row[scoreboard.STARTED]),
-                    scoreboard.STAGES[row[scoreboard.STAGE]],
-                    self._log_so_far(row[scoreboard.LOG_FILE], row[scoreboard.LOG_START]),
-                )
-            )
-        return tuple(found)
+        """What every worker is doing now: asks nobody, and waits for nobody."""
+        return self._lookout.running()
 
     def is_running(self, number: int) -> bool:
         """Whether a worker is in the middle of this task."""
-        words = self._words
-        try:
-            for base in range(scoreboard.WORDS, (self._slots + 1) * scoreboard.WORDS, scoreboard.WORDS):
-                state = words[base]
-                if state & 3 == scoreboard.RUNNING and state >> 2 >> TICKET_BITS == number:
-                    return bool(words[base + scoreboard.PID]) and number in self._table
-        except ValueError:
-            pass  # the engine has ended
-        return False
+        return self._lookout.is_running(number)
 
     def stacks(self, timeout_s: float) -> tuple[Stack, ...]:
-        """Where every running task is, asked of the warden; what was heard in that time."""
-        with self._asking:
-            self._request += 1
-            self._stacks = []
-            self._stacks_heard.clear()
-            try:
-                send_message(self._control, messages.encode(messages.TellStacks(self._request)), (), DONT_WAIT)
-            except OSError:
-                return ()  # the warden is gone, or has more to read than it reads
-            self._stacks_heard.wait(timeout_s)
-            return tuple(self._stacks)
-
-    def _heard_stacks(self, fact: messages.StackTold | messages.StacksTold) -> None:
-        if fact.request != self._request:
-            return  # somebody has asked, and given up
-        if isinstance(fact, messages.StacksTold):
-            self._stacks_heard.set()
-            return
-        handle = self._table.get(fact.ticket >> TICKET_BITS)
-        if handle is not None:
-            self._stacks.append(Stack(handle.number, handle.id, fact.ticket & _ATTEMPT, fact.pid, fact.stack))
-
-    def _log_so_far(self, file: int, start: int) -> LogRange | None:
-        if self.log_dir is None or not file:
-            return None
-        path = os.path.join(self.log_dir, log_file_name(file))
-        try:
-            return LogRange(path, start, max(0, os.stat(path).st_size - start))
-        except OSError:
-            return None
+        """Where every running task is, as far as that is heard in this time."""
+        return self._lookout.stacks(timeout_s)
 
     def epoch_s(self, monotonic_ns: int) -> float:
         """A moment of the monotonic clock as seconds since the epoch."""
-        return monotonic_ns / 1e9 + self._epoch_offset
+        return self._lookout.epoch_s(monotonic_ns)
 
 
 _REFUSED = STARTED_BY_IMPORT.encode()
@@ -1118,32 +712,4 @@ def _history(handle: Handle) -> dict[str, object]:
     return history
 
 
-class _Bell:
-    """What an Event does for one who waits, with no lock that an interrupted ringer could leave locked."""
-
-    def __init__(self) -> None:
-        self._rings: SimpleQueue[None] = SimpleQueue()
-
-    def set(self) -> None:
-        """Wake whoever waits, now or next."""
-        self._rings.put(None)
-
-    def wait(self) -> None:
-        """Until it was rung since it was cleared."""
-        self._rings.get()
-
-    def clear(self) -> None:
-        """Forget how often it was rung."""
-        while not self._rings.empty():
-            self._rings.get_nowait()
-
-
 _CALLED = ("succeeded", None, (0, 0, 0))
-
-
-def _import_path(extra: tuple[str, ...]) -> list[str]:
-    """The program's import path, absolute: the engine's processes may be elsewhere when they use it."""
-    here = os.getcwd()
-    entries: list[object] = [*sys.path]  # anything may stand there, and what is no text is passed over, as by imports
-    own = [os.path.join(here, entry) for entry in entries if isinstance(entry, str)]
-    return [*extra, *[entry for entry in own if entry not in extra]]

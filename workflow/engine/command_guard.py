@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import os
 import secrets
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from workflow.engine import marks
+from workflow.engine.survivor import start_survivor
 
 if TYPE_CHECKING:
+    import subprocess
     from types import TracebackType
 
     from typing_extensions import Self
@@ -56,7 +56,7 @@ class CommandGuard:
 
     def __enter__(self) -> Self:
         if marks.where() is not None:
-            self._start()
+            self._guard, self._alive = start_survivor(_GUARD, _IMPORT_FROM, NAME, self._value)
             self.environment[NAME] = self._value
         return self
 
@@ -72,23 +72,3 @@ class CommandGuard:
         """End the command, and all it has started."""
         if self._guard is not None:
             marks.end_marked(NAME, self._value)
-
-    def _start(self) -> None:
-        theirs, self._alive = os.pipe()
-        environment = dict(os.environ)
-        environment.pop(marks.NAME, None)  # it is to outlive whoever bears the mark of an engine around this program
-        try:
-            self._guard = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _GUARD, _IMPORT_FROM, NAME, self._value],
-                stdin=theirs,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                env=environment,
-                start_new_session=True,
-            )
-        except BaseException:
-            os.close(self._alive)
-            raise
-        finally:
-            os.close(theirs)

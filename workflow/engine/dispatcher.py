@@ -549,7 +549,7 @@ class Dispatcher:
         number = effect.ticket >> TICKET_BITS
         task = self._tasks.get(number)
         link = None if effect.worker is None else self._links.get(effect.worker)
-        frame = ending_frame(effect, task, link, self._words, self._log_dir, self._begun.get(number, 0))
+        frame = ending_frame(effect, task, link, self._words, self._log_dir, self._begun.get(number))
         if effect.final:
             self._tasks.pop(number, None)
             self._begun.pop(number, None)

@@ -8,7 +8,7 @@ from pickle import loads
 
 from workflow import messages
 from workflow.engine import scoreboard
-from workflow.engine.frames import body_of, options_of
+from workflow.engine.frames import body_of, options_of, path_of
 from workflow.engine.output import log_file_name
 from workflow.engine.system import OWN_FAILURE
 from workflow.messages import HAS_ERROR_CALLBACK, HAS_NOTES, MORE_ATTEMPTS, RETURNED, STATUSES, TASK, UNRESOLVED
@@ -32,11 +32,11 @@ _STAGE_WORDS = {
 
 
 def ending_frame(
-    settle: Settle, task: bytes | None, link: Link | None, words: memoryview, log_dir: str | None, earlier: int
+    settle: Settle, task: bytes | None, link: Link | None, words: memoryview, log_dir: str | None, earlier: int | None
 ) -> bytes:
     """A RETURNED frame for an attempt whose worker is dead, or for a task that ended while no worker had it.
 
-    ``earlier`` are the flags that an attempt before told of its callbacks, 0 when there was none.
+    ``earlier`` are the flags that an attempt before told of its callbacks, None when there was none.
     """
     status = STATUSES.index(settle.outcome)
     flags = 0 if settle.final else MORE_ATTEMPTS
@@ -46,9 +46,9 @@ def ending_frame(
             deadline = f"its deadline of {options.get('deadline_ns', 0) / 1e9:g} s for all attempts"
             body = messages.pack_error("TaskTimeout", f"{deadline} left no time for another")
         else:
-            when = "while it waited for another attempt" if earlier else "before it began"
+            when = "before it began" if earlier is None else "while it waited for another attempt"
             body = messages.pack_error("TaskCancelled", f"it was cancelled {when}")
-        flags |= earlier
+        flags |= earlier or 0
         return RETURNED.pack(RETURNED.size + len(body), status, flags, 0, settle.ticket, 0, 0, 0, 0, 0, 0) + body
 
     died, base = link.died, link.base
@@ -74,7 +74,10 @@ def ending_frame(
     # An import that hung or crashed here would do so in the dispatcher too, so its class is not looked for; a SIGKILL
     # that nobody here sent says nothing about the import.
     importable = stage not in ("start", "import") or (died.signal == "SIGKILL" and not died.sentenced)
-    flags |= HAS_ERROR_CALLBACK if "on_failure" in options or importable else UNRESOLVED
+    if importable:
+        flags |= HAS_ERROR_CALLBACK
+    else:
+        flags |= UNRESOLVED if task is None else messages.unseen_flags(path_of(task), options)
     if task is not None and "deadline_ns" in options:
         options["by_deadline"] = words[base + scoreboard.DEADLINE] - started < _timeout_ns(task)
     type_name, message = _told(settle.outcome, task, options, died, stage, duration)

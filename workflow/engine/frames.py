@@ -29,6 +29,11 @@ def options_of(frame: bytes) -> dict[str, Any]:
     return options
 
 
+def path_of(frame: bytes) -> bytes:
+    """The class a task is of."""
+    return frame[TASK.size : TASK.size + TASK.unpack_from(frame)[5]]
+
+
 def body_of(frame: bytes | memoryview) -> tuple[dict[str, Any], memoryview]:
     """What lies behind the header of a RETURNED frame: the notes, and the result or the error."""
     view = memoryview(frame)[RETURNED.size :]

@@ -19,12 +19,12 @@ import secrets
 import shutil
 import stat
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from workflow.engine import marks
+from workflow.engine.survivor import start_survivor
 from workflow.errors import WorkflowError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class MemoryFolder:
             raise NoMemoryFolder("only Linux, with its own /proc, has places that are surely on no disk")
         self.path = _make(mark)
         try:
-            self._start_cleaner()
+            self._cleaner, self._alive = start_survivor(_CLEANER, self.path)
         except OSError as error:
             os.rmdir(self.path)
             raise NoMemoryFolder(f"{self.path} would not be removed: no process can be started: {error}") from error
@@ -99,26 +99,6 @@ class MemoryFolder:
         """What still fits into it."""
         found = os.statvfs(self.path)
         return found.f_bavail * found.f_frsize
-
-    def _start_cleaner(self) -> None:
-        theirs, self._alive = os.pipe()
-        environment = dict(os.environ)
-        environment.pop(marks.NAME, None)  # it is to outlive whoever bears the mark of an engine around this program
-        try:
-            self._cleaner = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _CLEANER, self.path],
-                stdin=theirs,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                env=environment,
-                start_new_session=True,
-            )
-        except BaseException:
-            os.close(self._alive)
-            raise
-        finally:
-            os.close(theirs)
 
 
 def remove_leftovers() -> None:

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from workflow.engine import resolve
-from workflow.engine.client import Client, Config, Running, Stack
+from workflow.engine.client import Client
+from workflow.engine.lookout import Running, Stack
+from workflow.engine.process_tree import Config
 from workflow.engine.system import usable_cpus
 from workflow.errors import NEEDS_POSIX, EngineError, WorkflowError
 from workflow.info_task import POOL_MAX, InfoTask, shown

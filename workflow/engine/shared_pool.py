@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from workflow.engine import parent
 from workflow.engine.calls import Called, pack_in_memory
-from workflow.engine.client import Client, Config
+from workflow.engine.client import Client
+from workflow.engine.process_tree import Config
 from workflow.errors import NEEDS_POSIX, EngineError, ExecutorBroken, WorkflowError
 
 if TYPE_CHECKING:

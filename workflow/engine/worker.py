@@ -76,7 +76,6 @@ from workflow.messages import (
     RETURNED,
     SENTENCED,
     SMALL,
-    UNRESOLVED,
 )
 
 TYPE_CHECKING = False
@@ -261,8 +260,8 @@ class Worker:
                         row[DEADLINE] = min(row[DEADLINE], max(until, started))
                     self._place.enter(options, attempt)
                 if known is None:
-                    flags = UNRESOLVED
                     module = bytes(module)
+                    flags = messages.unseen_flags(module, options)
                     known = self._models[module] = _load_model(module)
                     row[STAGE] = AT_ARGUMENTS
                 model, flags, has_init = known

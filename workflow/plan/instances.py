@@ -85,6 +85,10 @@ class Instances(Whole):
         for number, (id_, matrix) in enumerate(self.rows):
             yield self._needs(number, id_, matrix, skipped=self.is_skipped(number))[0]
 
+    def needs_of_any(self) -> Iterable[tuple[Need, ...]]:
+        yield from (task.needs for task in self.examples)  # ``match`` pairs each with others of the same tasks
+        yield from (needs for number, needs in self._tied.items() if not self.is_skipped(number))
+
     def views(self) -> Iterator[PlannedTask]:
         view = SimpleNamespace(**self.shared)
         known = view.__dict__

@@ -83,6 +83,10 @@ class Group(Sequence[PlannedTask]):
         """What each of them needs, which is nothing where it is skipped."""
         return (() if task.skipped else task.needs for task in self)
 
+    def needs_of_any(self) -> Iterable[tuple[Need, ...]]:
+        """Needs in which all is that any of them needs, by name and status: few, where that is known without a walk."""
+        return self.needs()
+
     @property
     def examples(self) -> Iterable[PlannedTask]:
         """Those that are not skipped, but of those that refer to the same things only one."""
@@ -189,6 +193,9 @@ class Part(Group):
 
     def alike(self, field: str) -> bool:
         return self._whole.alike(field)
+
+    def needs_of_any(self) -> Iterable[tuple[Need, ...]]:
+        return self._whole.needs_of_any() if self.skipped < len(self) else ()
 
     def find(self, id_: str) -> int | None:
         number = self._whole.find(id_)

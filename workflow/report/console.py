@@ -2,19 +2,23 @@
 
 Up to 200 tasks each gets its line when it ends.  Above that a line a task would bury what matters, so successes and
 skipped tasks are counted, in a line every two seconds, and failures still get their own, up to 200 of them; the first
-20 show the end of their output.  ``verbose`` streams the output of all tasks, has a line for each, and shows failures
-with their whole traceback; ``quiet`` keeps failures and the end.
+20 show the end of their output.  Whatever number it is, a failure of a kind that was not seen before has its line and
+the end of its output: see ``Novelty`` for the bound of that.  The end tells once more of the first failures where they
+were and what they printed last, if since then more was said than a person still sees.  ``verbose`` streams the output
+of all tasks, has a line for each, and shows failures with their whole traceback; ``quiet`` keeps failures and the end.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from workflow.outcome import CallbackRecord, Outcome
+from workflow.report.alike import Novelty
 from workflow.report.records import RunRecord, TaskRecord, Verdict, headline
-from workflow.report.standing import COLOURS, Pace, RunningTask, Standing
+from workflow.report.standing import COLOURS, OUTCOME_WIDTH, Pace, RunningTask, Standing
 from workflow.report.summary import shown, summary
 from workflow.report.terminal import Terminal, human_s, neutral
 from workflow.report.whereabouts import account, whereabouts
@@ -23,7 +27,9 @@ Verbosity = Literal["quiet", "normal", "verbose"]
 EACH_MAX = 200
 """Tasks, failures, and slow attempts, up to which every one gets its line."""
 TAILS_MAX = 20
-"""Failures that show the end of their output."""
+"""Failures that show the end of their output, however alike they are, and kinds of failures of which the first does."""
+ON_SCREEN = 20
+"""The last lines, of which a person is taken to see them still when the run has ended."""
 REASONS_MAX = 4
 """Reasons why tasks run again that are told one by one; with ``verbose`` each task has told its own."""
 HEARTBEAT_S = 10.0
@@ -39,8 +45,11 @@ class Console:
         self._verbose = verbosity == "verbose"
         self._total = 0
         self._done = 0
-        self._tails = 0
+        self._novelty = Novelty(TAILS_MAX)
         self._failures = 0
+        self._said = 0
+        self._in_full: deque[tuple[int, str]] = deque(maxlen=ON_SCREEN)
+        """How many lines were said before each of the failures that were told in full at last, and its id."""
         self._slow = 0
         self._counts = dict.fromkeys(Outcome, 0)
         self._folder = ""
@@ -77,7 +86,7 @@ class Console:
         for record in records:
             self._done += 1
             self._counts[record.outcome] += 1
-            if record.outcome.is_failure and (self._failures < EACH_MAX or self._verbose):
+            if record.outcome.is_failure:
                 self._failure(record, now)
             elif record.carried_from is not None and not self._verbose:
                 self._unsummed = True
@@ -174,7 +183,8 @@ class Console:
         self._slow += 1
         if self._quiet or self._slow > EACH_MAX:
             return
-        text = f"{self._place()} {self._style('SLOW     ', 'yellow')} {human_s(running_s):>6}  {neutral(task)}"
+        word = self._style(f"{'SLOW':<{OUTCOME_WIDTH}}", "yellow")
+        text = f"{self._place()} {word} {human_s(running_s):>6}  {neutral(task)}"
         self._say(text + (f" (attempt {attempt})" if attempt > 1 else ""), now)
         if self._slow == EACH_MAX:
             self._say(self._style("further slow tasks are named in the events", "yellow"), now)
@@ -189,22 +199,29 @@ class Console:
     def run_ended(self, records: Sequence[TaskRecord], verdict: Verdict, report: str | None) -> None:
         """Say how it all went; ``records`` in the order of the plan."""
         self._terminal.rest()
-        self._pending += summary(self._terminal, records, verdict, self._folder, self._beside, report)
+        seen = {id_ for said, id_ in self._in_full if self._said - said <= ON_SCREEN}
+        self._pending += summary(self._terminal, records, verdict, self._folder, self._beside, report, seen)
         self._show()
 
     def _failure(self, record: TaskRecord, now: float) -> None:
         self._failures += 1
-        self._say(self._line(record), now)
-        self._where(record, now)
+        new = self._novelty.of(record.kind)
+        tail, record.tail = record.tail, ()
+        if self._failures > EACH_MAX and not new and not self._verbose:
+            self._unsummed = True
+        else:
+            if new or self._verbose:
+                self._in_full.append((self._said, record.id))
+            self._say(self._line(record), now)
+            self._where(record, now)
+            if new and not self._verbose:  # which has shown it
+                for line in tail:
+                    self._say(self._style("    | ", "dim") + neutral(line), now)
+            if record.log is not None:
+                self._say(self._style(f"    log: {neutral(shown(f'{self._folder}/{record.log}'))}", "dim"), now)
         if self._failures == EACH_MAX and not self._verbose:
-            self._say(self._style("further failures are counted, and named in the report", "yellow"), now)
-        if self._tails < TAILS_MAX and record.tail and not self._verbose:  # which has shown it
-            self._tails += 1
-            for line in record.tail:
-                self._say(self._style("    | ", "dim") + neutral(line), now)
-        record.tail = ()
-        if record.log is not None:
-            self._say(self._style(f"    log: {neutral(shown(f'{self._folder}/{record.log}'))}", "dim"), now)
+            said = "of further failures those of a new kind are told; all are counted, and named in the report"
+            self._say(self._style(said, "yellow"), now)
 
     def _where(self, record: TaskRecord, now: float) -> None:
         error = record.attempts[-1].error if record.attempts else None
@@ -218,10 +235,8 @@ class Console:
 
     def _line(self, record: TaskRecord) -> str:
         took = "" if record.duration_s is None else human_s(record.duration_s)
-        word = f"{record.outcome.value:<9}"
-        text = (
-            f"{self._place()} {self._style(word, COLOURS.get(record.outcome, 'red'))} {took:>6}  {neutral(record.id)}"
-        )
+        word = self._style(f"{record.outcome.value:<{OUTCOME_WIDTH}}", COLOURS.get(record.outcome, "red"))
+        text = f"{self._place()} {word} {took:>6}  {neutral(record.id)}"
         if record.carried_from is not None:
             text += f" (carried over from run {record.carried_from})"
         if record.flaky:
@@ -254,6 +269,7 @@ class Console:
 
     def _say(self, line: str, now: float) -> None:
         self._spoke_at = now
+        self._said += 1
         self._pending.append(line)
 
     def _show(self) -> None:

@@ -1,6 +1,7 @@
 """What a run tells GitHub Actions: an annotation for each failure, and the summary of the step.
 
-A step shows ten annotations of each level and drops the rest, so the failures that hindered most come first.  It drops
+A step shows ten annotations of each level and drops the rest, so the failures that hindered most come first, and those
+that are alike have one.  It drops
 a summary above 1 MiB whole, with what other commands of the step have written, so less is told where less has room.
 """
 
@@ -12,8 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from workflow.outcome import ErrorRecord
+from workflow.report.alike import Failure, told
 from workflow.report.markdown import markdown_pieces
-from workflow.report.material import Failure, Material, error_of, headline_of
+from workflow.report.material import Material, TaskPart, error_of, headline_of
+from workflow.report.summary import likewise
 from workflow.report.tails import output_tail
 from workflow.report.terminal import neutral
 from workflow.report.whereabouts import place
@@ -27,11 +30,12 @@ _CUT = "\n*The rest has no room here: GitHub shows at most 1 MiB.*\n"
 
 def annotation_lines(material: Material, environ: Mapping[str, str] = os.environ) -> Iterator[str]:
     """Answer the commands, a line each: errors, and warnings for what was allowed to fail."""
-    errors = [failure for failure in material.failures if not failure.allowed][:ANNOTATIONS_MAX]
-    warnings = [failure for failure in material.failures if failure.allowed][:ANNOTATIONS_MAX]
     run = material.document["run"]
-    if run["status"] not in {"succeeded", "failed"}:
-        errors = errors[: ANNOTATIONS_MAX - 1]
+    by_itself = run["status"] in {"succeeded", "failed"}
+    room = ANNOTATIONS_MAX if by_itself else ANNOTATIONS_MAX - 1
+    errors, _ = told([failure for failure in material.failures if not failure.allowed], room)
+    warnings, _ = told([failure for failure in material.failures if failure.allowed], ANNOTATIONS_MAX)
+    if not by_itself:
         properties = {"file": _in_workspace(run["file"], environ), "title": f"the run {_ENDED[run['status']]}"}
         yield _command("error", properties, neutral(material.ending or f"exit code {run['exit_code']}"))
     lines = _task_lines(material, {failure.task["name"] for failure in errors + warnings})
@@ -62,7 +66,7 @@ def _summary(material: Material, room: int) -> bytes:
 
 
 def _annotation(
-    material: Material, failure: Failure, level: str, lines: Mapping[str, int], environ: Mapping[str, str]
+    material: Material, failure: Failure[TaskPart], level: str, lines: Mapping[str, int], environ: Mapping[str, str]
 ) -> str:
     task = failure.task
     file, line = material.document["run"]["file"], lines.get(task["name"])
@@ -76,8 +80,10 @@ def _annotation(
         properties["line"] = str(line)
     properties["title"] = f"{task['id']} {task['outcome'].replace('_', ' ')}"
     said = [headline_of(task) or task["outcome"]]
+    if failure.like:
+        said.append(f"and {likewise(failure.like)}")
     if failure.skipped:
-        said.append(f"{failure.skipped} skipped because of it")
+        said.append(f"{failure.skipped} skipped because of {'them' if failure.like else 'it'}")
     tail = output_tail(material.folder, task["log"], failed=True, lines=_TAIL_LINES, max_bytes=2000)
     if tail is not None:
         said += tail.text.split("\n")

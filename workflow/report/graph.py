@@ -1,6 +1,7 @@
 """``graph.json``: what a report that is made later needs of the plan, by the names of tasks.
 
-So it is small however large a matrix is.  ``report.json`` does not have it: its fields are a contract of their own.
+So it is small however large a matrix is, unless its instances differ in whether they may fail.  ``report.json`` does
+not have it: its fields are a contract of their own.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import TypedDict
 
 from workflow.plan.plan import Status
-from workflow.plan.tasks import Tasks
+from workflow.plan.tasks import Group, Tasks
 from workflow.report.regular import read_regular
+from workflow.report.writing import write_whole
 
 GRAPH = "graph.json"
 
@@ -27,7 +29,8 @@ class NamePart(TypedDict):
     """What the file says of a task."""
 
     needs: list[NeedPart]
-    allow_failure: bool
+    allow_failure: bool | list[str]
+    """The ids of those that are allowed to fail, where that is said of some of its instances."""
 
 
 Graph = dict[str, NamePart]
@@ -35,14 +38,29 @@ Graph = dict[str, NamePart]
 
 
 def graph_of(tasks: Tasks) -> Graph:
-    """What needs what, by name."""
+    """What needs what, by name: what any of its instances needs; those that are skipped need nothing."""
     graph: Graph = {}
     for group in tasks.groups:
-        if group.name not in graph:
-            task = group[0]
-            needs = [NeedPart(task=need.name, status=need.status) for need in task.needs]
-            graph[task.name] = NamePart(needs=needs, allow_failure=task.allow_failure)
+        part = graph.setdefault(group.name, NamePart(needs=[], allow_failure=_allowed(group)))
+        known = {(need["task"], need["status"]): need for need in part["needs"]}
+        for needs in group.needs_of_any():
+            for need in needs:
+                if (need.name, need.status) not in known:
+                    known[need.name, need.status] = NeedPart(task=need.name, status=need.status)
+        part["needs"] = list(known.values())
     return graph
+
+
+def _allowed(group: Group) -> bool | list[str]:
+    if group.alike("allow_failure"):
+        return group[0].allow_failure
+    ids = [task.id for task in group.views() if task.allow_failure]
+    return ids if 0 < len(ids) < len(group) else bool(ids)
+
+
+def write_graph(path: Path, graph: Graph) -> None:
+    """Keep it: the whole of it, or nothing.  Raises OSError."""
+    write_whole(path, [json.dumps(graph), "\n"], private=True)
 
 
 def read_graph(path: Path) -> Graph | None:
@@ -52,12 +70,16 @@ def read_graph(path: Path) -> Graph | None:
         return {
             str(name): NamePart(
                 needs=[NeedPart(task=str(need["task"]), status=_STATUS[need["status"]]) for need in part["needs"]],
-                allow_failure=bool(part["allow_failure"]),
+                allow_failure=_read_allowed(part["allow_failure"]),
             )
             for name, part in graph.items()
         }
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _read_allowed(value: object) -> bool | list[str]:
+    return [str(id_) for id_ in value] if isinstance(value, list) else bool(value)
 
 
 _STATUS: dict[str, Status] = {"success": "success", "failure": "failure", "any": "any"}

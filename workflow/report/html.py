@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from workflow.outcome import ErrorRecord, Outcome
+from workflow.report.alike import Failure, told
+from workflow.report.graph import NamePart
 from workflow.report.material import (
     AttemptPart,
     ErrorPart,
-    Failure,
     Material,
     TaskPart,
     error_of,
@@ -37,7 +38,9 @@ from workflow.report.whereabouts import account, whereabouts
 
 PAGE = Path(__file__).parent / "page"
 SHOWN_FAILURES = 20
-"""Failures that are told of without a script."""
+"""Failures that are told of without a script; one that stands for others that are alike counts once."""
+LIKE_MAX = 20
+"""Failures that are named of those for which one stands."""
 FAILURE_LINES = 200
 FAILURE_BYTES = 16 * 1024
 FAILURES_MAX = 8 * 1024 * 1024
@@ -66,7 +69,7 @@ def html_pieces(material: Material) -> Iterator[str]:
     script = (PAGE / "page.js").read_text(encoding="utf-8")
     style = (PAGE / "page.css").read_text(encoding="utf-8")
     document = material.document
-    failures = material.failures
+    failures, more = told(material.failures, SHOWN_FAILURES)
     callbacks = [task for task in document["tasks"] if _failed_callback(task)]
     yield from environment.get_template("page.html").generate(
         title=title_of(document),
@@ -77,8 +80,8 @@ def html_pieces(material: Material) -> Iterator[str]:
         callbacks=callbacks[:SHOWN_FAILURES],
         more_callbacks=max(0, len(callbacks) - SHOWN_FAILURES),
         ending=material.ending,
-        failures=[_shown(material, failure) for failure in failures[:SHOWN_FAILURES]],
-        more_failures=max(0, len(failures) - SHOWN_FAILURES),
+        failures=[_shown(material, failure) for failure in failures],
+        more_failures=sum(1 + len(failure.like) for failure in more),
         signs=SIGNS,
         script=Markup(script),  # noqa: S704  ours
         style=Markup(style),  # noqa: S704  ours
@@ -119,7 +122,7 @@ def _failed_callback(task: TaskPart) -> bool:
     return task["callback"] is not None and task["callback"]["outcome"] != Outcome.SUCCEEDED
 
 
-def _shown(material: Material, failure: Failure) -> dict[str, object]:
+def _shown(material: Material, failure: Failure[TaskPart]) -> dict[str, object]:
     task = failure.task
     error = error_of(task)
     where = []
@@ -130,6 +133,8 @@ def _shown(material: Material, failure: Failure) -> dict[str, object]:
         "task": task,
         "allowed": failure.allowed,
         "skipped": failure.skipped,
+        "alike": len(failure.like),
+        "like": failure.like[:LIKE_MAX],
         "headline": headline_of(task) or "",
         "where": where,
         "account": account(ErrorRecord(**error))[-ERROR_CHARS:] if error is not None and where else None,
@@ -152,8 +157,12 @@ def _data(material: Material) -> dict[str, object]:
         "tasks": tasks,
         "errors": errors.rows,
         "tails": _tails(material),
-        "graph": material.graph,
+        "graph": None if material.graph is None else {name: _node(part) for name, part in material.graph.items()},
     }
+
+
+def _node(part: NamePart) -> dict[str, object]:
+    return {"needs": part["needs"], "allow_failure": bool(part["allow_failure"])}
 
 
 def _row(material: Material, task: TaskPart, zero: float, names: dict[str, int], errors: _Errors) -> tuple[object, ...]:

@@ -11,15 +11,18 @@ import re
 from collections.abc import Iterator, Sequence
 
 from workflow.outcome import ErrorRecord, Outcome
-from workflow.report.material import Failure, Material, TaskPart, error_of, headline_of, title_of
+from workflow.report.alike import Failure, told
+from workflow.report.material import Material, TaskPart, error_of, headline_of, title_of
 from workflow.report.tails import output_tail
 from workflow.report.terminal import human_s, neutral
 from workflow.report.whereabouts import account, whereabouts
 
 DETAILED_MAX = 50
-"""Failures that are shown with their errors."""
+"""Failures that are shown with their errors; one that stands for others that are alike counts once."""
 LISTED_MAX = 500
 """Failures that are named."""
+LIKE_MAX = 10
+"""Failures that are named of those for which one stands."""
 SLOWEST = 10
 _ERROR_LINES = 60
 _TAIL_LINES = 20
@@ -43,15 +46,17 @@ def markdown_pieces(material: Material, *, detailed: int = DETAILED_MAX, listed:
     failures = material.failures
     if failures:
         yield "\n## What went wrong\n" if material.document["run"]["exit_code"] else "\n## Allowed failures\n"
-    for failure in failures[:detailed]:
+    shown, rest = told(failures, detailed)
+    for failure in shown:
         yield from _failure(material, failure)
-    if len(failures) > detailed:
+    if rest:
         yield "\n"
-        for failure in failures[detailed : detailed + listed]:
+        named, rest = told(rest, listed)
+        for failure in named:
             said = headline_of(failure.task)
             yield f"- {_title(failure)}" + (f": {_span(said)}" if said else "") + "\n"
-        if len(failures) > detailed + listed:
-            yield f"- and {len(failures) - detailed - listed:,} more\n"
+        if rest:
+            yield f"- and {sum(1 + len(failure.like) for failure in rest):,} more\n"
     yield from _callbacks(material, listed)
     yield from _flaky(material, listed)
     yield from _slowest(material)
@@ -76,13 +81,16 @@ def _head(material: Material) -> Iterator[str]:
             yield f"| {SIGNS[outcome]} {outcome.value.replace('_', ' ')} | {number:,} |\n"
 
 
-def _failure(material: Material, failure: Failure) -> Iterator[str]:
+def _failure(material: Material, failure: Failure[TaskPart]) -> Iterator[str]:
     task = failure.task
     yield f"\n### {_title(failure)}\n\n"
     said = headline_of(task)
     error = error_of(task)
     if said:
         yield f"{_span(said)}\n"
+    if failure.like:
+        named = ", ".join(_span(id_) for id_ in failure.like[:LIKE_MAX])
+        yield f"\nLike it: {named}" + (", …" if len(failure.like) > LIKE_MAX else "") + "\n"
     if error is not None:
         record = ErrorRecord(**error)
         folder = material.document["run"]["file"].rpartition("/")[0]
@@ -97,7 +105,7 @@ def _failure(material: Material, failure: Failure) -> Iterator[str]:
         yield f"\n{words}:\n\n" + fenced(tail.text)
 
 
-def _title(failure: Failure) -> str:
+def _title(failure: Failure[TaskPart]) -> str:
     task = failure.task
     outcome = Outcome(task["outcome"])
     text = f"{SIGNS[outcome]} {_span(task['id'])} {outcome.value.replace('_', ' ')}"
@@ -105,10 +113,12 @@ def _title(failure: Failure) -> str:
         text += f" after {human_s(task['duration_s'])}"
     if len(task["attempts"]) > 1:
         text += f", {len(task['attempts'])} attempts"
+    if failure.like:
+        text += f" (and {len(failure.like):,} more like it)"
     if failure.allowed:
         text += " (allowed)"
     if failure.skipped:
-        text += f" ({failure.skipped:,} skipped because of it)"
+        text += f" ({failure.skipped:,} skipped because of {'them' if failure.like else 'it'})"
     return text
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 from workflow.outcome import ErrorRecord, Outcome
+from workflow.report.alike import Failure, Kind, entries
 from workflow.report.graph import GRAPH, Graph, read_graph
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count, headline
 from workflow.report.regular import read_regular
@@ -114,15 +115,19 @@ class Material:
     """None where nothing was kept of it."""
 
     @cached_property
-    def failures(self) -> list[Failure]:
-        """The tasks that went wrong: those that hindered most first, what was allowed to fail last."""
-        roots = Counter(_roots(self.document["tasks"]))
-        found = [
-            Failure(task, roots[task["id"]], self.allowed(task))
-            for task in self.document["tasks"]
-            if Outcome(task["outcome"]).is_failure
-        ]
-        return sorted(found, key=lambda failure: (-failure.skipped, failure.allowed))
+    def failures(self) -> list[Failure[TaskPart]]:
+        """What went wrong, as it is told: see ``alike``."""
+        tasks = self.document["tasks"]
+        return self.entries((task for task in tasks if Outcome(task["outcome"]).is_failure), Counter(_roots(tasks)))
+
+    def entries(self, failed: Iterable[TaskPart], roots: Mapping[str, int]) -> list[Failure[TaskPart]]:
+        """Tasks that went wrong as they are told; ``roots`` is how many were skipped because of each, by id."""
+        return entries(Failure(task, task["id"], self._kind(task), roots.get(task["id"], 0)) for task in failed)
+
+    def _kind(self, task: TaskPart) -> Kind:
+        error = error_of(task)
+        type_ = None if error is None else error["type"]
+        return Kind(task["name"], Outcome(task["outcome"]), type_, headline_of(task), self.allowed(task))
 
     @property
     def ending(self) -> str | None:
@@ -134,18 +139,13 @@ class Material:
         """Whether the task was allowed to fail."""
         if self.graph is None:
             return self.document["run"]["exit_code"] == 0
-        part = self.graph.get(task["name"])
-        return part is not None and part["allow_failure"]
+        found = self._allowed.get(task["name"], False)
+        return found if isinstance(found, bool) else task["id"] in found
 
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A task that went wrong."""
-
-    task: TaskPart
-    skipped: int
-    """How many tasks were skipped because of it."""
-    allowed: bool
+    @cached_property
+    def _allowed(self) -> dict[str, bool | frozenset[str]]:
+        allowed = {name: part["allow_failure"] for name, part in (self.graph or {}).items()}
+        return {name: each if isinstance(each, bool) else frozenset(each) for name, each in allowed.items()}
 
 
 def material_of(

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
 from workflow.plan.plan import Json
+from workflow.report.alike import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,12 @@ class TaskRecord:
         if error is not None and self.reason is None:
             return headline(error)
         return self.reason
+
+    @property
+    def kind(self) -> Kind:
+        """Of a task that went wrong: in which way, as far as failures are told apart."""
+        error = self.attempts[-1].error if self.attempts else None
+        return Kind(self.name, self.outcome, None if error is None else error.type, self.headline, self.allow_failure)
 
 
 def headline(error: ErrorRecord) -> str:

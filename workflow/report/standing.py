@@ -21,6 +21,8 @@ COLOURS = {
     Outcome.CANCELLED: "yellow",
 }
 """Of outcomes, as they are shown; the others are red."""
+OUTCOME_WIDTH = max(len(outcome.value) for outcome in Outcome)
+"""Of the column of outcomes, where tasks have a line each."""
 
 
 class RunningTask(NamedTuple):

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeVar
 
 from workflow.outcome import Outcome
+from workflow.report.alike import LISTED_MAX, Failure, entries, told
 from workflow.report.records import TaskRecord, Verdict
 from workflow.report.tails import output_tail
 from workflow.report.terminal import Terminal, human_s, neutral
 from workflow.report.whereabouts import whereabouts
 
-LISTED_MAX = 20
-"""Failures that are named one by one; when there are more, those of one task that are alike are named once."""
+_LIKE_MAX = 2
+"""Failures that are named of those for which one stands."""
 _RETOLD_MAX = 3
 """Failures of which it is told once more where they were and what they printed last."""
-_ON_SCREEN = 10
-"""Of a run of no more tasks, what was told as it happened is still to be seen."""
 _LAST_LINES = 5
 _LAST_BYTES = 4096
 _ORDER = (
@@ -32,6 +31,7 @@ _ORDER = (
     (Outcome.CANCELLED, "yellow"),
     (Outcome.SKIPPED, "yellow"),
 )
+T = TypeVar("T")
 
 
 def summary(
@@ -41,23 +41,24 @@ def summary(
     folder: str,
     beside: str,
     report: str | None,
+    seen: Collection[str] = (),
 ) -> list[str]:
     """Answer the lines: failures, those that caused most skips first, then counts, then where to read more.
 
-    ``beside`` is the folder that paths in tracebacks are shown relative to.
+    ``beside`` is the folder that paths in tracebacks are shown relative to.  Of the first failures it is told once more
+    where they were and what they printed last, but of ``seen``: ids of those of which that is still on the screen.
     """
     lines: list[str] = []
     failures = _failures(records)
     if failures:
         lines += ["", terminal.style("what went wrong:" if verdict.exit_code else "allowed failures:", "bold")]
-        listed = failures[:LISTED_MAX]
+        listed, rest = told(failures, LISTED_MAX)
         for number, failure in enumerate(listed):
             lines.append(_failure(terminal, failure, folder))
-            if number < _RETOLD_MAX and len(records) > _ON_SCREEN:
-                lines += _details(terminal, failure.record, folder, beside)
-        told = sum(failure.alike for failure in listed)
-        if len(failures) > len(listed):
-            lines.append(f"  … and {sum(failure.alike for failure in failures) - told} more, in the report")
+            if number < _RETOLD_MAX and failure.id not in seen:
+                lines += _details(terminal, failure.task, folder, beside)
+        if rest:
+            lines.append(left_out(rest, ", in the report"))
     bad_callbacks = sum(1 for record in records if record.callback and record.callback.outcome.is_failure)
     if bad_callbacks:
         word = "callback" if bad_callbacks == 1 else "callbacks"
@@ -79,47 +80,34 @@ def shown(path: str) -> str:
     return path if relative.startswith(os.pardir + os.sep) else relative
 
 
-class _Failure(NamedTuple):
-    """One that is named."""
-
-    record: TaskRecord
-    skipped: int
-    """Tasks that were skipped because of it, or of one that it stands for."""
-    alike: int
-    """Itself, and those that it stands for."""
+def likewise(like: Sequence[str]) -> str:
+    """Answer how many failures one stands for, and which come first among them."""
+    named = ", ".join(neutral(id_) for id_ in like[:_LIKE_MAX])
+    return f"{len(like)} more like it: {named}" + (", …" if len(like) > _LIKE_MAX else "")
 
 
-def _failures(records: Sequence[TaskRecord]) -> list[_Failure]:
+def left_out(failures: Sequence[Failure[T]], where: str = "") -> str:
+    """Answer how many failures are not named."""
+    return f"  … and {sum(1 + len(failure.like) for failure in failures)} more{where}"
+
+
+def _failures(records: Sequence[TaskRecord]) -> list[Failure[TaskRecord]]:
     skipped = Counter(record.cause for record in records if record.cause is not None)
-    failures = [_Failure(record, skipped[record.id], 1) for record in records if record.outcome.is_failure]
-    if len(failures) > LISTED_MAX:
-        failures = _grouped(failures)
-    # Stable: among equals the order of the plan.  What was allowed to fail, and hindered nothing, comes last.
-    return sorted(failures, key=lambda failure: (-failure.skipped, failure.record.allow_failure))
+    failed = (record for record in records if record.outcome.is_failure)
+    return entries(Failure(record, record.id, record.kind, skipped[record.id]) for record in failed)
 
 
-def _grouped(failures: Sequence[_Failure]) -> list[_Failure]:
-    """Of the instances of a task that went wrong in the same way, the first: hundreds would hide what else there is."""
-    groups: dict[tuple[object, ...], _Failure] = {}
-    for failure in failures:
-        record = failure.record
-        key = (record.name, record.outcome, record.headline, record.allow_failure)
-        first = groups.get(key, failure._replace(skipped=0, alike=0))
-        groups[key] = first._replace(skipped=first.skipped + failure.skipped, alike=first.alike + 1)
-    return list(groups.values())
-
-
-def _failure(terminal: Terminal, failure: _Failure, folder: str) -> str:
-    record, skipped, alike = failure
+def _failure(terminal: Terminal, failure: Failure[TaskRecord], folder: str) -> str:
+    record = failure.task
     text = f"  {neutral(record.id)} {terminal.style(record.outcome.value, 'red')}"
     if record.headline:
         text += f": {neutral(record.headline)}"
-    if alike > 1:
-        text += f" (so did {alike - 1} more of {record.name})"
+    if failure.like:
+        text += f" (and {likewise(failure.like)})"
     if record.allow_failure:
         text += " (allowed)"
-    if skipped:
-        text += f" ({skipped} skipped because of {'it' if alike == 1 else 'them'})"
+    if failure.skipped:
+        text += f" ({failure.skipped} skipped because of {'them' if failure.like else 'it'})"
     if record.log is not None:
         text += terminal.style(f"  {neutral(shown(f'{folder}/{record.log}'))}", "dim")
     return text

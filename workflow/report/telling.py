@@ -16,12 +16,12 @@ from datetime import datetime
 from pathlib import Path
 
 from workflow.outcome import ErrorRecord, Outcome
+from workflow.report.alike import LISTED_MAX, told
 from workflow.report.graph import Graph
 from workflow.report.material import (
     AttemptPart,
     Document,
     ErrorPart,
-    Failure,
     Material,
     RunPart,
     TaskPart,
@@ -29,8 +29,8 @@ from workflow.report.material import (
     root_of,
     title_of,
 )
-from workflow.report.standing import COLOURS
-from workflow.report.summary import LISTED_MAX, shown
+from workflow.report.standing import COLOURS, OUTCOME_WIDTH
+from workflow.report.summary import left_out, likewise, shown
 from workflow.report.tails import output_tail
 from workflow.report.terminal import Terminal, human_s, neutral
 from workflow.report.whereabouts import account, of_the_user
@@ -131,8 +131,12 @@ def run_lines(
     folder: Path,
     graph: Graph | None,
     running: Sequence[tuple[str, int, float]],
+    waiting: Sequence[str] = (),
 ) -> Iterator[str]:
-    """A run as a whole; ``running`` is the id, attempt and seconds of each task that runs now, or ran to the last."""
+    """A run as a whole; ``running`` is the id, attempt and seconds of each task that runs now, or ran to the last.
+
+    ``waiting`` are the ids of those of which nothing is known when it was killed.
+    """
     document = Document(format=1, run=run, counts={}, tasks=[])
     status = terminal.style(neutral(run["status"]).replace("_", " "), status_colour(run["status"]))
     code = "" if run["status"] in ("running", "killed") else f", exit code {run['exit_code']}"
@@ -155,6 +159,11 @@ def run_lines(
             yield f"  {neutral(id_)}" + (f" (for {human_s(since_s)}{again})" if run["status"] == "running" else again)
         if len(running) > LISTED_MAX:
             yield f"  … and {len(running) - LISTED_MAX} more"
+    if waiting:
+        yield terminal.style("there had not begun, or at that moment:", "bold")
+        yield from (f"  {neutral(id_)}" for id_ in waiting[:LISTED_MAX])
+        if len(waiting) > LISTED_MAX:
+            yield f"  … and {len(waiting) - LISTED_MAX} more"
     yield from _failures(terminal, run, found, folder, graph)
     for said in found.bad_callbacks[:LISTED_MAX]:
         yield terminal.style(neutral(said), "yellow")
@@ -175,24 +184,26 @@ def run_lines(
 
 def _failures(terminal: Terminal, run: RunPart, found: Digest, folder: Path, graph: Graph | None) -> Iterator[str]:
     material = Material(Document(format=1, run=run, counts={}, tasks=[]), folder, graph)
-    failures = [Failure(task, found.roots[task["id"]], material.allowed(task)) for task in found.failures]
+    failures = material.entries(found.failures, found.roots)
     if not failures:
         return
     allowed = all(failure.allowed for failure in failures)
     yield terminal.style("allowed failures:" if allowed else "what went wrong:", "bold")
-    failures.sort(key=lambda failure: (-failure.skipped, failure.allowed))
-    for failure in failures[:LISTED_MAX]:
+    listed, rest = told(failures, LISTED_MAX)
+    for failure in listed:
         task = failure.task
         text = f"  {neutral(task['id'])} {terminal.style(task['outcome'], 'red')}"
         said = headline_of(task)
         text += f": {neutral(said)}" if said else ""
+        text += f" (and {likewise(failure.like)})" if failure.like else ""
         text += " (allowed)" if failure.allowed and not allowed else ""
-        text += f" ({failure.skipped} skipped because of it)" if failure.skipped else ""
+        if failure.skipped:
+            text += f" ({failure.skipped} skipped because of {'them' if failure.like else 'it'})"
         yield text
         if task["log"] is not None:
             yield terminal.style(f"    log: {_path(folder, task['log'])}", "dim")
-    if len(failures) > LISTED_MAX:
-        yield f"  … and {len(failures) - LISTED_MAX} more"
+    if rest:
+        yield left_out(rest)
 
 
 def _counts(terminal: Terminal, run: RunPart, planned: int, found: Digest) -> str:
@@ -224,7 +235,8 @@ def task_line(terminal: Terminal, task: TaskPart) -> str:
     """A task in one line."""
     took = "" if task["duration_s"] is None else human_s(task["duration_s"])
     outcome = Outcome(task["outcome"])
-    text = f"{terminal.style(f'{outcome.value:<15}', COLOURS.get(outcome, 'red'))} {took:>6}  {neutral(task['id'])}"
+    word = terminal.style(f"{outcome.value:<{OUTCOME_WIDTH}}", COLOURS.get(outcome, "red"))
+    text = f"{word} {took:>6}  {neutral(task['id'])}"
     said = None if outcome.is_success else headline_of(task)
     return text + (f": {neutral(said)}" if said else "")
 

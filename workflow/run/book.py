@@ -27,7 +27,7 @@ from workflow.plan.plan import PlannedTask
 from workflow.plan.tasks import Tasks
 from workflow.report.console import Console
 from workflow.report.events import EventLog
-from workflow.report.graph import graph_of
+from workflow.report.graph import graph_of, write_graph
 from workflow.report.json_report import record_text
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
 from workflow.report.shapes import attempt_of, callback_of
@@ -35,12 +35,13 @@ from workflow.report.standing import RunningTask
 from workflow.report.texts import EndingTexts, callback_text, ending_texts, task_head
 from workflow.report.whereabouts import of_the_task
 from workflow.run.database import Unusable
-from workflow.run.ending import Ending, write_ending
+from workflow.run.ending import Ending, broken, write_ending
 from workflow.run.engine import EngineHandle, EngineRunning, EngineStack
 from workflow.run.folder import RunFolder, StateError, disk_problem
 from workflow.run.ledger import EndedRow, Ledger, SeedFrom, SettledRow
 from workflow.run.logs import Cut, Logs, Streams, tail
 from workflow.run.mask import Mask
+from workflow.run.planned import remove_planned, write_planned
 from workflow.run.results import Durable
 from workflow.run.resume import Carried, Earlier, bring_log
 from workflow.run.running import RunningFile
@@ -81,6 +82,7 @@ class Book:
     ) -> None:
         """Open the files; ``ledger`` is open.  Raises StateError."""
         self._tasks = tasks
+        self._graph = graph_of(tasks)
         self._folder = folder
         self._console = console
         self._secrets = secrets
@@ -127,6 +129,11 @@ class Book:
         self._console.run_started(run, time.monotonic(), self._tasks.names)
         if earlier is not None:
             self._console.resuming(earlier.run.run.id, before, earlier.run.run.tasks, time.monotonic())
+
+    def write_plan(self) -> None:
+        """Write down what the plan is made of, for whoever looks at the run before it has a report.  Raises OSError."""
+        write_graph(self._folder.graph, self._graph)
+        write_planned(self._folder.path, self._tasks.ids())
 
     def task_ended(
         self, number: int, handle: EngineHandle, outcome: Outcome, reason: str | None, known: Known = NOTHING_KNOWN
@@ -304,18 +311,26 @@ class Book:
 
     def close(self, run: RunRecord, verdict: Verdict, copies: Sequence[Path], earlier: Earlier | None) -> Ending:
         """Close the account: every report, the last event, the end on the console."""
+        self._logs.remove_shared()  # first, for what could not be written may find room now
+        self._running_file.remove()
         self.announce()
         self.announce(self.problem)  # of what could not be written just now
+        if self.problem is not None:
+            verdict = broken(verdict, self.problem)
+        if self._ended and self.problem is not None:
+            lost = f"{len(self._ended)} {'task' if len(self._ended) == 1 else 'tasks'}"
+            unknown = f"; how {lost} ended is not recorded, and --resume runs them again"
+            self.problem += unknown
+            verdict = replace(verdict, reason=f"{verdict.reason}{unknown}") if verdict.status == "broken" else verdict
         self._console.engine_said(self._secrets.heard(last=True), time.monotonic())
         if earlier is not None:
             self._console.resumed(earlier.run.run.id, earlier.carried, earlier.again, time.monotonic())
-        self._logs.remove_shared()
-        self._running_file.remove()
         self.records = {number: self.records[number] for number in sorted(self.records)}
-        graph = graph_of(self._tasks)
         ending = write_ending(
-            run, verdict, self.records, self._events, self._folder, graph, copies, self._finish_run, self._texts
+            run, verdict, self.records, self._events, self._folder, self._graph, copies, self._finish_run, self._texts
         )  # fmt: skip
+        if ending.report is not None:
+            remove_planned(self._folder.path)
         report = None if ending.report is None else str(ending.report)
         self._console.run_ended(tuple(self.records.values()), ending.verdict, report)
         return ending

@@ -292,6 +292,7 @@ class _Conductor:
             return self._broken(self._book.problem)
         try:
             write_manifest(self._manifest, self._plan, self._run, self._secrets.mask)
+            self._book.write_plan()
         except OSError as error:
             return self._broken(disk_problem(error, self._manifest))
         try:
@@ -572,7 +573,7 @@ class _Conductor:
         )
         ending = self._book.close(self._run, verdict, self._options.reports, self._earlier)
         records = tuple(self._book.records.values())
-        problem = self._problem or self._book.problem or ending.problem
+        problem = self._secrets.mask.maybe(self._book.problem) or self._problem or ending.problem
         return RunResult(
             self._run, ending.verdict, records, ending.report, problem, self._secrets.mask, self._cache.problem
         )

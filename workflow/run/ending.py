@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,26 +57,21 @@ def write_ending(
     """
     problems: list[str] = []
     counts = count(records)
-    try:
-        write_whole(folder.graph, [json.dumps(graph), "\n"], private=True)
-    except OSError as error:
-        problems.append(disk_problem(error, folder.graph))
-        verdict = _broken(verdict, problems[0])
     for path in copies:
         problem = _write(path, run, verdict, records, graph, folder, texts)
         if problem is not None:
             problems.append(problem)
-            verdict = _broken(verdict, problems[0])
+            verdict = broken(verdict, problems[0])
     problem = finish_run(verdict)
     if problem is not None:
         problems.append(problem)
-        verdict = _broken(verdict, problems[0])
+        verdict = broken(verdict, problems[0])
     events.run_finished(verdict, counts)
     try:
         events.flush()
     except OSError as error:
         problems.append(disk_problem(error, folder.events))
-        verdict = _broken(verdict, problems[0])
+        verdict = broken(verdict, problems[0])
         finish_run(verdict)
     events.close()
     report: Path | None = None
@@ -86,7 +80,7 @@ def write_ending(
         report = folder.report
     except OSError as error:
         problems.append(disk_problem(error, folder.report))
-        verdict = _broken(verdict, problems[0])
+        verdict = broken(verdict, problems[0])
         finish_run(verdict)
     return Ending(verdict, report, problems[0] if problems else None)
 
@@ -115,7 +109,8 @@ def _write(
     return None
 
 
-def _broken(verdict: Verdict, reason: str) -> Verdict:
+def broken(verdict: Verdict, reason: str) -> Verdict:
+    """The verdict of a run that could not be written down for that reason; one that ended otherwise before stays so."""
     if verdict.status in {"interrupted", "broken"}:
         return verdict
     return replace(verdict, exit_code=ExitCode.BROKEN, status=STATUS[ExitCode.BROKEN], reason=reason)

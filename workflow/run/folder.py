@@ -19,6 +19,7 @@ from workflow.report.graph import GRAPH
 
 STATE_DIR = ".workflow"
 LOCK = "lock"
+LATEST = "latest"
 
 
 class StateError(WorkflowError):
@@ -84,6 +85,11 @@ def new_run_folder(state_dir: Path, epoch_s: float) -> RunFolder:
     try:
         state_dir = state_dir.absolute()
         _make_state_dir(state_dir)
+        latest = state_dir / LATEST
+        if latest.is_dir() and not latest.is_symlink():
+            raise StateError(
+                f"{latest} is a folder, and a run makes a link of that name, which leads to its own folder: rename it"
+            )
         runs = state_dir / "runs"
         runs.mkdir(mode=0o700, exist_ok=True)
         while True:
@@ -172,7 +178,7 @@ def link_latest(state_dir: Path, folder: RunFolder) -> None:
     temporary = state_dir / f".latest-{folder.id}"
     temporary.symlink_to(Path("runs") / folder.id, target_is_directory=True)
     try:
-        temporary.replace(state_dir / "latest")
+        temporary.replace(state_dir / LATEST)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workflow.run.folder import RunFolder
-
-LATEST = "latest"
+from workflow.run.folder import LATEST, RunFolder
 
 
 class NoSuchRun(Exception):

@@ -28,6 +28,7 @@ from workflow.report.shapes import FORMAT, run_shape
 from workflow.run.database import Unusable
 from workflow.run.folder import RunFolder, is_alive
 from workflow.run.ledger import KnownRun, Ledger
+from workflow.run.planned import read_planned
 from workflow.run.running import NAME as RUNNING_FILE
 from workflow.run.running import RunningNow, read_running
 
@@ -148,28 +149,44 @@ def _heard_at(folder: RunFolder) -> float:
     return heard_at
 
 
-def unfinished(past: PastRun) -> list[TaskPart]:
-    """Of a run that was killed the tasks that had begun and not ended, as it has to be told of them now.
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A task of a run without a report whose end is not known."""
 
-    Raises Unreadable.
-    """
+    id: str
+    had_begun: bool
+    """As far as the run has told: of the last moment it has not."""
+
+    @property
+    def name(self) -> str:
+        """What the file calls it."""
+        return self.id.partition("@")[0]
+
+
+def unfinished(past: PastRun) -> list[Unfinished]:
+    """Of a run without a report the tasks whose end is not known, in the order of the plan.  Raises Unreadable."""
+    if past.reported:
+        return []
     begun: dict[str, None] = {}
     for event in read_events(past.folder.events):
         if event["event"] == "task_started":
             begun[event["task"]] = None
-        elif event["event"] == "task_finished":
-            begun.pop(event["task"], None)
-    running = {each.id: each for each in read_running(past.folder.path)}
-    ended = {task["id"] for task in past.tasks()} if begun else set()  # the ledger heard of some before the events did
-    logs = {id_: log_of(each, past) for id_, each in running.items()}
-    return [_cut_off(id_, logs.get(id_)) for id_ in begun if id_ not in ended]
+    begun.update({each.id: None for each in read_running(past.folder.path)})
+    planned = read_planned(past.folder.path) or begun
+    ended = {task["id"] for task in past.tasks()}
+    return [Unfinished(id_, id_ in begun) for id_ in planned if id_ not in ended]
 
 
-def _cut_off(id_: str, log: str | None) -> TaskPart:
+def _cut_off(task: Unfinished, status: str, log: str | None) -> TaskPart:
+    if status != KILLED:
+        reason = "how it ended could not be written down"
+    elif task.had_begun:
+        reason = "the run was killed before it ended"
+    else:
+        reason = "the run was killed before it began, or at that moment"
     return TaskPart(
-        id=id_, name=id_.partition("@")[0], matrix=None, outcome=Outcome.CANCELLED.value,
-        reason="the run was killed before it ended", flaky=False, carried_from=None, duration_s=None, attempts=[],
-        callback=None, log=log,
+        id=task.id, name=task.name, matrix=None, outcome=Outcome.CANCELLED.value, reason=reason, flaky=False,
+        carried_from=None, duration_s=None, attempts=[], callback=None, log=log,
     )  # fmt: skip
 
 
@@ -195,7 +212,10 @@ def material_of_past(past: PastRun) -> Material:
         raise Unreadable(f"the run {past.folder.id} was killed before it left anything that could be told")
     tasks = list(past.tasks())
     counts = {outcome.value: 0 for outcome in Outcome}
-    tasks += unfinished(past) if past.status == KILLED else []
+    logs = {each.id: log_of(each, past) for each in read_running(past.folder.path)}
+    tasks += [_cut_off(each, past.status, logs.get(each.id)) for each in unfinished(past)]
+    places = {id_: place for place, id_ in enumerate(read_planned(past.folder.path))}
+    tasks.sort(key=lambda task: places.get(task["id"], -1))
     for task in tasks:
         counts[task["outcome"]] += 1
     document = Document(format=FORMAT, run=past.head, counts=counts, tasks=tasks)

@@ -33,12 +33,10 @@ from workflow.outcome import Outcome
 from workflow.plan.key import Parts, changes
 from workflow.plan.plan import Settings
 from workflow.run.database import Unusable
-from workflow.run.folder import is_alive
+from workflow.run.folder import LATEST, is_alive
 from workflow.run.ledger import EndedRow, KnownRun, Ledger, SeedFrom
 from workflow.run.logs import SHARED
 from workflow.run.stored import Stored
-
-LATEST = "latest"
 
 
 class Resume(NamedTuple):

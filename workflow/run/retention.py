@@ -29,7 +29,7 @@ from pathlib import Path
 from workflow.plan import kept
 from workflow.run.cache import RESULTS
 from workflow.run.database import NAME as DATABASE
-from workflow.run.folder import RunFolder, StateError, is_alive, link_latest
+from workflow.run.folder import LATEST, RunFolder, StateError, is_alive, link_latest
 from workflow.run.ledger import Ledger
 from workflow.run.past import PastRun, past_runs, read_head
 from workflow.run.running import NAME as RUNNING_FILE
@@ -188,7 +188,7 @@ def _size(folder: Path) -> int:
 
 def _mend_latest(state_dir: Path) -> None:
     """Have ``latest`` lead to the newest run that is there, also when one begins just now."""
-    from workflow.run.lookup import LATEST, run_ids
+    from workflow.run.lookup import run_ids
 
     link = state_dir / LATEST
     if not link.is_symlink() or link.exists():

@@ -160,6 +160,73 @@ def test_ten_thousand_tasks_are_a_few_rows(
     assert len(shown) > 20_000, "an empty page is smaller"
 
 
+PAINTED = """
+  const canvas = document.getElementById("timeline"), tip = document.getElementById("tip"), found = {};
+  const ratio = window.devicePixelRatio || 1, pen = canvas.getContext("2d");
+  const root = getComputedStyle(document.documentElement), bad = root.getPropertyValue("--failed").trim();
+  const rgb = [1, 3, 5].map((at) => parseInt(bad.slice(at, at + 2), 16));
+  const pixels = pen.getImageData(0, 0, canvas.width, canvas.height).data;
+  const rows = Math.round((canvas.clientHeight - 30) / 20), reds = new Array(rows).fill(null).map(() => []);
+  for (let row = 0; row < rows; row++) for (let x = 0; x < canvas.width; x++) {
+    const at = 4 * (Math.round((24 + 20 * row + 10) * ratio) * canvas.width + x);
+    if (rgb.every((part, n) => pixels[at + n] === part)) reds[row].push(x / ratio);
+  }
+  const box = canvas.getBoundingClientRect(), told = [];
+  reds.forEach((found, row) => { for (const x of found.slice(0, 1)) {
+    const at = { clientX: box.left + x + 1, clientY: box.top + 24 + 20 * row + 10, bubbles: true };
+    canvas.dispatchEvent(new PointerEvent("pointermove", at));
+    told.push(tip.textContent);
+  } });
+  const out = document.createElement("p");
+  const plain = JSON.stringify({ rows, widths: reds.map((row) => row.length), told }).replace("\u2014", "--");
+  out.id = "out"; out.textContent = btoa(plain);
+  document.body.append(out);
+"""
+
+
+def painted(seen: Any) -> Any:
+    """Answer what the timeline shows: its rows, how wide what failed is in each, and what is told of it."""
+    assert seen.console == []
+    return json.loads(base64.b64decode(seen.text("out")))
+
+
+def ran(record: Any, task: str, start_s: float, took_s: float, pid: int | None, outcome: str = "succeeded") -> Any:
+    from dataclasses import replace
+
+    made = record(task, outcome, at=1_700_000_000.0 + start_s)
+    made.attempts = (replace(made.attempts[0], duration_s=took_s, pid=pid),)
+    return made
+
+
+def test_the_timeline_has_as_many_rows_as_were_busy_at_once(
+    visit: Visit, material: Callable[..., Any], record: Any
+) -> None:
+    """However many processes there were; a process keeps its row, though it begins before it has ended."""
+    alone = [ran(record, f"t{n}", n // 3, 0.9, 100 + n, "failed" if n == 20 else "succeeded") for n in range(30)]
+    seen = painted(visit(material(*alone), "#view=timeline", script=PAINTED))
+    assert seen["rows"] == 3
+    assert [width > 50 for width in seen["widths"]] == [False, False, True]
+    assert seen["told"] == ["t20: failed, 900 ms from 6.00 s, process 120 -- ValueError: bad"]
+    shared = [ran(record, f"t{n}", n * 0.5, 0.5001, 7) for n in range(9)]
+    assert painted(visit(material(*shared), "#view=timeline", script=PAINTED))["rows"] == 1
+    one_by_one = [ran(record, f"t{n}", n * 0.5, 0.4, None) for n in range(9)]
+    assert painted(visit(material(*one_by_one), "#view=timeline", script=PAINTED))["rows"] == 1
+
+
+def test_a_short_failure_is_seen_between_thousands(
+    visit: Visit, picture: Callable[..., bytes], material: Callable[..., Any], record: Any
+) -> None:
+    """And found by a pointer: a thousandth of a pixel of it is drawn over what is beside it."""
+    tasks = [ran(record, f"t{n}", n, 0.9, 7 + n % 100) for n in range(10_000)]
+    tasks[5000] = ran(record, "short", 5000, 0.001, 3, "failed")
+    made = material(*tasks)
+    seen = painted(visit(made, "#view=timeline", script=PAINTED))
+    assert seen["rows"] == 1
+    assert 2 <= seen["widths"][0] <= 4
+    assert seen["told"] == ["short: failed, 1.0 ms from 1h23m, process 3 -- ValueError: bad"]
+    assert picture(made, "#view=timeline").startswith(b"\x89PNG")
+
+
 def test_without_a_plan_the_graph_says_so(visit: Visit, material: Callable[..., Any], record: Any) -> None:
     """A run of which nothing else was kept still has its table."""
     from dataclasses import replace

@@ -300,7 +300,7 @@
         make("h3", {}, (task.attempts.length > 1 ? "Attempt " + (at + 1) + ": " : "The attempt: ") + words(data.outcomes[outcome])),
         facts([
           ["Took", seconds(took) + ", from " + seconds(start)], ["CPU", seconds(cpu)], ["Peak memory", bytes(mem)],
-          ["Worker", pid], ["Exit code", code], ["Signal", signal], ["Left behind", left ? left + (left === 1 ? " process" : " processes") + ", killed" : ""],
+          ["Process", pid], ["Exit code", code], ["Signal", signal], ["Left behind", left ? left + (left === 1 ? " process" : " processes") + ", killed" : ""],
         ]), ...errorOf(error)));
     }
     if (tail) parts.push(make("h3", {}, tail[1] ? "The last lines it printed" : "What it printed"), output(tail[0]));
@@ -313,7 +313,7 @@
   // ---- The timeline
 
   const timeline = (() => {
-    const canvas = $("timeline"), tip = $("tip"), HEAD = 24, LANE = 20, LEFT = 86;
+    const canvas = $("timeline"), tip = $("tip"), HEAD = 24, LEFT = 32;
     const CLOCK = [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
     const slices = [];
     for (const task of tasks) {
@@ -321,23 +321,21 @@
       task.attempts.forEach((attempt, at) => slices.push({ task, at, start: attempt[1], end: attempt[1] + attempt[2], pid: attempt[3], outcome: data.outcomes[attempt[0]] }));
     }
     slices.sort((a, b) => a.start - b.start);
-    const workers = [...new Set(slices.map((slice) => slice.pid))];
-    const packed = workers.length > 64;
-    const names = packed ? [] : workers.map((pid) => pid === null ? "no worker" : "worker " + pid);
-    if (packed) { // so many processes: what ran at the same time is put one above the other
-      const free = [];
-      for (const slice of slices) {
-        let lane = free.findIndex((until) => until <= slice.start + 1e-6);
-        if (lane < 0) { lane = free.length; free.push(0); }
-        free[lane] = slice.end;
-        slice.lane = lane;
-      }
-      free.forEach((_, lane) => names.push("lane " + (lane + 1)));
-    } else {
-      const lanes = new Map(workers.map((pid, lane) => [pid, lane]));
-      for (const slice of slices) slice.lane = lanes.get(slice.pid);
+    // What ran at the same time is put one above the other, so there are as many rows as ever were busy at once; where
+    // each attempt has a process of its own, a row for each process would be as many rows as attempts.
+    const taken = [], runs = [], home = new Map(); // by row: until when, and by which process; by process: its last row
+    for (const slice of slices) {
+      let lane = slice.pid === null ? undefined : home.get(slice.pid);
+      const own = lane !== undefined && runs[lane] === slice.pid; // a process does one thing after the other, whatever clocks say
+      if (lane === undefined || (!own && taken[lane] > slice.start + 1e-6)) lane = taken.findIndex((until) => until <= slice.start + 1e-6);
+      if (lane < 0) lane = taken.length;
+      taken[lane] = Math.max(taken[lane] || 0, slice.end);
+      runs[lane] = slice.pid;
+      home.set(slice.pid, lane);
+      slice.lane = lane;
     }
-    const lanes = names.map(() => []);
+    const LANE = Math.max(3, Math.min(20, Math.floor(12000 / taken.length))), edge = LANE > 8 ? 2 : 0.5; // browsers bound how tall a picture may be
+    const lanes = taken.map(() => []);
     for (const slice of slices) lanes[slice.lane].push(slice);
     const end = Math.max(slices.reduce((most, slice) => Math.max(most, slice.end), 0), 1e-3);
     const begin = Math.min(0, slices.length ? slices[0].start : 0);
@@ -349,11 +347,23 @@
       const style = getComputedStyle(document.documentElement);
       colours = Object.fromEntries([...data.outcomes, "ink", "soft", "line", "card", "accent"].map((name) => [name, style.getPropertyValue("--" + name).trim()]));
     }
+    // What is drawn over what: a short failure is to be seen between a thousand successes, and what was searched for over all.
+    const levelOf = (slice) => wanted !== null && !wanted.has(slice.task) ? 0 : slice.outcome === "succeeded" ? 1 : 2;
+    function span(slice, width) { // however short it is, it is seen, and of what went wrong a little more
+      const left = Math.min(width - 11, Math.max(LEFT, x(slice.start)));
+      return [left, Math.min(width - 8, Math.max(x(slice.end), left + (levelOf(slice) > 1 ? 3 : 1.5)))];
+    }
     function ticks() {
       const rough = (to - from) / Math.max(2, (canvas.clientWidth - LEFT) / 110), power = 10 ** Math.floor(Math.log10(rough));
       const size = (rough > 10 ? CLOCK : [1, 2, 5, 10].map((n) => n * power)).find((n) => n >= rough) || Math.ceil(rough / 86400) * 86400;
       const found = [];
-      for (let tick = Math.ceil(from / size) * size; tick <= to; tick += size) found.push(tick);
+      const digits = Math.max(0, Math.ceil(-Math.log10(size))), units = 10 ** digits; // of a second, where ticks are near to one another
+      function label(tick) {
+        if (!digits || tick < 59.95) return seconds(Math.abs(tick) < 1e-9 ? 0 : tick).replace("0.0 ms", "0");
+        const whole = Math.round(tick * units);
+        return Math.floor(whole / units / 60) + "m" + (whole % (60 * units) / units).toFixed(digits).padStart(3 + digits, "0") + "s";
+      }
+      for (let step = Math.ceil(from / size); step * size <= to; step++) found.push([step * size, label(step * size)]);
       return found;
     }
     function paint() {
@@ -367,40 +377,44 @@
       pen.clearRect(0, 0, width, height);
       pen.font = "12px system-ui, sans-serif";
       pen.textBaseline = "middle";
-      for (const tick of ticks()) {
+      for (const [tick, label] of ticks()) {
         pen.fillStyle = colours.line;
         pen.fillRect(Math.round(x(tick)), HEAD - 4, 1, height);
         pen.fillStyle = colours.soft;
-        pen.fillText(seconds(Math.abs(tick) < 1e-9 ? 0 : tick).replace("0.0 ms", "0"), x(tick) + 3, HEAD / 2);
+        if (x(tick) + 3 + pen.measureText(label).width < width) pen.fillText(label, x(tick) + 3, HEAD / 2);
       }
-      lanes.forEach((lane, row) => {
+      for (const level of [0, 1, 2]) lanes.forEach((lane, row) => {
         const y = HEAD + row * LANE;
         let drawnTo = -1, drawnAs = "";
         for (const slice of lane) {
-          if (slice.end < from || slice.start > to) continue;
-          const left = Math.max(LEFT, x(slice.start)), right = Math.min(width - 8, Math.max(x(slice.end), left + 1.5));
-          const lit = wanted === null || wanted.has(slice.task), look = slice.outcome + lit;
-          if (right - drawnTo < 0.5 && look === drawnAs) continue; // it would not be seen
+          if (slice.end < from || slice.start > to || levelOf(slice) !== level) continue;
+          const [left, right] = span(slice, width);
+          if (right - drawnTo < 0.5 && slice.outcome === drawnAs) continue; // it would not be seen
           drawnTo = right;
-          drawnAs = look;
-          pen.globalAlpha = lit ? 1 : 0.18;
+          drawnAs = slice.outcome;
+          pen.globalAlpha = level > 0 ? 1 : 0.18;
           pen.fillStyle = colours[slice.outcome];
-          pen.fillRect(left, y + 2, right - left - (right - left > 3 ? 1 : 0), LANE - 4);
-          if (slice === hovered || slice.task.id === state.task) {
-            pen.strokeStyle = colours.ink;
-            pen.lineWidth = 2;
-            pen.strokeRect(left, y + 2, right - left, LANE - 4);
-          }
-          if (right - left > 40) {
+          const inset = level > 1 ? edge / 2 : edge; // taller, for who does not tell its colour from its neighbour's
+          pen.fillRect(left, y + inset, right - left - (right - left > 3 ? 1 : 0), LANE - 2 * inset);
+          if (right - left > 40 && LANE > 14) {
             pen.fillStyle = colours.card;
             const room = Math.floor((right - left - 8) / 6.5), name = line(slice.task.id);
             pen.fillText(name.length > room ? name.slice(0, room - 1) + "…" : name, left + 4, y + LANE / 2 + 0.5, right - left - 8);
           }
         }
-        pen.globalAlpha = 1;
-        pen.fillStyle = colours.soft;
-        pen.fillText(names[row], 8, y + LANE / 2, LEFT - 14);
       });
+      pen.globalAlpha = 1;
+      pen.strokeStyle = colours.ink;
+      pen.lineWidth = 2;
+      for (const slice of slices) {
+        if ((slice !== hovered && slice.task.id !== state.task) || slice.end < from || slice.start > to) continue;
+        const [left, right] = span(slice, width);
+        pen.strokeRect(left, HEAD + slice.lane * LANE + edge, right - left, LANE - 2 * edge);
+      }
+      pen.fillStyle = colours.soft;
+      pen.textAlign = "right";
+      for (let row = 0, each = Math.ceil(14 / LANE); row < lanes.length; row += each) pen.fillText(String(row + 1), LEFT - 8, HEAD + row * LANE + LANE / 2, LEFT - 10);
+      pen.textAlign = "left";
       pen.fillStyle = colours.line;
       pen.fillRect(LEFT - 1, HEAD, 1, height);
     }
@@ -425,10 +439,15 @@
     }
     function hit(event) {
       const box = canvas.getBoundingClientRect(), row = Math.floor((event.clientY - box.top - HEAD) / LANE);
-      const time = at(event.clientX - box.left), slack = (to - from) / canvas.clientWidth * 2;
-      if (!lanes[row] || event.clientX - box.left < LEFT) return null;
+      const px = event.clientX - box.left, time = at(px), width = canvas.clientWidth;
+      if (!lanes[row] || px < LEFT) return null;
       let best = null;
-      for (const slice of lanes[row]) if (slice.start - slack <= time && time <= slice.end + slack && (!best || Math.abs(slice.start - time) < Math.abs(best.start - time))) best = slice;
+      for (const slice of lanes[row]) {
+        const [left, right] = span(slice, width);
+        if (slice.end < from || slice.start > to || px < left - 2 || px > right + 2) continue;
+        const over = best ? levelOf(slice) - levelOf(best) : 1; // what is drawn on top is what was meant
+        if (over > 0 || (over === 0 && Math.abs(slice.start - time) < Math.abs(best.start - time))) best = slice;
+      }
       return best;
     }
     let dragged = null;
@@ -447,7 +466,7 @@
       tip.hidden = !slice;
       if (slice) {
         const said = line(slice.task.said).slice(0, 200);
-        tip.textContent = line(slice.task.id) + (slice.task.tries > 1 ? ", attempt " + (slice.at + 1) : "") + ": " + words(slice.outcome) + ", " + seconds(slice.end - slice.start) + " from " + seconds(slice.start) + (said && slice.outcome !== "succeeded" ? " — " + said : "");
+        tip.textContent = line(slice.task.id) + (slice.task.tries > 1 ? ", attempt " + (slice.at + 1) : "") + ": " + words(slice.outcome) + ", " + seconds(slice.end - slice.start) + " from " + seconds(slice.start) + (slice.pid === null ? "" : ", process " + slice.pid) + (said && slice.outcome !== "succeeded" ? " — " + said : "");
         tip.style.left = Math.min(event.clientX + 14, innerWidth - 440) + "px";
         tip.style.top = event.clientY + 18 + "px";
       }
