@@ -74,7 +74,7 @@ def test_what_is_read_off_a_text_is_what_is_in_it() -> None:
 
 def test_of_a_run_what_went_wrong_alike_is_told_once(tmp_path: Path) -> None:
     """So that the one that crashed is seen behind ten thousand; what has no room is counted."""
-    bad = replace(ATTEMPT, outcome=Outcome.FAILED, error=ErrorRecord("ValueError", "no host"))
+    bad = ATTEMPT._replace(outcome=Outcome.FAILED, error=ErrorRecord("ValueError", "no host"))
     same = [replace(GOOD, id=f"t@{n}", name="t", outcome=Outcome.FAILED, attempts=(bad,)) for n in range(10_000)]
     lone = replace(GOOD, id="lone", name="lone", outcome=Outcome.CRASHED, attempts=(bad,), log=None)
     after = replace(GOOD, id="after", outcome=Outcome.SKIPPED, attempts=(), reason="it needs t@7, which failed")
