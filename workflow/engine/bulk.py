@@ -101,7 +101,7 @@ def is_large(value: object, depth: int = 2) -> bool:
                 if kind in _BLOCKS:
                     if len(part) >= LARGE:
                         return True
-                elif kind not in SMALL_KINDS and is_large(part, depth - 1):
+                elif depth > 1 and kind not in SMALL_KINDS and is_large(part, depth - 1):
                     return True
     return False
 
