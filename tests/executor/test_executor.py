@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -27,6 +28,7 @@ from workflow import (
     RetryPolicy,
     TaskCancelled,
     TaskCrashed,
+    TaskError,
     TaskFuture,
     TaskTimeout,
     WorkflowExecutor,
@@ -92,6 +94,24 @@ def test_an_exception_arrives_as_itself_with_its_traceback_as_cause(executor: Wo
     assert raised.value.number == 7
     assert "in refuse" in str(raised.value.__cause__)
     assert "raise Refused(what, 7)" in str(raised.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("function", "shown"),
+    [
+        (called.refuse_by_name, ["raise Unsendable(number=7)", "Unsendable: seven"]),
+        (called.sleep, ["in sleep"]),
+        (functools.partial(called.die, "segv"), ["Fatal Python error: Segmentation fault", "in die"]),
+    ],
+)
+def test_whoever_prints_an_error_sees_where_it_was(executor: WorkflowExecutor, function: Any, shown: list[str]) -> None:
+    """Also of an exception that cannot travel, and of what was killed; nothing of the engine's is in it."""
+    with pytest.raises(TaskError) as raised:
+        executor.with_options(timeout=1).submit(function).result()
+    text = "".join(traceback.format_exception(raised.value))
+    for each in shown:
+        assert each in text
+    assert "<string>" not in text
 
 
 def test_what_cannot_be_pickled_is_the_futures_exception(executor: WorkflowExecutor) -> None:

@@ -129,6 +129,21 @@ HISTORIES: dict[str, tuple[int, bool, list[Turn]]] = {
             (0.009, Pushed(tasks(7)), [Run(1, tasks(7))]),
         ],
     ),
+    "what stands behind a task that takes long starts elsewhere also while all have something to do, only later": (
+        2,
+        False,
+        [
+            *start(1, 2),
+            (0.0, Pushed(tasks(*range(1, 12))), [Run(1, tasks(1, 3, 5, 7)), Run(2, tasks(2, 4, 6, 8))]),
+            (0.01, Woke(), []),
+            (0.04, Answered(2, [(T(2), "succeeded")]), []),
+            (0.051, Woke(), [Recall(1)]),
+            (0.051, Recalled(1, T(1)), []),
+            (0.052, Answered(2, [(T(4), "succeeded"), (T(6), "succeeded"), (T(8), "succeeded")]), [Run(2, tasks(3))]),
+            (0.053, Answered(2, [(T(3), "succeeded")]), [Run(2, tasks(5))]),
+            (0.06, Answered(1, [(T(1), "succeeded")]), [Run(1, tasks(7))]),
+        ],
+    ),
     "the dead worker's task is blamed, what stood behind it runs first and is not": (
         1,
         False,
@@ -466,8 +481,8 @@ def test_a_worker_is_renewed_after_so_many_attempts_and_what_it_did_not_begin_do
         (0.501, Answered(4, [(T(3), "succeeded"), (T(5), "succeeded")]), []),
         (0.502, Answered(1, [(T(1), "succeeded")]), []),
         (0.7, Pushed(tasks(10, 11, 12, 13)), [Run(1, tasks(10, 12)), Run(4, tasks(11))]),
-        (0.8, Answered(4, [(T(11), "succeeded")]), [Retire(4)]),
-        (0.8, Answered(1, [(T(10), "succeeded"), (T(12), "succeeded")]), [Retire(1)]),
+        (0.72, Answered(4, [(T(11), "succeeded")]), [Retire(4)]),
+        (0.72, Answered(1, [(T(10), "succeeded"), (T(12), "succeeded")]), [Retire(1)]),
     ]
     for place, (now, event, effects) in enumerate(turns):
         assert scheduler.handle(event, now) == list(effects), f"turn {place}: {event}"

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush
+from typing import Any
 
 from workflow.info_task import RetryPolicy
 from workflow.scheduler import effects as ef
@@ -54,7 +55,11 @@ class World:
         self.now = 100.0
         self.trace = trace
         self.pool = rng.choice((1, 2, 2, 3, 5))
-        self.limits = {"max_prefetch": rng.choice((1, 4, 128)), "max_bytes": rng.choice((150, 10_000))}
+        self.limits: dict[str, Any] = {
+            "max_prefetch": rng.choice((1, 4, 128)),
+            "max_bytes": rng.choice((150, 10_000)),
+            "patience_s": rng.choice((0.005, 0.05, 10.0)),
+        }
         self.attempts_max = rng.choice((None, None, 1, 3))
         self.deaths = rng.choice((0, 0, 0, 1, 3, 10))  # of dispatchers
         self.failing = rng.random() < 0.3  # most attempts fail, and most are tried again
@@ -342,7 +347,7 @@ class World:
             worker.recalled = True
             worker.inbox.clear()
             life = self.life
-            if self.recalls_at_once:
+            if self.recalls_at_once and not self.lying:  # or else what that tells would be taken for the lie's
                 self._read_recalled(worker, life)
             else:
                 self._soon(lambda: self._read_recalled(worker, life))

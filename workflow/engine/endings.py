@@ -112,11 +112,9 @@ def _without_engine(stack: str) -> str:
     """What faulthandler wrote, without our own frames below the task's, and without threads that are only ours."""
     sections = []
     for section in stack.strip().split("\n\n"):
-        kept = [
-            line
-            for line in section.split("\n")
-            if not line.startswith((f'  File "{_HERE}', '  File "<string>", line 5 in <module>'))
-        ]
+        kept = [line for line in section.split("\n") if not line.startswith(f'  File "{_HERE}')]
+        if kept and kept[-1].startswith('  File "<string>", ') and kept[-1].endswith(" in <module>"):
+            kept.pop()  # which is how the first process of the engine began
         threads = [line for line in kept if line.startswith(("Thread 0x", "Current thread 0x"))]
         if len(kept) > len(threads):
             sections.append("\n".join(kept))
@@ -212,7 +210,7 @@ def exception_from(frame: bytes, task_id: str, reason: str | None = None, label:
             if isinstance(error, BaseException):
                 error.__cause__ = RemoteTraceback(traceback or "")
                 return error
-        return errors.TaskFailed(
+        failed = errors.TaskFailed(
             f"{type_name}: {message}",
             type_name=type_name,
             traceback=traceback,
@@ -221,13 +219,19 @@ def exception_from(frame: bytes, task_id: str, reason: str | None = None, label:
             signal=signal,
             exit_code=exit_code,
         )
+        failed.__cause__ = RemoteTraceback(traceback) if traceback else None
+        return failed
     kind = {
         messages.TIMED_OUT: errors.TaskTimeout,
         messages.CRASHED: errors.TaskCrashed,
         messages.MEMORY_EXCEEDED: errors.MemoryLimitExceeded,
         messages.CANCELLED: errors.TaskCancelled,
     }[status]
-    return kind(f"task {label or task_id}: {message}", task_id=task_id, stack=stack, signal=signal, exit_code=exit_code)
+    ended = kind(
+        f"task {label or task_id}: {message}", task_id=task_id, stack=stack, signal=signal, exit_code=exit_code
+    )
+    ended.__cause__ = RemoteStack(stack) if stack else None
+    return ended
 
 
 class RemoteTraceback(Exception):  # it is shown as a cause, and names what it is
@@ -239,3 +243,7 @@ class RemoteTraceback(Exception):  # it is shown as a cause, and names what it i
 
     def __str__(self) -> str:
         return f"\n{self.text}"
+
+
+class RemoteStack(RemoteTraceback):
+    """Where a task was when it was killed, or crashed."""

@@ -5,7 +5,9 @@ Choices, and their price:
 *Batches.*  What costs is waking a worker, not the task, so each is sent about ``target_s`` of work ahead, by the pace
 at which tasks were answered lately, and nothing more before half of that is done.  Price: tasks stand behind others.
 When a worker has nothing to do and another made no progress for ``recall_s``, what stands behind it is taken back;
-so it is when a task of a higher priority came meanwhile.
+so it is when a task of a higher priority came meanwhile.  While all have something to do, it takes ``patience_s``: or
+else a short task could stand behind a long one until hundreds that came later have ended.  Both are a bet that the
+task goes on for long; lost, it costs a wake-up, so the one that gains less waits longer.
 
 *Order.*  Tasks begin in the order of the backlog as long as few are sent ahead: then they are dealt out one by one.
 Where priorities are used nothing is sent ahead at all, unless tasks are so short that a whole batch of them is nothing
@@ -46,6 +48,7 @@ class Pool:
         spawning: int,
         target_s: float,
         recall_s: float,
+        patience_s: float,
         max_prefetch: int,
         max_bytes: int,
         attempts_max: int | None,
@@ -65,6 +68,7 @@ class Pool:
         """Workers to be recalled at the end of this turn."""
         self._target_s = target_s
         self._recall_s = recall_s
+        self._patience_s = patience_s
         self._pace_s: float | None = None
 
     def measure(self, sample_s: float) -> None:
@@ -85,11 +89,7 @@ class Pool:
     def deadlines(self, tasks: Tasks) -> list[float]:
         """When a worker is to be ordered, or recalled, if nothing happens before."""
         deadlines = [self.starts.allowed_at] if self.missing() > 0 else []
-        if not tasks.backlog.tasks and self._somebody_is_idle():
-            deadlines += [seat.progressed_at + self._recall_s for seat in self._laden()]
-        elif tasks.backlog.ranked:
-            deadlines += [seat.progressed_at + self._recall_s for seat in self._outranked(tasks)]
-        return deadlines
+        return deadlines + [until for until, _ in self._to_relieve(tasks)]
 
     def replace(self, now: float, effects: list[Effect]) -> None:
         """Order workers that are missing, let those leave that are not wanted."""
@@ -115,16 +115,24 @@ class Pool:
                 self._fill_isolated(tasks, now, effects)
 
     def relieve(self, tasks: Tasks, now: float) -> None:
-        """Take back what stands behind a task that takes long, when somebody has nothing to do, or better is there."""
-        if not tasks.backlog.tasks and self._somebody_is_idle():
-            seats = self._laden()
-        elif tasks.backlog.ranked:
-            seats = self._outranked(tasks)
-        else:
-            return
-        for seat in seats:
-            if seat.progressed_at + self._recall_s <= now:
+        """Take back what stands behind a task that takes long, for those who end theirs sooner."""
+        for until, seat in self._to_relieve(tasks):
+            if until <= now and seat.state == OPEN:
                 self.recall(seat)
+
+    def _to_relieve(self, tasks: Tasks) -> list[tuple[float, Seat]]:
+        """Workers with tasks behind the one they run, each with when these are taken back unless it makes progress.
+
+        A worker may be there twice.
+        """
+        if not tasks.backlog.tasks:
+            if not self._somebody_is_idle():
+                return []  # nobody would take them
+            return [(seat.progressed_at + self._recall_s, seat) for seat in self._laden()]
+        found = [(seat.progressed_at + self._patience_s, seat) for seat in self._laden()]
+        if tasks.backlog.ranked:
+            found += [(seat.progressed_at + self._recall_s, seat) for seat in self._outranked(tasks)]
+        return found
 
     def recall(self, seat: Seat) -> None:
         """Ask a worker what it is in the middle of, and to begin nothing else."""

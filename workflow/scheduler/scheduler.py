@@ -21,6 +21,7 @@ from workflow.scheduler.tasks import Tasks
 
 TARGET_S = 0.005
 RECALL_S = 0.005
+PATIENCE_S = 0.05
 MAX_PREFETCH = 128
 MAX_BYTES = 256 * 1024
 
@@ -34,8 +35,8 @@ class Scheduler:
     ``Adopted``, and orders no task to be run and no worker to be started before.
 
     ``target_s`` is how much work a worker is sent ahead, ``max_prefetch`` and ``max_bytes`` the most of it; after
-    ``recall_s`` without progress it is taken back for one who has nothing to do.  After ``attempts_max`` attempts a
-    worker is renewed.
+    ``recall_s`` without progress it is taken back for one who has nothing to do, and after ``patience_s`` for whoever
+    comes to it first.  After ``attempts_max`` attempts a worker is renewed.
     """
 
     def __init__(
@@ -46,11 +47,12 @@ class Scheduler:
         adopting: bool = False,
         target_s: float = TARGET_S,
         recall_s: float = RECALL_S,
+        patience_s: float = PATIENCE_S,
         max_prefetch: int = MAX_PREFETCH,
         max_bytes: int = MAX_BYTES,
         attempts_max: int | None = None,
     ) -> None:
-        self.pool = Pool(pool, spawning, target_s, recall_s, max_prefetch, max_bytes, attempts_max)
+        self.pool = Pool(pool, spawning, target_s, recall_s, patience_s, max_prefetch, max_bytes, attempts_max)
         self.tasks = Tasks(adopting=adopting)
         self.closing = False
         """Whether everything was cancelled, and whatever is pushed will be."""
@@ -92,11 +94,11 @@ class Scheduler:
 
     def _advance(self, now: float, effects: list[Effect]) -> None:
         tasks, pool = self.tasks, self.pool
+        if tasks.until() is not None:
+            self._expire(now, effects)  # first, for nobody is to be asked for what has ended
         asked = tasks.requeue(now)
         if asked:
             effects += [Ask(ticket) for ticket in asked]
-        if tasks.until() is not None:
-            self._expire(now, effects)
         pool.replace(now, effects)
         if tasks.backlog.tasks or tasks.isolated.tasks:
             pool.fill(tasks, now, effects)

@@ -22,6 +22,24 @@ def refuse(what: str) -> None:
     raise Refused(what, 7)
 
 
+class Unsendable(Exception):
+    """Its pickle, which knows the text alone, does not come back."""
+
+    def __init__(self, *, number: int) -> None:
+        super().__init__("seven")
+        self.number = number
+
+
+def refuse_by_name() -> None:
+    """Raise what cannot travel."""
+    raise Unsendable(number=7)
+
+
+def sleep() -> None:
+    """Take too long."""
+    time.sleep(1000)
+
+
 def pid() -> int:
     return os.getpid()
 
