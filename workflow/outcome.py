@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class Outcome(str, enum.Enum):
@@ -42,6 +43,9 @@ class Outcome(str, enum.Enum):
     def __str__(self) -> str:
         return self.value
 
+    # That of the text it is equal to; and Enum's own is a call into Python, wherever something is counted by outcome.
+    __hash__ = str.__hash__
+
 
 _FAILURES = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.MEMORY_EXCEEDED})
 _SUCCESSES = frozenset({Outcome.SUCCEEDED, Outcome.CACHED})
@@ -72,9 +76,8 @@ class LogRange:
     """Bytes; above 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try of a task."""
+class Attempt(NamedTuple):
+    """One try of a task.  A tuple, because every task of a run has one: it is made in one step."""
 
     number: int
     """Counts from 1."""

@@ -6,7 +6,6 @@ import json
 import marshal
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -317,15 +316,14 @@ def test_an_instance_that_is_made_like_another_is_what_it_would_be_by_itself(
     around, keep, ended = AROUND, True, {"x": Ended(None, "succeeded", [1])}
     compile_task(task, ended, around, keep_output=keep)
     if changed in CHANGES:
-        task = replace(task, **{changed: CHANGES[changed]})
+        task = task._replace(**{changed: CHANGES[changed]})
     elif changed == "id":
-        task = replace(task, id="a@7", matrix={"n": 7})
+        task = task._replace(id="a@7", matrix={"n": 7})
     elif changed == "target":
-        task = replace(task, target=(*task.target, "c") if isinstance(task.target, tuple) else f"{task.target}x")
+        task = task._replace(target=(*task.target, "c") if isinstance(task.target, tuple) else f"{task.target}x")
     elif changed == "results":
         waits, _ = parse("${tasks.x.result.0}", "text")
-        task = replace(
-            task,
+        task = task._replace(
             target=("a", waits) if task.kind == "cmd" else waits if task.kind == "shell" else task.target,
             args=(1, [waits]) if task.kind in ("call", "module") else (),
         )

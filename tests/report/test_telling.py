@@ -27,9 +27,9 @@ GOOD = TaskRecord("good", "good", {"n": 'a"}, "outcome": "x'}, Outcome.SUCCEEDED
 BAD_CALLBACK = CallbackRecord("callback", Outcome.FAILED, ErrorRecord("ValueError", '"callback": null, "log": '))
 RECORDS = [
     GOOD,
-    replace(GOOD, id="long", attempts=(replace(ATTEMPT, duration_s=9.0),)),
-    replace(GOOD, id='odd"\\', attempts=(replace(ATTEMPT, duration_s=3.0),)),
-    replace(GOOD, id="flaky", attempts=(replace(ATTEMPT, outcome=Outcome.FAILED), replace(ATTEMPT, number=2))),
+    replace(GOOD, id="long", attempts=(ATTEMPT._replace(duration_s=9.0),)),
+    replace(GOOD, id='odd"\\', attempts=(ATTEMPT._replace(duration_s=3.0),)),
+    replace(GOOD, id="flaky", attempts=(ATTEMPT._replace(outcome=Outcome.FAILED), ATTEMPT._replace(number=2))),
     replace(GOOD, id="called", callback=CallbackRecord("callback", Outcome.SUCCEEDED)),
     replace(GOOD, id="miscalled", callback=BAD_CALLBACK),
     replace(GOOD, id="failed", outcome=Outcome.FAILED, reason='"outcome": "succeeded", "reason": null'),
@@ -74,7 +74,7 @@ def test_what_is_read_off_a_text_is_what_is_in_it() -> None:
 
 def test_of_a_run_what_went_wrong_alike_is_told_once(tmp_path: Path) -> None:
     """So that the one that crashed is seen behind ten thousand; what has no room is counted."""
-    bad = replace(ATTEMPT, outcome=Outcome.FAILED, error=ErrorRecord("ValueError", "no host"))
+    bad = ATTEMPT._replace(outcome=Outcome.FAILED, error=ErrorRecord("ValueError", "no host"))
     same = [replace(GOOD, id=f"t@{n}", name="t", outcome=Outcome.FAILED, attempts=(bad,)) for n in range(10_000)]
     lone = replace(GOOD, id="lone", name="lone", outcome=Outcome.CRASHED, attempts=(bad,), log=None)
     after = replace(GOOD, id="after", outcome=Outcome.SKIPPED, attempts=(), reason="it needs t@7, which failed")
@@ -156,7 +156,7 @@ def test_nothing_that_a_task_says_steers_a_terminal(tmp_path: Path, escape: str)
     error = ErrorRecord(
         f"a{escape}", f"b{escape}", f"Traceback\nc{escape}", f"Thread 0x1 (most recent call first):\nd{escape}"
     )
-    attempt = replace(ATTEMPT, outcome=Outcome.FAILED, error=error)
+    attempt = ATTEMPT._replace(outcome=Outcome.FAILED, error=error)
     record = replace(
         GOOD, id=f"i{escape}", matrix={f"m{escape}": escape}, reason=f"r{escape}", outcome=Outcome.FAILED,
         attempts=(attempt,), callback=CallbackRecord(f"k{escape}", Outcome.FAILED, error), log="log",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -15,6 +14,7 @@ from workflow.report.events import EventLog
 from workflow.report.json_report import record_text
 from workflow.report.records import TaskRecord, iso
 from workflow.report.shapes import attempt_shape, callback_shape, task_shape
+from workflow.report.texts import ending_texts
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=20)  # lone surrogates, too
 NUMBERS = st.floats(min_value=0, max_value=4e9)
@@ -47,7 +47,7 @@ RECORDS = st.builds(
     outcome=st.sampled_from(Outcome),
     reason=st.none() | TEXTS,
     attempts=st.lists(ATTEMPTS, max_size=3).map(
-        lambda drawn: tuple(replace(each, number=number) for number, each in enumerate(drawn, 1))
+        lambda drawn: tuple(each._replace(number=number) for number, each in enumerate(drawn, 1))
     ),
     callback=st.none() | CALLBACKS,
     log=st.none() | TEXTS,
@@ -91,7 +91,7 @@ def test_events_are_the_shapes_behind_what_every_line_has(
     fields = {name: shape[name] for name in ("outcome", "reason", "flaky", "duration_s")}
     ended_at = 7.5 if last is None else last.started_at + last.duration_s
     line("task_finished", ended_at, {**fields, "attempts": len(record.attempts), "log": record.log})
-    short.task_ended(record, 7.5)
+    short.task_ended(record, 7.5, ending_texts(record))
     for each in log, short:
         if callback is not None:
             each.callback_finished(record.id, callback, 8.5)

@@ -26,10 +26,9 @@ from workflow.report.console import Console
 from workflow.report.terminal import Terminal
 from workflow.run.conductor import RunOptions, run_plan
 
-
-def _nothing(kind: type) -> dict[str, Any]:
-    """Answer None for every field: those not named here only matter to who prints a plan."""
-    return dict.fromkeys(field.name for field in fields_of(kind))
+_NO_TASK: dict[str, Any] = dict.fromkeys(PlannedTask._fields)
+_NO_SETTINGS: dict[str, Any] = dict.fromkeys(field.name for field in fields_of(Settings))
+"""None for every field: those not named here only matter to who prints a plan."""
 
 
 @pytest.fixture
@@ -78,7 +77,7 @@ def make_task() -> Callable[..., PlannedTask]:
             "inputs": (),
             "outputs": (),
         }
-        return PlannedTask(**{**_nothing(PlannedTask), **fields, **changes})
+        return PlannedTask(**{**_NO_TASK, **fields, **changes})
 
     return make
 
@@ -100,7 +99,7 @@ def make_settings() -> Callable[..., Settings]:
             "limits": {},
             "secrets": {},
         }
-        return Settings(**{**_nothing(Settings), **fields, **changes})
+        return Settings(**{**_NO_SETTINGS, **fields, **changes})
 
     return make
 

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from workflow.outcome import CallbackRecord, ErrorRecord, Outcome
 from workflow.plan.plan import Plan, PlannedTask, TokenLimit
 from workflow.report.events import EventLog
+from workflow.report.json_report import record_text
 from workflow.report.models import Event, Report
 from workflow.run.database import Unusable
 from workflow.run.exit_code import ExitCode
@@ -507,6 +508,31 @@ def test_a_copy_of_the_report_is_the_report(
     bad = go(make_plan(make_task("a")), reports=(tmp_path / "nowhere" / "x.json",))
     assert bad.result.exit_code is ExitCode.BROKEN
     assert json.loads((bad.folder / "report.json").read_text())["run"]["exit_code"] == 4
+
+
+@pytest.mark.parametrize("told", ["all", "nothing", "one and no more", "one and then another's"])
+def test_the_report_tells_of_every_task_whatever_becomes_of_the_ledger_it_is_made_from(
+    go: Callable[..., Any],
+    make_plan: Callable[..., Plan],
+    make_task: Callable[..., PlannedTask],
+    monkeypatch: pytest.MonkeyPatch,
+    told: str,
+) -> None:
+    """The texts of its tasks are those that were written there, as far as they can be read again."""
+    read = Ledger.texts
+
+    def texts(self: Ledger, run: int) -> Iterator[tuple[int, str]]:
+        for place, text in read(self, run):
+            if told == "nothing" or (told == "one and no more" and place):
+                raise Unusable("it is gone")
+            yield place + (told == "one and then another's" and place > 0), text
+
+    monkeypatch.setattr(Ledger, "texts", texts)
+    ran = go(make_plan(make_task("a"), make_task("b", needs=["a"]), make_task("c")))
+    assert [json.loads(record_text(record)) for record in ran.result.records] == json.loads(
+        (ran.folder / "report.json").read_text()
+    )["tasks"]
+    assert [record.id for record in ran.result.records] == ["a", "b", "c"]
 
 
 def test_a_mistake_of_ours_leaves_a_report_and_nothing_running(

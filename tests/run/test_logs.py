@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,7 +104,7 @@ def failed(path: Path, offset: int, size: int) -> Attempt:
     error = ErrorRecord(
         "KeyError", "'x'", 'Traceback (most recent call last):\n  File "/a.py", line 1, in f\nKeyError: 1\n'
     )
-    return replace(attempt(path, offset, size), error=error)
+    return attempt(path, offset, size)._replace(error=error)
 
 
 def test_an_error_stands_behind_the_output_of_its_attempt(shared: Path) -> None:
@@ -116,7 +115,7 @@ def test_an_error_stands_behind_the_output_of_its_attempt(shared: Path) -> None:
     trace = 'Traceback (most recent call last):\n  File "/a.py", line 1, in f\nKeyError: 1\n'
     assert logs.keep("a", [failed(shared, 0, 3)]) == "logs/a.log"
     assert (folder / "a.log").read_text() == f"out\n--- error ---\n{trace}"
-    assert logs.keep("b", [replace(failed(shared, 0, 3), log=None)]) == "logs/b.log"
+    assert logs.keep("b", [failed(shared, 0, 3)._replace(log=None)]) == "logs/b.log"
     assert (folder / "b.log").read_text() == f"--- error ---\n{trace}"
     assert logs.keep_reason("c", "no such result") == "logs/c.log"
     assert (folder / "c.log").read_text() == "--- error ---\nno such result\n"

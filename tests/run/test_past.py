@@ -14,7 +14,7 @@ import pytest
 
 from workflow.outcome import Attempt, ErrorRecord, LogRange, Outcome
 from workflow.report.events import EventLog
-from workflow.report.json_report import write_report
+from workflow.report.json_report import record_text, write_report
 from workflow.report.material import Unreadable
 from workflow.report.models import Report
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
@@ -72,7 +72,7 @@ class State:
         events.flush()
         events.close()
         if report:
-            write_report(folder.report, run, verdict, records)
+            write_report(folder.report, run, verdict, count(records), map(record_text, tasks))
         if row:
             ledger = Ledger(self.path)
             number = ledger.begin_run(run, "/f", resumed=resumed)

@@ -93,11 +93,15 @@ def is_large(value: object, depth: int = 2) -> bool:
     kind = value.__class__
     if kind in _BLOCKS:
         return len(value) >= LARGE  # type: ignore[arg-type]
-    if depth and (kind is tuple or kind is list or kind is dict):
+    if kind is tuple or kind is list or kind is dict:
         inside: Any = value
-        if len(inside) <= _LOOKED_INTO:
+        if depth and len(inside) <= _LOOKED_INTO:
             for part in inside.values() if kind is dict else inside:
-                if part.__class__ not in SMALL_KINDS and is_large(part, depth - 1):
+                kind = part.__class__
+                if kind in _BLOCKS:
+                    if len(part) >= LARGE:
+                        return True
+                elif depth > 1 and kind not in SMALL_KINDS and is_large(part, depth - 1):
                     return True
     return False
 

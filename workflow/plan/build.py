@@ -225,7 +225,7 @@ def _settings(pipeline: Pipeline, tasks: int) -> Settings:
     written = table.max_failures if table.max_failures is not None else (None if halt == "never" else 1)
     homes = [relative(home, document.folder) for home in document.homes]
     folders = [
-        located(each, document.home(("pipeline", "path", number)), document.folder)
+        located(each, relative(document.home(("pipeline", "path", number)), document.folder))
         for number, each in enumerate(table.path)
     ]
     return Settings(
@@ -247,11 +247,11 @@ def _settings(pipeline: Pipeline, tasks: int) -> Settings:
 
 def _secret(pipeline: Pipeline, name: str, secret: SecretTable) -> SecretSource:
     document = pipeline.document
-    home = document.home(("secrets", name))
+    home = relative(document.home(("secrets", name)), document.folder)
     value = secret.value
     if secret.source == "file" and isinstance(value, str):
-        value = located(value, home, document.folder)
-    return SecretSource(secret.source, value, relative(home, document.folder))
+        value = located(value, home)
+    return SecretSource(secret.source, value, home)
 
 
 def _instances(

@@ -122,11 +122,13 @@ class _Pattern:
     everything that is not its own, and is made like that one when all is the same and nothing in it waits for a result.
     """
 
-    __slots__ = ("_common", "_keep_output", "_made", "_root")
+    __slots__ = ("_common", "_env", "_keep_output", "_keywords", "_made", "_root")
 
     def __init__(self, task: PlannedTask, made: InfoTask, root: str, keep_output: bool) -> None:
         self._common = _COMMON(task)
         self._made = made
+        self._env = made.env
+        self._keywords = made.kwargs is not None
         self._root = root
         self._keep_output = keep_output
 
@@ -142,14 +144,14 @@ class _Pattern:
             if not _is_filled((task.target,)):
                 return None
             _, arguments, _ = _what_runs(task.kind, task.target, (), {})
-            env = {**(self._made.env or {}), "WORKFLOW_SEED": str(seed)}
+            env = {**(self._env or {}), "WORKFLOW_SEED": str(seed)}
             return self._made.like(arguments, id=task.id, seed=None, env=env, retries=retries)
-        if not _is_filled(task.args) or not _is_filled(task.kwargs.values()):
+        if not _is_filled(task.args) or (task.kwargs and not _is_filled(task.kwargs.values())):
             return None
         module, arguments, keywords = _what_runs(task.kind, task.target, task.args, task.kwargs)
-        if keywords or module != self._made.module or self._made.kwargs is not None:
+        if keywords or module != self._made.module or self._keywords:
             return None
-        return self._made.like(arguments, id=task.id, seed=seed, env=self._made.env, retries=retries)
+        return self._made.like(arguments, id=task.id, seed=seed, env=self._env, retries=retries)
 
 
 _COMMON = attrgetter(
@@ -219,7 +221,7 @@ def _path(root: str, path: str) -> str:
 
 
 def _table(value: object) -> dict[str, object]:
-    return dict(value) if isinstance(value, Mapping) else {}
+    return dict(value) if type(value) is dict or isinstance(value, Mapping) else {}
 
 
 def _what_runs(

@@ -87,6 +87,11 @@ class Rows(Sequence[Instance]):
         if number >= self.crossed:
             row = self.included[number - self.crossed]
             return instance_id(self.name, row), dict(zip(self.names, row, strict=True))
+        if len(self.axes) == 1:  # as most are: without the lists
+            place = number if self._kept is None else self._kept[number]
+            value, texts = self.axes[0][place], self._texts[0]
+            text = escaped(str(value)) if texts is None else texts[place]
+            return joined_id(self.name, text), {self.names[0]: value}
         places = self._at(number)
         values = [axis[place] for axis, place in zip(self.axes, places, strict=True)]
         return self._id(places), dict(zip(self.names, values, strict=True))

@@ -23,7 +23,7 @@ from typing import Any, cast
 
 from workflow.plan.expand import Rows, comparable
 from workflow.plan.graph import Edge
-from workflow.plan.plan import Json, Kind, Need, PlannedTask
+from workflow.plan.plan import Kind, Need, PlannedTask
 from workflow.plan.tasks import NOTHING_TAKEN, Group, Ids, Listed, Whole
 from workflow.spec import checks, values
 from workflow.spec.condition import Answers, Senseless
@@ -92,11 +92,13 @@ class Instances(Whole):
     def views(self) -> Iterator[PlannedTask]:
         view = SimpleNamespace(**self.shared)
         known = view.__dict__
+        alike = self.alike("needs") and self.alike("skipped")
         for number, (id_, matrix) in enumerate(self.rows):
-            skipped = self.is_skipped(number)
-            needs, used = self._needs(number, id_, matrix, skipped=skipped)
+            if not (alike and number):
+                known["skipped"] = skipped = self.is_skipped(number)
+                known["needs"], known["uses_results"] = self._needs(number, id_, matrix, skipped=skipped)
             known.update(self._maker.filled(id_, matrix))
-            known.update(id=id_, matrix=matrix, needs=needs, uses_results=used, skipped=skipped)
+            known["id"], known["matrix"] = id_, matrix
             yield cast("PlannedTask", view)
 
     def _task(self, number: int, id_: str, matrix: Mapping[str, object]) -> PlannedTask:
@@ -291,6 +293,9 @@ _FIELDS = {
     "outputs": "outputs",
 }
 """Of a key of the file, the field of a planned task."""
+_ID, _MATRIX, _NEEDS, _USED, _SKIPPED = map(
+    PlannedTask._fields.index, ("id", "matrix", "needs", "uses_results", "skipped")
+)
 _NOTHING_NEEDED: tuple[tuple[Need, ...], frozenset[str]] = ((), NOTHING_TAKEN)
 
 
@@ -300,10 +305,10 @@ class Maker:
     def __init__(self, pipeline: Pipeline, spec: TaskSpec, needs: Needs) -> None:
         table, document = spec.table, pipeline.document
         self.needs = needs
-        self._root = document.folder
-        home = document.home(("tasks", spec.name))
-        homes = {key: document.home(pipeline.place(spec.name, key)) for key in ("cwd", "inputs", "outputs")}
-        self._homes = homes
+        root = document.folder
+        homes = {
+            key: relative(document.home(pipeline.place(spec.name, key)), root) for key in ("cwd", "inputs", "outputs")
+        }
         kind = cast(Kind, table.kind)
         on = table.on
         fields: dict[str, object] = {
@@ -331,11 +336,12 @@ class Maker:
         }
         self._filled = {key: value for key, value in fields.items() if _waits(value)}
         self._fills = {key: _filling(value, spec.name) for key, value in self._filled.items()}
+        self._checks = {key: check for key in self._filled if (check := _checking(key, homes.get(key))) is not None}
         self._names = {**_FIELDS, kind: "target"}
         self.shared: dict[str, Any] = {
             "name": spec.name,
             "kind": kind,
-            "base": relative(homes["cwd"], self._root),
+            "base": homes["cwd"],
             "retries": table.retries,
             "uses": table.uses,
             "condition": table.if_.text if table.if_ else None,
@@ -343,9 +349,9 @@ class Maker:
         """Fields that all instances have alike."""
         for key, value in fields.items():
             if key not in self._filled:
-                self.shared[self._names[key]] = self._located(key, value)
+                self.shared[self._names[key]] = _located(value, homes[key]) if key in homes else value
         if table.cwd is None:
-            self.shared["cwd"] = relative(home, self._root)
+            self.shared["cwd"] = relative(document.home(("tasks", spec.name)), root)
         self.answers = Answers(table.if_, spec.asked.__getitem__) if table.if_ else None
 
     def task(
@@ -357,22 +363,27 @@ class Maker:
         skipped: bool,
     ) -> PlannedTask:
         """An instance.  Raises BadInstance."""
-        return PlannedTask(
-            id=id_,
-            matrix=cast("Mapping[str, Json] | None", matrix),
-            needs=needs[0],
-            uses_results=needs[1],
-            skipped=skipped,
-            **self.shared,
-            **self.filled(id_, matrix),
-        )
+        fields, own = self._pattern
+        fields = [*fields]
+        for place, key, fill in own:
+            fields[place] = self._fill(key, fill, id_, matrix or {})
+        fields[_ID], fields[_MATRIX], fields[_SKIPPED] = id_, matrix, skipped
+        fields[_NEEDS], fields[_USED] = needs
+        return PlannedTask._make(fields)
+
+    @cached_property
+    def _pattern(self) -> tuple[list[Any], list[tuple[int, str, Filling]]]:
+        """The fields of an instance in their order, those that all have alike filled in; the places of the others."""
+        fields = [self.shared.get(name) for name in PlannedTask._fields]
+        own = [(PlannedTask._fields.index(self._names[key]), key, self._fills[key]) for key in self._filled]
+        return fields, own
 
     def filled(
         self, id_: str, matrix: Mapping[str, object] | None, keys: Iterable[str] | None = None
     ) -> dict[str, Any]:
         """The fields that are the instance's own; of these keys of the file, or of all.  Raises BadInstance."""
         return {
-            self._names[key]: self._located(key, self._fill(key, self._fills[key], id_, matrix or {}))
+            self._names[key]: self._fill(key, self._fills[key], id_, matrix or {})
             for key in (self._filled if keys is None else keys)
         }
 
@@ -390,6 +401,7 @@ class Maker:
         else:
             key = str(path[-1])
             self.shared[self._names[key]] = self._filled.pop(key)
+            self.__dict__.pop("_pattern", None)
 
     def skips(self, matrix: Mapping[str, object] | None) -> bool:
         """Whether an instance does not run.  Raises BadInstance."""
@@ -402,26 +414,37 @@ class Maker:
         except LookupError as error:
             raise BadInstance(("if",), str(error.args[0]), None, "bad-condition") from None
 
-    def _located(self, key: str, value: object) -> object:
-        """A path, or several, as the plan has them; what waits until the run, and what is no path, stays as it is."""
-        if key not in self._homes:
-            return value
-        if isinstance(value, tuple):
-            return tuple(self._located(key, each) for each in value)
-        return located(value, self._homes[key], self._root) if isinstance(value, str) else value
-
     def _fill(self, key: str, fill: Filling, id_: str, matrix: Mapping[str, object]) -> object:
         try:
             filled = fill(id_, matrix)
-            if key in _TEXTS:
-                _check_texts(filled)
-            elif key in ("success", "failure"):
-                return values.function_path(filled)
-            return _CHECKS[key](filled) if key in _CHECKS and not isinstance(filled, Template) else filled
+            check = self._checks.get(key)
+            return filled if check is None else check(filled)
         except Refused as error:
             raise BadInstance(_path(key), error.headline, error.help, error.code) from None
         except LookupError as error:
             raise BadInstance(_path(key), str(error.args[0]), None) from None
+
+
+def _checking(key: str, home: str | None) -> Callable[[object], object] | None:
+    """What looks at a value that was filled in, and answers it as the plan has it; ``home`` is for paths."""
+    if key in ("success", "failure"):
+        return values.function_path
+    right = _checked if key in _TEXTS else _CHECKS.get(key)
+    if right is None:
+        return None
+
+    def check(value: object) -> object:
+        value = value if isinstance(value, Template) else right(value)
+        return value if home is None else _located(value, home)
+
+    return check
+
+
+def _located(value: object, home: str) -> object:
+    """A path, or several, as the plan has them; what waits until the run, and what is no path, stays as it is."""
+    if isinstance(value, tuple):
+        return tuple(_located(each, home) for each in value)
+    return located(value, home) if isinstance(value, str) else value
 
 
 def _path(key: str) -> tuple[str, ...]:
@@ -452,13 +475,13 @@ def _sure(key: str, value: object, axes: Sequence[str], plain: Container[str]) -
     return key in (*_TEXTS, "doc") and is_text and all(path[0] in plain for path in asked)
 
 
-def _check_texts(value: object) -> None:
-    """Nothing that a process cannot be given; templates wait for compile."""
-    if isinstance(value, dict):
-        value = tuple(value.values())
-    for each in value if isinstance(value, tuple) else (value,):
+def _checked(value: object) -> object:
+    """The value, where there is nothing in it that a process cannot be given; templates wait for compile."""
+    several = tuple(value.values()) if isinstance(value, dict) else value
+    for each in several if isinstance(several, tuple) else (several,):
         if not isinstance(each, Template) and each is not None:
             values.plain_text(each)
+    return value
 
 
 def _of_instance(reference: Reference) -> bool:
@@ -520,10 +543,9 @@ def relative(folder: Path, root: Path) -> str:
     return os.path.relpath(folder, root).replace(os.sep, "/")
 
 
-def located(written: str, home: Path, root: Path) -> str:
-    """A path that is relative to ``home`` as the plan has it; one that ends in ``/`` still does."""
+def located(written: str, home: str) -> str:
+    """A path that is relative to ``home`` (as ``relative``) as the plan has it; one that ends in ``/`` still does."""
     if os.path.isabs(written):
         return written
-    base = relative(home, root)
-    path = os.path.normpath(written if base == "." else os.path.join(base, written)).replace(os.sep, "/")
+    path = os.path.normpath(written if home == "." else os.path.join(home, written)).replace(os.sep, "/")
     return path + "/" if written.endswith("/") and not path.endswith("/") else path

@@ -130,8 +130,46 @@ _SHARED_MAX = 1000
 
 def key_of(parts: Mapping[str, str]) -> str:
     """The key itself."""
-    whole = "\n".join([f"key {VERSION}", *(f"{part!r} {parts[part]}" for part in sorted(parts))])
-    return blake2b(whole.encode("utf-8", "backslashreplace"), digest_size=_SIZE).hexdigest()
+    _, order, whole, _ = _form(parts)
+    told = whole % tuple([parts[part] for part in order])
+    return blake2b(told.encode("utf-8", "backslashreplace"), digest_size=_SIZE).hexdigest()
+
+
+def parts_text(parts: Mapping[str, str]) -> str:
+    """The parts as JSON."""
+    return _form(parts)[3] % tuple(map(encode_basestring_ascii, parts.values()))
+
+
+class _Form(NamedTuple):
+    """What is written of all keys that have the same parts."""
+
+    names: tuple[str, ...]
+    order: tuple[str, ...]
+    """In which they are in a key."""
+    whole: str
+    """Of which a key is made, with a place for the digest of each."""
+    text: str
+    """As JSON, with places in the order of the names."""
+
+
+_form_before = _Form((), (), f"key {VERSION}", "{}")
+"""A memo: mostly it is the key of another instance of the same task that is wanted next."""
+
+
+def _form(parts: Mapping[str, str]) -> _Form:
+    global _form_before  # noqa: PLW0603  replaced as a whole
+    names = tuple(parts)
+    form = _form_before
+    if form.names != names:
+        order = tuple(sorted(names))
+        lines = [f"key {VERSION}", *(_literal(repr(part)) + " %s" for part in order)]
+        text = ", ".join([_literal(encode_basestring_ascii(part)) + ": %s" for part in names])
+        form = _form_before = _Form(names, order, "\n".join(lines), f"{{{text}}}")
+    return form
+
+
+def _literal(text: str) -> str:
+    return text.replace("%", "%%")
 
 
 def digest(value: object) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Union
+from typing import TYPE_CHECKING, Literal, NamedTuple, Union
 
 from workflow.info_task import RetryPolicy
 from workflow.spec.reference import Template
@@ -123,9 +123,8 @@ class Ended:
     """None where the outcome is no success."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedTask:
-    """One instance of one task of the file."""
+class PlannedTask(NamedTuple):
+    """One instance of one task of the file.  A tuple, because a million may be made: it is made in one step."""
 
     id: str
     """``name``, or ``name@a-b`` for an instance of a matrix."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import compress, islice
 from math import inf
 from operator import attrgetter, is_not
@@ -150,12 +151,15 @@ def _task_lines(plan: Plan) -> Iterator[str]:
     for group in plan.tasks.groups:
         own = [field for field in _FIELDS if field not in group.shared]
         look, changes = attrgetter(*own), [_CHANGES[field] for field in own]
+        others = ""
         for number, task in enumerate(group.views()):
             if number:
                 found = look(task)
                 for keys in compress(changes, map(is_not, found, before)):
                     for key in keys:
                         written[key] = _WRITERS[key](task)
+                    if keys[-1] >= _ALWAYS:
+                        others = "".join([f",{each}" for each in written[_ALWAYS:] if each])
                 before = found
             else:
                 found = _RAW(task)
@@ -166,7 +170,8 @@ def _task_lines(plan: Plan) -> Iterator[str]:
                 else:
                     written = [write(task) for write in _WRITERS]
                 before = look(task)
-            yield "{" + ",".join(filter(None, written)) + "}"
+                others = "".join([f",{each}" for each in written[_ALWAYS:] if each])
+            yield f"{{{','.join(written[:_ALWAYS])}{others}}}"
         if task is not None:
             before = _RAW(task)
 
@@ -264,6 +269,8 @@ _CHANGES = {
     for field in _FIELDS
 }
 """Of each field, the places of the keys that are made of it."""
+_ALWAYS = next(number for number, key in enumerate(_WRITTEN) if key in DEFAULTS)
+"""How many keys stand first, and in every line."""
 
 
 def _writer(key: str) -> Callable[[PlannedTask], str]:
@@ -331,17 +338,30 @@ def _encoded(value: object, text: Callable[[str], str] = _string) -> str:
     if kind is int:
         return str(value)
     if isinstance(value, (tuple, list)):
-        return "[" + ",".join([_encoded(each, text) for each in value]) + "]"
-    if isinstance(value, Mapping):
-        return "{" + ",".join([f"{_string(key)}:{_encoded(each, text)}" for key, each in value.items()]) + "}"
+        return f"[{','.join([str(each) if type(each) is int else _encoded(each, text) for each in value])}]"
+    if kind is dict or isinstance(value, Mapping):
+        items = cast("Mapping[str, object]", value).items()
+        told = [f"{_string(key)}:{each if type(each) is int else _encoded(each, text)}" for key, each in items]
+        return f"{{{','.join(told)}}}"
     return _string(str(value)) if kind is Template else _line(value)
+
+
+_target_text = lru_cache(100)(_string_written)
+
+
+def _args_text(task: PlannedTask) -> str:
+    """Its arguments; of a function, which all instances have alike, what it is called is written once."""
+    if task.kind == "call" and type(task.target) is str:
+        kwargs = _encoded(task.kwargs, _string_written) if task.kwargs else "{}"
+        return f"[{_target_text(task.target)},{_encoded(task.args, _string_written)},{kwargs}]"
+    return _encoded(_args(task), _string_written)
 
 
 _WRITERS: list[Callable[[PlannedTask], str]] = [
     {
         "id": lambda task: '"id":' + _string(task.id),
         "matrix": lambda task: '"matrix":' + _encoded(task.matrix),
-        "args": lambda task: '"args":' + _encoded(_args(task), _string_written),
+        "args": lambda task: '"args":' + _args_text(task),
         "kwargs": lambda task: '"kwargs":' + _encoded(_kwargs(task), _string_written),
     }.get(key, _writer(key))
     for key in _WRITTEN

@@ -22,7 +22,6 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property, lru_cache
 from itertools import chain, groupby
 from operator import attrgetter
@@ -157,7 +156,7 @@ class Listed(Whole):
 
     def tie(self, needs: Mapping[int, tuple[Need, ...]]) -> None:
         self._tasks = tuple(
-            replace(task, needs=(*task.needs, *needs[number])) if number in needs else task
+            task._replace(needs=(*task.needs, *needs[number])) if number in needs else task
             for number, task in enumerate(self._tasks)
         )
 

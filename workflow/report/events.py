@@ -15,7 +15,16 @@ from pathlib import Path
 from workflow.outcome import Attempt, CallbackRecord, Outcome
 from workflow.report.records import RunRecord, TaskRecord, Verdict, iso
 from workflow.report.shapes import seconds
-from workflow.report.texts import attempt_text, callback_text, encode, number_of, quoted, text_of
+from workflow.report.texts import (
+    EndingTexts,
+    attempt_text,
+    callback_text,
+    encode,
+    ending_texts,
+    number_of,
+    quoted,
+    text_of,
+)
 
 VERSION = 1
 
@@ -95,24 +104,26 @@ class EventLog:
             "task_finished",
             now if last is None else last.started_at + last.duration_s,
             record.id,
-            _ending(record),
+            _ending(record, ending_texts(record)),
         )
 
-    def task_ended(self, record: TaskRecord, now: float) -> None:
+    def task_ended(self, record: TaskRecord, now: float, ending: EndingTexts) -> None:
         """Say what ``attempt_finished`` says of each of its attempts, then ``task_finished``; for less than half."""
         task = f"{self._run}{quoted(record.id)}, "
+        told = self._ended.pop(record.id, 0) if self._ended else 0
         text = ""
         ended = None
-        for attempt in record.attempts[self._ended.pop(record.id, 0) :]:
-            key = (record.id, attempt.number)
-            if key in self._started:
-                self._started.discard(key)
+        for attempt in record.attempts[told:] if told else record.attempts:
+            began, number = iso(attempt.started_at), attempt.number
+            if (record.id, number) in self._started:
+                self._started.discard((record.id, number))
             else:
-                started = f'"attempt": {attempt.number}, "pid": {number_of(attempt.pid)}}}\n'
-                text = f"{text}{_STARTED}{iso(attempt.started_at)}{task}{started}"
+                pid = "null" if attempt.pid is None else attempt.pid
+                text = f'{text}{_STARTED}{began}{task}"attempt": {number}, "pid": {pid}}}\n'
+            facts = attempt_text(attempt)
             ended = iso(attempt.started_at + attempt.duration_s)
-            text = f'{text}{_FINISHED}{ended}{task}"attempt": {attempt.number}, {attempt_text(attempt)}}}\n'
-        self._lines.append(f"{text}{_ENDED}{iso(now) if ended is None else ended}{task}{_ending(record)}}}\n")
+            text = f'{text}{_FINISHED}{ended}{task}"attempt": {number}, {facts}}}\n'
+        self._lines.append(f"{text}{_ENDED}{iso(now) if ended is None else ended}{task}{_ending(record, ending)}}}\n")
 
     def callback_finished(self, task: str, callback: CallbackRecord, now: float) -> None:
         """Say that a callback ended."""
@@ -171,12 +182,9 @@ def _head(event: str) -> str:
 _STARTED, _FINISHED, _ENDED = map(_head, ("task_started", "attempt_finished", "task_finished"))
 
 
-def _ending(record: TaskRecord) -> str:
-    return (
-        f'"outcome": "{record.outcome.value}", "reason": {text_of(record.reason)}, '
-        f'"flaky": {"true" if record.flaky else "false"}, "duration_s": {number_of(seconds(record.duration_s))}, '
-        f'"attempts": {len(record.attempts)}, "log": {text_of(record.log)}'
-    )
+def _ending(record: TaskRecord, ending: EndingTexts) -> str:
+    how, took = ending
+    return f'{how}, "duration_s": {took}, "attempts": {len(record.attempts)}, "log": {text_of(record.log)}'
 
 
 def _write(descriptor: int, data: bytes, name: str) -> None:

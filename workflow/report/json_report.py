@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workflow.report.records import RunRecord, TaskRecord, Verdict, count
+from workflow.outcome import Outcome
+from workflow.report.records import RunRecord, TaskRecord, Verdict
 from workflow.report.shapes import FORMAT, run_shape
 from workflow.report.texts import callback_text, encode, task_head, text_of
 from workflow.report.writing import write_whole
@@ -16,12 +17,20 @@ if TYPE_CHECKING:
 
 
 def write_report(
-    path: Path, run: RunRecord, verdict: Verdict, records: Mapping[int, TaskRecord], *, private: bool = False
+    path: Path,
+    run: RunRecord,
+    verdict: Verdict,
+    counts: Mapping[Outcome, int],
+    tasks: Iterable[str],
+    *,
+    private: bool = False,
 ) -> None:
-    """Write the report to ``path``, if ``private`` for its owner alone: all of it, or nothing.  Raises OSError."""
-    counts = {outcome.value: number for outcome, number in count(records).items()}
-    tasks = (record_text(records[number]) for number in sorted(records))
-    write_whole(path, _text(FORMAT, run_shape(run, verdict), counts, tasks), private=private)
+    """Write the report to ``path``, if ``private`` for its owner alone: all of it, or nothing.  Raises OSError.
+
+    ``tasks`` are as ``record_text`` answers them, in the order of the plan.
+    """
+    named = {outcome.value: number for outcome, number in counts.items()}
+    write_whole(path, _text(FORMAT, run_shape(run, verdict), named, tasks), private=private)
 
 
 def record_text(record: TaskRecord) -> str:

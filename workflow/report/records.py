@@ -76,15 +76,16 @@ class TaskRecord:
     @property
     def flaky(self) -> bool:
         """Whether it succeeded, but not at once."""
-        return self.outcome is Outcome.SUCCEEDED and len(self.attempts) > 1
+        return len(self.attempts) > 1 and self.outcome is Outcome.SUCCEEDED
 
     @property
     def duration_s(self) -> float | None:
         """From the start of the first attempt to the end of the last; None when there was none."""
-        if not self.attempts:
+        attempts = self.attempts
+        if not attempts:
             return None
-        last = self.attempts[-1]
-        return max(0.0, last.started_at + last.duration_s - self.attempts[0].started_at)
+        last = attempts[-1]
+        return max(0.0, last.started_at + last.duration_s - attempts[0].started_at)
 
     @property
     def headline(self) -> str | None:
@@ -122,16 +123,23 @@ def count(records: Mapping[int, TaskRecord]) -> dict[Outcome, int]:
 
 def iso(epoch_s: float) -> str:
     """Answer a time as reports and events write it: UTC, with microseconds and offset."""
-    global _second  # noqa: PLW0603  a memo, replaced as a whole
-    second, text = _second
+    global _last, _second  # noqa: PLW0603  memos, replaced as a whole
+    last, text = _last
+    if epoch_s == last:
+        return text
+    second, whole = _second
     micros = round((epoch_s - second) * 1_000_000)  # half to even, as datetime does
     if 0 <= micros < 1_000_000 and epoch_s >= second:
-        return f"{text}.{micros:06d}+00:00"
-    whole = datetime.fromtimestamp(epoch_s, timezone.utc).isoformat(timespec="microseconds")
-    if epoch_s >= 0:
-        _second = int(epoch_s), datetime.fromtimestamp(int(epoch_s), timezone.utc).isoformat()[:19]
-    return whole
+        text = f"{whole}.{micros:06d}+00:00"
+    else:
+        text = datetime.fromtimestamp(epoch_s, timezone.utc).isoformat(timespec="microseconds")
+        if epoch_s >= 0:
+            _second = int(epoch_s), datetime.fromtimestamp(int(epoch_s), timezone.utc).isoformat()[:19]
+    _last = epoch_s, text
+    return text
 
 
+_last: tuple[float | None, str] = None, ""
+"""The last time that was asked for: what an event says of an attempt, the report says again."""
 _second = 1 << 62, ""
-"""The last second that was asked for, as it is written: a run asks some times for each task, and mostly for it."""
+"""The last second, as it is written: a run asks some times for each task, and mostly for it."""

@@ -67,9 +67,10 @@ class Pace:
         """Take in tasks that have ended."""
         for record in records:
             self._waiting[record.name] -= 1
-            if record.duration_s is not None:
+            took_s = record.duration_s
+            if took_s is not None:
                 self._ended[record.name] += 1
-                self._took_s[record.name] += record.duration_s  # type: ignore[assignment]  # it counts seconds
+                self._took_s[record.name] += took_s  # type: ignore[assignment]  # it counts seconds
 
     def left_s(self, running: Iterable[RunningTask], epoch_s: float) -> float | None:
         """Seconds until everything has ended; None while nothing is known."""

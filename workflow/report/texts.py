@@ -42,10 +42,16 @@ def attempt_text(attempt: Attempt) -> str:
         return text
     text = (
         f'"outcome": {_OUTCOMES[attempt.outcome]}, "started_at": "{iso(attempt.started_at)}", '
-        f'"duration_s": {seconds(attempt.duration_s)!r}, "pid": {number_of(attempt.pid)}, '
+        f'"duration_s": {seconds(attempt.duration_s)!r}, "pid": {"null" if attempt.pid is None else attempt.pid}, '
     )
-    facts = attempt.exit_code, attempt.signal, attempt.peak_rss_bytes, attempt.cpu_s, attempt.error
-    if facts == _NO_FACTS and not attempt.left:
+    if (
+        attempt.exit_code is None
+        and attempt.error is None
+        and attempt.peak_rss_bytes is None
+        and attempt.cpu_s is None
+        and attempt.signal is None
+        and not attempt.left
+    ):
         text += _NOTHING_MORE
     else:
         error = "null" if attempt.error is None else encode(error_shape(attempt.error))
@@ -59,7 +65,6 @@ def attempt_text(attempt: Attempt) -> str:
 
 
 _last: tuple[Attempt | None, str] = None, ""
-_NO_FACTS = None, None, None, None, None
 _NOTHING_MORE = '"exit_code": null, "signal": null, "left": 0, "peak_rss_bytes": null, "cpu_s": null, "error": null'
 
 
@@ -68,21 +73,40 @@ def callback_text(callback: CallbackRecord) -> str:
     return encode(callback_shape(callback))
 
 
-def task_head(record: TaskRecord) -> str:
+EndingTexts = tuple[str, str]
+"""What an event and the report both say of how a task ended: the fields of it, and the value of ``duration_s``."""
+
+
+def ending_texts(record: TaskRecord) -> EndingTexts:
+    """Answer them, made once for both."""
+    duration_s = record.duration_s
+    how = (
+        f'"outcome": {_OUTCOMES[record.outcome]}, "reason": {text_of(record.reason)}, '
+        f'"flaky": {"true" if record.flaky else "false"}'
+    )
+    return how, "null" if duration_s is None else repr(round(duration_s, 6))
+
+
+def task_head(record: TaskRecord, ending: EndingTexts | None = None) -> str:
     """Answer what does not change any more when a task has ended, without the brace that ends it (``head_shape``)."""
-    attempts = ", ".join([f'{{"number": {each.number}, {attempt_text(each)}}}' for each in record.attempts])
+    how, took = ending or ending_texts(record)
+    attempts = record.attempts
+    if len(attempts) == 1:  # as most have
+        (attempt,) = attempts
+        told = f'{{"number": {attempt.number}, {attempt_text(attempt)}}}'
+    else:
+        told = ", ".join([f'{{"number": {each.number}, {attempt_text(each)}}}' for each in attempts])
     return (
         f'{{"id": {quoted(record.id)}, "name": {quoted(record.name)}, "matrix": {_matrix(record.matrix)}, '
-        f'"outcome": {_OUTCOMES[record.outcome]}, "reason": {text_of(record.reason)}, '
-        f'"flaky": {"true" if record.flaky else "false"}, "carried_from": {text_of(record.carried_from)}, '
-        f'"duration_s": {number_of(seconds(record.duration_s))}, "attempts": [{attempts}]'
+        f'{how}, "carried_from": {text_of(record.carried_from)}, "duration_s": {took}, "attempts": [{told}]'
     )
 
 
 def _matrix(matrix: Mapping[str, object] | None) -> str:
     if matrix is None:
         return "null"
-    return "{" + ", ".join([f"{quoted(axis)}: {_value(value)}" for axis, value in matrix.items()]) + "}"
+    told = [f"{quoted(axis)}: {value if type(value) is int else _value(value)}" for axis, value in matrix.items()]
+    return "{" + ", ".join(told) + "}"
 
 
 def _value(value: object) -> str:

@@ -104,7 +104,8 @@ class Admission:
         """Take in a fact, and answer what is to be done about it."""
         effects: list[Effect] = []
         if isinstance(fact, TaskEnded):
-            self._pace.ended(now)
+            if self._limited:
+                self._pace.ended(now)
             self._task_ended(fact, effects)
         elif isinstance(fact, TaskBegan):
             self._task_began(fact)
@@ -137,7 +138,7 @@ class Admission:
     @property
     def _with_engine(self) -> int:
         """How many of them it may run, who do not wait for tokens first."""
-        return self.pushed - len(self._again)
+        return self._started - self.outcomes.count - len(self._again)
 
     @property
     def stopped(self) -> str | None:
@@ -185,8 +186,8 @@ class Admission:
                 self._line.leave(fact.task)
         self._settle(fact.task, fact.outcome, effects)
         if (
-            self._stopped is None
-            and self._halt != "never"
+            self._halt != "never"
+            and self._stopped is None
             and self._max_failures is not None
             and self.failures >= self._max_failures
         ):
@@ -237,10 +238,10 @@ class Admission:
         settled = [task]
         while settled:
             task = settled.pop()
-            outcome = self.outcomes[task]
             gates = self._gates.of(task)
             if not gates:
                 continue
+            outcome = self.outcomes[task]
             opened = array("I")
             for gate in gates:
                 if not gate.take(outcome):
@@ -257,8 +258,7 @@ class Admission:
                 self._line.join(opened)
 
     def _count(self, task: int, outcome: Outcome) -> None:
-        went_wrong = outcome.is_failure or outcome is Outcome.CANCELLED
-        if went_wrong and not self._tasks.value(task, "allow_failure"):
+        if outcome in _WENT_WRONG and not self._tasks.value(task, "allow_failure"):
             self._failed = True
             self.failures += 1
 
@@ -331,7 +331,8 @@ class Admission:
                 continue
             self._unstarted[task] = 0
             self._started += 1
-            self._using -= bool(self._uses(task))
+            if self._using:
+                self._using -= bool(self._uses(task))
             effects.append(Push(task))
 
 
@@ -485,6 +486,7 @@ def _how(outcome: Outcome) -> str:
     return _SENTENCES.get(outcome, str(outcome))
 
 
+_WENT_WRONG = frozenset({Outcome.CANCELLED, *(outcome for outcome in Outcome if outcome.is_failure)})
 _SENTENCES = {
     Outcome.FAILED: "failed",
     Outcome.TIMED_OUT: "timed out",

@@ -10,26 +10,29 @@ account, now or later, holds one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from workflow.engine import processes
 from workflow.outcome import Attempt, CallbackRecord, ErrorRecord, Outcome
-from workflow.plan.key import Parts, key_of
+from workflow.plan.key import Parts, key_of, parts_text
+from workflow.plan.plan import PlannedTask
 from workflow.plan.tasks import Tasks
 from workflow.report.console import Console
 from workflow.report.events import EventLog
 from workflow.report.graph import graph_of, write_graph
+from workflow.report.json_report import record_text
 from workflow.report.records import RunRecord, TaskRecord, Verdict, count
 from workflow.report.shapes import attempt_of, callback_of
 from workflow.report.standing import RunningTask
-from workflow.report.texts import callback_text, quoted, task_head
+from workflow.report.texts import EndingTexts, callback_text, ending_texts, task_head
 from workflow.report.whereabouts import of_the_task
 from workflow.run.database import Unusable
 from workflow.run.ending import Ending, broken, write_ending
@@ -84,6 +87,7 @@ class Book:
         self._console = console
         self._secrets = secrets
         self._mask = secrets.mask
+        self._masks = bool(secrets.mask)
         self._streams = Streams(max_log_bytes, self._mask)
         self._logs = Logs(
             folder.logs, tasks=len(tasks), max_bytes=max_log_bytes, mask=self._mask, memory=secrets.folder
@@ -135,26 +139,29 @@ class Book:
         self, number: int, handle: EngineHandle, outcome: Outcome, reason: str | None, known: Known = NOTHING_KNOWN
     ) -> None:
         """Take in a task that was pushed."""
-        record = self._record(number, outcome, reason)
-        record.attempts = _masked_attempts(handle.attempts, self._mask)
+        task = self._tasks[number]
+        record = self._record(task, outcome, reason)
+        attempts = _masked_attempts(handle.attempts, self._mask) if self._masks else handle.attempts
+        record.attempts = attempts
         try:
-            record.log = self._logs.keep(record.id, record.attempts)
+            record.log = self._logs.keep(record.id, attempts)
         except OSError as error:
             self._cannot(error, self._folder.logs / f"{record.id}.log")
         if outcome.is_failure:
-            record.tail = tail(record.attempts, mask=self._mask)
+            record.tail = tail(attempts, mask=self._mask)
         if self._console.verbose:
-            self._show(record.id, self._streams.last(record.id, record.attempts))
-        for attempt in record.attempts:
+            self._show(record.id, self._streams.last(record.id, attempts))
+        for attempt in attempts:
             self._logs.let_go(attempt.log)
-        if self._tasks[number].warn_after_s is None:
-            self._events.task_ended(record, time.time())
+        ending = ending_texts(record)
+        if task.warn_after_s is None:
+            self._events.task_ended(record, time.time(), ending)
         else:
-            self._tell_attempts(number, record.attempts)
+            self._tell_attempts(number, attempts)
             self._events.task_finished(record, time.time())
-        if self._mask:  # what stands there is not masked, and nobody else is to read it
-            record.attempts = tuple(replace(attempt, log=None) for attempt in record.attempts)
-        self._add(number, record, known)
+        if self._masks:  # what stands there is not masked, and nobody else is to read it
+            record.attempts = tuple(attempt._replace(log=None) for attempt in attempts)
+        self._add(number, record, known, ending)
 
     def task_concluded(
         self,
@@ -165,7 +172,7 @@ class Book:
         known: Known = NOTHING_KNOWN,
     ) -> None:
         """Take in a task that the engine never had."""
-        record = self._record(number, outcome, reason)
+        record = self._record(self._tasks[number], outcome, reason)
         record.cause = None if cause is None else self._tasks[cause].id
         if outcome.is_failure:
             try:
@@ -177,7 +184,7 @@ class Book:
 
     def task_carried(self, number: int, carried: Carried, carried_from: str, known: Known) -> None:
         """Take in a task that an earlier run has run.  Raises ValueError when what is known of it is spoiled."""
-        record = self._record(number, Outcome.SUCCEEDED, None)
+        record = self._record(self._tasks[number], Outcome.SUCCEEDED, None)
         try:
             told = json.loads(carried.row.text)
             record.reason = told["reason"]
@@ -231,7 +238,7 @@ class Book:
             shown.append(RunningTask(task, attempt.attempt, attempt.started_at, name, slow))
             seen.append((shown[-1], attempt.pid, None if self._mask else attempt.log))
             if before:
-                self._tell_attempts(number, _masked_attempts(before, self._mask))
+                self._tell_attempts(number, _masked_attempts(before, self._mask) if self._masks else before)
             if len(before) == attempt.attempt - 1:  # or else what is known of them is on its way, and comes first
                 self._events.task_started(task, attempt.attempt, attempt.started_at, attempt.pid)
                 if slow:
@@ -318,15 +325,29 @@ class Book:
         self._console.engine_said(self._secrets.heard(last=True), time.monotonic())
         if earlier is not None:
             self._console.resumed(earlier.run.run.id, earlier.carried, earlier.again, time.monotonic())
-        self.records = dict(sorted(self.records.items()))
+        self.records = {number: self.records[number] for number in sorted(self.records)}
         ending = write_ending(
-            run, verdict, self.records, self._events, self._folder, self._graph, copies, self._finish_run
+            run, verdict, self.records, self._events, self._folder, self._graph, copies, self._finish_run, self._texts
         )  # fmt: skip
         if ending.report is not None:
             remove_planned(self._folder.path)
         report = None if ending.report is None else str(ending.report)
         self._console.run_ended(tuple(self.records.values()), ending.verdict, report)
         return ending
+
+    def _texts(self) -> Iterator[str]:
+        """The tasks as ``report.json`` has them: as they stand in the ledger, and where that cannot be read, anew."""
+        numbers = sorted(self.records)
+        done = 0
+        if self._run is not None and not self._ended and not self._settled:
+            with contextlib.suppress(Unusable):
+                for number, (place, text) in zip(numbers, self._ledger.texts(self._run), strict=False):
+                    if place != number:
+                        break
+                    done += 1
+                    yield text
+        for number in numbers[done:]:
+            yield record_text(self.records[number])
 
     def _slow(self, number: int, attempt: int, started_at: float, running_s: float) -> None:
         """Take in that an attempt is slow, which is told once."""
@@ -354,29 +375,28 @@ class Book:
             else:
                 self._console.output(task, piece, time.monotonic())
 
-    def _record(self, number: int, outcome: Outcome, reason: str | None) -> TaskRecord:
-        task = self._tasks[number]
-        told = self._mask.maybe(reason)
+    def _record(self, task: PlannedTask, outcome: Outcome, reason: str | None) -> TaskRecord:
+        told = None if reason is None else self._mask.text(reason)
         return TaskRecord(task.id, task.name, task.matrix, outcome, told, allow_failure=task.allow_failure)
 
-    def _add(self, number: int, record: TaskRecord, known: Known) -> None:
+    def _add(self, number: int, record: TaskRecord, known: Known, ending: EndingTexts | None = None) -> None:
         self.records[number] = record
         self._unannounced.append(record)
-        self._ended.append(_row(number, record, known))
+        self._ended.append(_row(number, record, known, ending))
 
     def _cannot(self, error: OSError, path: Path) -> None:
         self.problem = self.problem or disk_problem(error, path)
 
 
-def _row(number: int, record: TaskRecord, known: Known) -> EndedRow:
+def _row(number: int, record: TaskRecord, known: Known, ending: EndingTexts | None) -> EndedRow:
     parts, result, outputs = known
     return EndedRow(
         place=number,
         task=record.id,
         outcome=record.outcome,
         key=None if parts is None else key_of(parts),
-        parts=None if parts is None else _parts_text(parts),
-        head=task_head(record),
+        parts=None if parts is None else parts_text(parts),
+        head=task_head(record, ending),
         log=record.log,
         callback=None if record.callback is None else callback_text(record.callback),
         result=None if isinstance(result, Stored) else result,
@@ -385,15 +405,9 @@ def _row(number: int, record: TaskRecord, known: Known) -> EndedRow:
     )
 
 
-def _parts_text(parts: Parts) -> str:
-    return "{" + ", ".join([f"{quoted(part)}: {quoted(told)}" for part, told in parts.items()]) + "}"
-
-
 def _masked_attempts(attempts: tuple[Attempt, ...], mask: Mask) -> tuple[Attempt, ...]:
-    if not mask:
-        return attempts
     return tuple(
-        attempt if attempt.error is None else replace(attempt, error=_masked_error(attempt.error, mask))
+        attempt if attempt.error is None else attempt._replace(error=_masked_error(attempt.error, mask))
         for attempt in attempts
     )
 

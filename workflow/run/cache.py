@@ -247,7 +247,7 @@ class Cache:
 
     def ask(self, number: int, task: PlannedTask, results: Mapping[str, Ended]) -> Answer | None:
         """What is known of a task that may start; None where files are read for that: then ``Judged`` is posted."""
-        if not task.inputs and not task.outputs and not _large(task, results):
+        if not task.inputs and not task.outputs and not (task.uses_results and _large(task, results)):
             parts = self._keys.at_once(task, results)
             if self._earlier is None:
                 return Answer(parts)

@@ -22,7 +22,7 @@ from workflow.errors import EngineError, WorkflowError
 from workflow.outcome import Outcome
 from workflow.plan.compile import Surroundings, compile_task
 from workflow.plan.key import Parts
-from workflow.plan.plan import Plan
+from workflow.plan.plan import Plan, PlannedTask
 from workflow.report.console import Console
 from workflow.report.records import RunRecord, TaskRecord, Verdict
 from workflow.run.admission import Admission
@@ -312,10 +312,11 @@ class _Conductor:
         effects += self._hear()
         for item in items:
             if isinstance(item, (Ended, Settled)):
-                if item.handle.number in self._handles:  # whichever of the two comes first
-                    effects += self._task_ended(item.handle)
+                handle = item.handle
+                if handle.number in self._handles:  # whichever of the two comes first
+                    effects += self._task_ended(handle)
                 if isinstance(item, Settled):
-                    self._book.task_settled(self._tasks.pop(item.handle.number), item.handle)
+                    self._book.task_settled(self._tasks.pop(handle.number), handle)
             elif isinstance(item, Held):
                 effects += self._held(item.handle)
             elif isinstance(item, Judged):
@@ -338,17 +339,22 @@ class _Conductor:
         task = self._plan.tasks[number]
         outcome = handle.outcome
         assert outcome is not None, f"{task.id} ended without an outcome"
-        dropped = self._dropped.pop(handle.number, None)
-        reason = dropped if outcome is Outcome.CANCELLED and dropped is not None else handle.reason
+        succeeded = outcome is Outcome.SUCCEEDED
+        reason = None if succeeded else handle.reason
+        if self._dropped:
+            dropped = self._dropped.pop(handle.number, None)
+            reason = dropped if outcome is Outcome.CANCELLED and dropped is not None else reason
         parts = self._parts.pop(number, None)
         result = self._results.take(task, outcome, handle)
-        look = self._cache.look(task) if outcome is Outcome.SUCCEEDED else None
+        look = self._cache.look(task) if succeeded and task.outputs else None
         self._book.task_ended(number, handle, outcome, reason, Known(parts, result, look_digest(look)))
-        if outcome is Outcome.SUCCEEDED:
+        if succeeded and task.outputs:
             self._cache.note(task, parts, look, handle.pickled_result)
         del self._handles[handle.number]
-        self._retrying.pop(number, None)
-        return self._all_began(number, handle) + self._decide(TaskEnded(number, outcome))
+        if self._retrying:
+            self._retrying.pop(number, None)
+        began = self._all_began(number, handle) if task.uses else []
+        return began + self._decide(TaskEnded(number, outcome))
 
     def _held(self, handle: EngineHandle) -> list[Effect]:
         if handle.number not in self._handles:
@@ -358,8 +364,6 @@ class _Conductor:
         return self._all_began(number, handle) + self._decide(RetryDue(number))
 
     def _all_began(self, number: int, handle: EngineHandle) -> list[Effect]:
-        if not self._plan.tasks[number].uses:
-            return []
         effects: list[Effect] = []
         for attempt in handle.attempts:
             effects += self._began(number, attempt.number, attempt.started_at)
@@ -454,7 +458,7 @@ class _Conductor:
         """Have it run, unless it need not; that may be heard later, because files may have to be read."""
         task = self._plan.tasks[number]
         if self._admission.stopped is not None:
-            return self._push(number)
+            return self._push(number, task)
         problem = self._inputs.problem(task) if task.inputs else None
         if problem is not None:
             return self._not_pushed(number, Outcome.FAILED, problem)
@@ -462,41 +466,39 @@ class _Conductor:
         if answer is None:
             self._judging.add(number)
             return []
-        return self._answered(number, answer)
+        return self._answered(number, task, answer)
 
     def _judged(self, item: Judged) -> list[Effect]:
         if item.task not in self._judging:
             return []  # it was cancelled meanwhile
         self._judging.discard(item.task)
-        return self._answered(item.task, item.answer)
+        return self._answered(item.task, self._plan.tasks[item.task], item.answer)
 
-    def _answered(self, number: int, answer: Answer) -> list[Effect]:
+    def _answered(self, number: int, task: PlannedTask, answer: Answer) -> list[Effect]:
+        parts, found, again = answer
         if self._admission.stopped is not None:
-            return self._push(number)
-        if isinstance(answer.found, Cached):
-            known = Known(answer.parts, None, None)
-            return self._not_pushed(
-                number, Outcome.CACHED, f"run {answer.found.by} has made it", answer.found.result, known
-            )  # fmt: skip
-        if answer.found is not None:
-            return self._carry(number, answer.found, answer.parts)
-        if answer.parts is not None:
-            self._parts[number] = answer.parts
-        if answer.again and self._earlier is not None:
-            self._earlier.again.update([answer.again[0]])
-            self._console.runs_again(self._plan.tasks[number].id, "; ".join(answer.again), time.monotonic())
-        return self._push(number)
+            return self._push(number, task)
+        if isinstance(found, Cached):
+            known = Known(parts, None, None)
+            return self._not_pushed(number, Outcome.CACHED, f"run {found.by} has made it", found.result, known)
+        if found is not None:
+            return self._carry(number, task, found, parts)
+        if parts is not None:
+            self._parts[number] = parts
+        if again and self._earlier is not None:
+            self._earlier.again.update([again[0]])
+            self._console.runs_again(task.id, "; ".join(again), time.monotonic())
+        return self._push(number, task)
 
-    def _carry(self, number: int, carried: Carried, parts: Parts | None) -> list[Effect]:
+    def _carry(self, number: int, task: PlannedTask, carried: Carried, parts: Parts | None) -> list[Effect]:
         """Take over how it ended in the run that this one completes."""
         assert self._earlier is not None
-        task = self._plan.tasks[number]
         result = carried.stored or carried.row.result
         known = Known(parts, result, carried.row.outputs)
         try:
             self._book.task_carried(number, carried, self._earlier.carried_from(carried), known)
         except ValueError:  # spoiled
-            return self._push(number)
+            return self._push(number, task)
         self._earlier.carried += 1
         self._results.carry(task, Outcome.SUCCEEDED, result)
         self._results.release(task)
@@ -509,8 +511,7 @@ class _Conductor:
         self._judging.clear()
         return effects
 
-    def _push(self, number: int) -> list[Effect]:
-        task = self._plan.tasks[number]
+    def _push(self, number: int, task: PlannedTask) -> list[Effect]:
         stopped = self._admission.stopped
         if stopped is not None:  # by something that was heard after the push had been decided
             return self._not_pushed(number, Outcome.CANCELLED, stopped)

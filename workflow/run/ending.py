@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,16 +46,19 @@ def write_ending(
     graph: Graph,
     copies: Sequence[Path],
     finish_run: Callable[[Verdict], str | None],
+    texts: Callable[[], Iterable[str]],
 ) -> Ending:
     """Write what is wanted elsewhere, the last event, and the run's own report: last, because it knows of all others.
 
-    ``finish_run`` writes the end into the ledger, and answers why that was not possible.
+    ``finish_run`` writes the end into the ledger, and answers why that was not possible; ``texts`` are the tasks as
+    ``report.json`` has them.
 
     A place that cannot be written makes the run ``broken``, but hinders no other place.
     """
     problems: list[str] = []
+    counts = count(records)
     for path in copies:
-        problem = _write(path, run, verdict, records, graph, folder)
+        problem = _write(path, run, verdict, records, graph, folder, texts)
         if problem is not None:
             problems.append(problem)
             verdict = broken(verdict, problems[0])
@@ -63,7 +66,7 @@ def write_ending(
     if problem is not None:
         problems.append(problem)
         verdict = broken(verdict, problems[0])
-    events.run_finished(verdict, count(records))
+    events.run_finished(verdict, counts)
     try:
         events.flush()
     except OSError as error:
@@ -73,7 +76,7 @@ def write_ending(
     events.close()
     report: Path | None = None
     try:
-        write_report(folder.report, run, verdict, records, private=True)
+        write_report(folder.report, run, verdict, counts, texts(), private=True)
         report = folder.report
     except OSError as error:
         problems.append(disk_problem(error, folder.report))
@@ -83,12 +86,18 @@ def write_ending(
 
 
 def _write(
-    path: Path, run: RunRecord, verdict: Verdict, records: Mapping[int, TaskRecord], graph: Graph, folder: RunFolder
+    path: Path,
+    run: RunRecord,
+    verdict: Verdict,
+    records: Mapping[int, TaskRecord],
+    graph: Graph,
+    folder: RunFolder,
+    texts: Callable[[], Iterable[str]],
 ) -> str | None:
     """Write one report, and answer why that was not possible."""
     try:
         if suffix_of(path) == ".json":
-            write_report(path, run, verdict, records)
+            write_report(path, run, verdict, count(records), texts())
         else:
             from workflow.report.material import material_of  # milliseconds, for those who want it
 

@@ -193,7 +193,7 @@ class Ledger(Database):
             self._db.executemany(
                 "INSERT INTO ended (at, task, outcome, key, parts, head, log, callback, result, stored, outputs) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(base + row.place, row.task, row.outcome.value, *row[3:]) for row in ended],
+                [(base + place, task, _NAMES[outcome], *rest) for place, task, outcome, *rest in ended],
             )
             if settled:
                 self._db.executemany(
@@ -251,16 +251,26 @@ class Ledger(Database):
 
     def ended(self, run: int) -> Iterator[EndedRow]:
         """How its tasks ended, in the order of the plan; not all of it in memory."""
-        after, until = run * PLACES - 1, (run + 1) * PLACES
-        while self._has_runs:
+        for rows in self._pieces(run, _ENDED):
             with self._told():
-                query = f"SELECT {_ENDED} FROM ended WHERE at > ? AND at < ? ORDER BY at LIMIT ?"  # noqa: S608  of ours
-                rows = self._db.execute(query, (after, until, _PIECE)).fetchall()
                 found = [_ended(run, *row) for row in rows]
             yield from found
-            if len(found) < _PIECE:
+
+    def texts(self, run: int) -> Iterator[tuple[int, str]]:
+        """The same, as places in the plan, and what ``report.json`` says of the task there."""
+        for rows in self._pieces(run, "at, head, callback, log"):
+            yield from [(at - run * PLACES, task_text(head, callback, log)) for at, head, callback, log in rows]
+
+    def _pieces(self, run: int, columns: str) -> Iterator[list[Any]]:
+        after, until = run * PLACES - 1, (run + 1) * PLACES
+        query = f"SELECT {columns} FROM ended WHERE at > ? AND at < ? ORDER BY at LIMIT ?"  # noqa: S608  of ours
+        while self._has_runs:
+            with self._told():
+                rows = self._db.execute(query, (after, until, _PIECE)).fetchall()
+            yield rows
+            if len(rows) < _PIECE:
                 return
-            after = run * PLACES + found[-1].place
+            after = rows[-1][0]
 
     def forget(self, runs: Iterable[int]) -> None:
         """Delete what is known of runs; what they left on the disk is somebody else's to delete."""
@@ -344,6 +354,7 @@ def _below(folder: str, path: str) -> str | None:
     return None if relative == "." or relative.split("/", 1)[0] == ".." else relative
 
 
+_NAMES = {outcome: outcome.value for outcome in Outcome}
 _HOME = "home"
 """Among the facts of a run: where the ledger lies below the folder of the pipeline."""
 _HERE = "//"

@@ -77,7 +77,7 @@ class Logs:
 
         Raises OSError when the log cannot be written.
         """
-        told = [attempt for attempt in attempts if attempt.log is not None or _failed(attempt)]
+        told = [each for each in attempts if each.log is not None or (each.error is not None and _failed(each))]
         if not told:
             return None
         if self._own:

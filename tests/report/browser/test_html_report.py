@@ -191,10 +191,8 @@ def painted(seen: Any) -> Any:
 
 
 def ran(record: Any, task: str, start_s: float, took_s: float, pid: int | None, outcome: str = "succeeded") -> Any:
-    from dataclasses import replace
-
     made = record(task, outcome, at=1_700_000_000.0 + start_s)
-    made.attempts = (replace(made.attempts[0], duration_s=took_s, pid=pid),)
+    made.attempts = (made.attempts[0]._replace(duration_s=took_s, pid=pid),)
     return made
 
 
