@@ -377,3 +377,16 @@ def test_what_a_task_forks_dies_of_sigterm_from_its_first_moment(push: Push) -> 
 def test_what_a_task_forks_keeps_the_tasks_own_handler_and_mask(push: Push) -> None:
     """And the signal that waited does not stay blocked, on either side."""
     assert push("ForksWithItsOwnHandler").result(20) == (7, False, True)
+
+
+def test_how_a_brief_command_ended_is_told_of_it_and_not_of_the_next_task(
+    make_pool: Callable[..., MultiProcess],
+) -> None:
+    """However soon it was over."""
+    mp = make_pool(1)
+    given = [(0, None), (None, None), (3, None), (None, "SIGSEGV"), (None, None)] * 20
+    handles = [mp.push(InfoTask("victims.Noted", 20, *each)) for each in given]
+    mp.stop()
+    told = [(handle.attempts[0].exit_code, handle.attempts[0].signal) for handle in handles]
+    assert told == given
+    assert [handle.outcome is Outcome.CRASHED for handle in handles] == [signal is not None for _, signal in given]

@@ -102,7 +102,7 @@ _FINISH_NS = 200_000_000
 _WATCH_S = 1.0
 """How often thread 2 looks, when it does not know a time to wait for."""
 _BRIEF_NS = 1_000_000
-"""Attempts shorter than this are not asked for processor time or for processes they left: no fork fits in them."""
+"""Attempts shorter than this, but for commands, are not asked for processor time or for processes they left."""
 _LONG_NS = 500_000_000
 """Attempts longer than this are reported with processor time and peak memory."""
 _FOREVER_S = 9e8
@@ -329,7 +329,7 @@ class Worker:
             os.close(self._arguments)  # it did not come so far as to need them
             self._arguments = None
         log, left, noted = self._output.take(), 0, b""
-        if duration > _BRIEF_NS:
+        if duration > _BRIEF_NS or notes.exit_code is not None or notes.signal is not None:  # of a command
             left, noted, flags = self._look_back(duration, flags)
             if left:
                 self._output.renew()

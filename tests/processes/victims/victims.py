@@ -616,3 +616,14 @@ class Weigh(Model):
 
     def callback(self, result: int) -> None:
         assert result
+
+
+class Noted(Model):
+    """What a command is that takes no time: how it ended is noted, and nothing else was done."""
+
+    def runnable(self, exit_code: int | None, signal: str | None) -> None:
+        from workflow.engine.attempt_notes import notes
+
+        notes.exit_code, notes.signal = exit_code, signal
+        if exit_code or signal:
+            raise ValueError("it did not succeed")
