@@ -166,3 +166,15 @@ def test_of_a_task_that_ended_before_its_class_was_seen_a_callback_is_told_of_on
     mp.stop()
     assert "while its module was imported" in str(handle.exception())
     assert (handle.callback and handle.callback.name) == named
+
+
+def test_a_task_that_came_to_run_after_its_end_was_ordered_has_its_callback(
+    make_pool: Callable[..., MultiProcess],
+) -> None:
+    """It was told to end while its module was imported, did not mind, and ran."""
+    mp = make_pool(1)
+    handle = mp.push(InfoTask("shrugs_at_import.Thing", 0.3, grace=20, env={"SLOW": ""}))
+    mp.stop()
+    assert handle.outcome is Outcome.TIMED_OUT
+    assert handle.callback is not None
+    assert (handle.callback.name, handle.callback.outcome) == ("error_callback", Outcome.SUCCEEDED)

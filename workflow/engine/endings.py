@@ -72,7 +72,8 @@ def ending_frame(
         flags |= HAS_NOTES
     # An import that hung or crashed here would do so in the dispatcher too, so its class is not looked for; a SIGKILL
     # that nobody here sent says nothing about the import.
-    importable = stage not in ("start", "import") or (died.signal == "SIGKILL" and not died.sentenced)
+    came_to = scoreboard.STAGES[words[base + scoreboard.STAGE]]  # after the sentence it may have gone on
+    importable = came_to not in ("start", "import") or (died.signal == "SIGKILL" and not died.sentenced)
     if importable:
         flags |= HAS_ERROR_CALLBACK
     else:

@@ -42,11 +42,13 @@ class Tidy(Neighbour):
 
     def runnable(self, number: int, seconds: float = 0.0) -> list[int]:
         """Answer as any neighbour, if it ever gets that far."""
+        task, attempt = os.environ["WORKFLOW_TASK_ID"], int(os.environ["WORKFLOW_ATTEMPT"])
         try:
+            journal.note(journal.UNTIDY, task, attempt)
             return super().runnable(number, seconds)
         finally:
             time.sleep(0.1)
-            journal.note(journal.TIDIED, os.environ["WORKFLOW_TASK_ID"], int(os.environ["WORKFLOW_ATTEMPT"]))
+            journal.note(journal.TIDIED, task, attempt)
 
 
 class Raising(Neighbour):

@@ -89,7 +89,7 @@ def _starts_nothing_more(evidence: Evidence) -> Iterator[str]:
                 yield f"{entry.task} was begun {entry.at_s - first_s:.2f} s after the signal"
     tidied = {entry.task for entry in evidence.journal if entry.what == journal.TIDIED}
     for entry in evidence.journal:
-        if entry.what == journal.BEGAN and entry.task.startswith("tidy") and entry.task not in tidied:
+        if entry.what == journal.UNTIDY and entry.task not in tidied:
             yield f"{entry.task} was not let clean up"
 
 
