@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -86,6 +87,8 @@ def _blocks(name: str) -> dict[tuple[str, str], str]:
 
 
 def _run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=55, check=False)
+    # Unbuffered: where another pool forks a worker anew, that one would print what its parent had in the buffer, too.
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=55, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
