@@ -669,9 +669,10 @@ def test_whatever_stands_below_the_start_of_a_pool_is_done_by_the_program_alone(
 
 
 MORTAL = """
-import os, signal, sys, time
+import os, queue, signal, sys
 from workflow import InfoTask, Model, MultiProcess
 print(*sys.argv, __name__, flush=True)
+settled = queue.SimpleQueue()
 class Demo(Model):
     def runnable(self, mark):
         if mark and not os.path.exists(mark):
@@ -679,11 +680,11 @@ class Demo(Model):
             os.kill(os.getpid(), signal.SIGKILL)
         return os.getpid()
     def callback(self, pid): print("called", flush=True)
-mp = MultiProcess(1{options})
+mp = MultiProcess(1, on_callback=settled.put{options})
 mp.start()
 def run(mark, **options):
     handle = mp.push(InfoTask("demo.Demo", 20, mark, **options))
-    while handle.callback is None: time.sleep(0.001)
+    assert settled.get(timeout=20) is handle
     os.kill(mp._client.dispatcher_pid, signal.SIGKILL)
     return handle.result()
 workers = {{run(""), run("mark", retries=1), run("", isolate=True)}}

@@ -141,7 +141,7 @@ def _print(past: PastRun, name: str, out: _Out) -> int:
         for piece in there or ():
             out.write(piece, id_)
         out.end(id_)
-        if there is None:
+        if there is None and (id_ in ended or past.status != "running"):  # or else it may have moved just now
             place = past.folder.path / str(log)
             click.echo(f"{id_}: its log is gone, or something else is in its place: {place}", err=True)
     for each in now:
